@@ -1,0 +1,1 @@
+"""The backbones, how they are folded, and how pretrained weights enter them."""
