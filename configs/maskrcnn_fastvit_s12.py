@@ -1,0 +1,12 @@
+"""Mask R-CNN, FastViT-S12, COCO, 1x (12 epochs, batch 16 = 8 GPUs x 2).
+
+torchrun --nproc_per_node 8 tools/train.py configs/maskrcnn_fastvit_s12.py --launcher pytorch
+python tools/train.py configs/maskrcnn_fastvit_s12.py --auto-scale-lr    # one GPU
+Expected on COCO val2017: none published.
+"""
+
+_base_ = './_base_/maskrcnn_fastvit.py'
+
+model = dict(
+    backbone=dict(arch='s12', init_cfg=dict(checkpoint='apple/fastvit_s12')),
+)

@@ -1,0 +1,21 @@
+"""Mask R-CNN, FastViT-SA24, COCO, 1x (12 epochs, batch 16 = 8 GPUs x 2).
+
+torchrun --nproc_per_node 8 tools/train.py configs/maskrcnn_fastvit_sa24.py --launcher pytorch
+python tools/train.py configs/maskrcnn_fastvit_sa24.py --auto-scale-lr    # one GPU
+Expected on COCO val2017: box AP 42.0, mask AP 38.0 (FastViT paper, Table 10; pretrained on ImageNet-1k).
+"""
+
+_base_ = './_base_/maskrcnn_fastvit.py'
+
+model = dict(
+    backbone=dict(arch='sa24', init_cfg=dict(checkpoint='apple/fastvit_sa24')),
+)
+
+expected_results = [
+    dict(metric='bbox_mAP', value=0.420, tolerance=0.003, source='FastViT paper, Table 10'),
+    dict(metric='bbox_mAP_50', value=0.635, tolerance=0.003, source='FastViT paper, Table 10'),
+    dict(metric='bbox_mAP_75', value=0.458, tolerance=0.003, source='FastViT paper, Table 10'),
+    dict(metric='segm_mAP', value=0.380, tolerance=0.003, source='FastViT paper, Table 10'),
+    dict(metric='segm_mAP_50', value=0.605, tolerance=0.003, source='FastViT paper, Table 10'),
+    dict(metric='segm_mAP_75', value=0.405, tolerance=0.003, source='FastViT paper, Table 10'),
+]

@@ -1,0 +1,13 @@
+"""Mask R-CNN, FastViT-T8, COCO, 1x (12 epochs, batch 16 = 8 GPUs x 2).
+
+torchrun --nproc_per_node 8 tools/train.py configs/maskrcnn_fastvit_t8.py --launcher pytorch
+python tools/train.py configs/maskrcnn_fastvit_t8.py --auto-scale-lr    # one GPU
+Expected on COCO val2017: none published.
+"""
+
+_base_ = './_base_/maskrcnn_fastvit.py'
+
+model = dict(
+    backbone=dict(arch='t8', init_cfg=dict(checkpoint='apple/fastvit_t8')),
+    neck=dict(in_channels=[48, 96, 192, 384]),
+)

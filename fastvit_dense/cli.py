@@ -1,0 +1,55 @@
+"""What the command lines share: arguments, and one readable line where a user's input is wrong."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+
+def make_parser(doc: str) -> argparse.ArgumentParser:
+    """Return a parser whose help is the tool's docstring, example included."""
+    return argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add CONFIG, `--sample` and `--cfg-options`, which every tool that reads a config takes."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--sample',
+        action='store_true',
+        help='use the embedded sample data and a short schedule (made on first use in data/sample)',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='override settings of the config, applied after --sample: '
+        'train_cfg.max_epochs=6 model.neck.in_channels=[48,96,192,384]',
+    )
+
+
+def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--launcher` and the rank argument that older launchers pass."""
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def run(main: Callable[[Sequence[str] | None], int | None]) -> None:
+    """Run a tool; an error of ours ends it with its message and status 1 instead of a traceback."""
+    try:
+        status = main(None)
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        status = 130
+    except Exception as error:
+        if not type(error).__module__.startswith('fastvit_dense'):
+            raise
+        print(f'{type(error).__name__}: {error}', file=sys.stderr)
+        status = 1
+    sys.exit(status)

@@ -1,0 +1,250 @@
+"""Reading a config: the file, then the sample settings, then the options of the command line."""
+
+import difflib
+import inspect
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict, DictAction
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+DATASET_WRAPPERS = ('dataset', 'datasets')
+
+
+class ConfigError(ValueError):
+    """A config file or an option that cannot be used; the message says which and why."""
+
+
+def load_config(
+    path: str | os.PathLike,
+    *,
+    sample: bool = False,
+    cfg_options: Iterable[str] | dict[str, Any] | None = None,
+    pretrained: bool = True,
+) -> Config:
+    """Read a config file and make it ready to build from.
+
+    Args:
+        path: The config file.
+        sample: Apply the settings of the embedded sample data (`sample_settings.py`).
+        cfg_options: `key=value` strings, or a dict, applied last.
+        pretrained: False where a checkpoint follows: no pretrained file is looked for.
+
+    Raises:
+        ConfigError: The file is missing or broken, or an option names an unknown key.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f'{path}: no such config file{_similar_files(path)}')
+    try:
+        cfg = Config.fromfile(path)
+    except (SyntaxError, KeyError, TypeError, NameError, FileNotFoundError) as error:
+        raise ConfigError(f'{path}: cannot be read: {error}') from error
+    if sample:
+        from .sample_settings import apply_sample_settings
+
+        apply_sample_settings(cfg)
+    if cfg_options:
+        merge_options(cfg, cfg_options)
+    spread_classes(cfg)
+    if sample or not pretrained:
+        remove_pretrained(cfg.model)
+    return cfg
+
+
+def _similar_files(path: Path) -> str:
+    names = [p.name for p in path.parent.glob('*.py')] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f'; did you mean {path.parent / close[0]}?' if close else ''
+
+
+# ------------------------------------------------------------------------------- options
+
+
+def parse_options(options: Iterable[str]) -> dict[str, Any]:
+    """Turn `key=value` strings into a dict, values read as mmengine's `DictAction` reads them."""
+    parsed = {}
+    for option in options:
+        key, equals, value = option.partition('=')
+        if not equals or not key:
+            raise ConfigError(f'--cfg-options {option}: expected KEY=VALUE')
+        parsed[key] = DictAction._parse_iterable(value)
+    return parsed
+
+
+def merge_options(cfg: Config, options: Iterable[str] | dict[str, Any]) -> None:
+    """Apply options to a config, refusing keys that nothing would read.
+
+    Known is a key that stands in the config, an argument of mmengine's Runner, or a parameter
+    of the type named in the dict that would hold it.
+
+    Raises:
+        ConfigError: An unknown key; the message names the nearest known one.
+    """
+    options = options if isinstance(options, dict) else parse_options(options)
+    for key in options:
+        _check_key(cfg, key)
+    cfg.merge_from_dict(options)
+
+
+def _check_key(cfg: Config, key: str) -> None:
+    node: Any = cfg._cfg_dict
+    parts = key.split('.')
+    for depth, part in enumerate(parts):
+        if isinstance(node, list | tuple):
+            if not part.isdigit() or int(part) >= len(node):
+                raise ConfigError(
+                    f'--cfg-options {key}: {".".join(parts[:depth])} is a list of {len(node)} '
+                    f'entries, expected an index below that, found {part!r}'
+                )
+            node = node[int(part)]
+        elif isinstance(node, dict):
+            if part not in node:
+                _check_new_key(cfg, node, parts, depth)
+                return
+            node = node[part]
+        elif node is None:
+            return
+        else:
+            raise ConfigError(
+                f'--cfg-options {key}: {".".join(parts[:depth])} is {node!r}, '
+                f'it has no field {part!r}'
+            )
+
+
+def _check_new_key(cfg: Config, node: dict, parts: list[str], depth: int) -> None:
+    known = set(node)
+    if depth == 0:
+        from mmengine.runner import Runner
+
+        known |= set(inspect.signature(Runner.__init__).parameters) - {'self'}
+    parameters, open_ended = _parameters(node, cfg.get('default_scope'))
+    known |= parameters
+    if parts[depth] in known or open_ended:
+        return
+    close = difflib.get_close_matches(parts[depth], sorted(map(str, known)), n=1, cutoff=0.0)
+    nearest = '.'.join([*parts[:depth], close[0]]) if close else 'none'
+    where = f' of {node["type"]}' if node.get('type') else ''
+    raise ConfigError(
+        f'--cfg-options {".".join(parts)}: unknown key {parts[depth]!r}{where}; '
+        f'the nearest known one is {nearest}'
+    )
+
+
+def _parameters(node: dict, scope: str | None) -> tuple[set[str], bool]:
+    """Names of the parameters of `node['type']`; whether it takes any name at all."""
+    cls = find_type(node.get('type'), node.get('_scope_', scope))
+    if cls is None:
+        return set(), False
+    names: set[str] = set()
+    for base in inspect.getmro(cls) if inspect.isclass(cls) else (cls,):
+        function = base.__dict__.get('__init__') if inspect.isclass(base) else base
+        if function is None or base is object:
+            continue
+        parameters = inspect.signature(function).parameters.values()
+        names |= {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return names - {'self'}, False
+    return names - {'self'}, False
+
+
+def find_type(name: Any, scope: str | None = None) -> Any:
+    """Return the class that a config's `type` names, whichever registry holds it, or None."""
+    if not isinstance(name, str):
+        return name
+    import mmengine.registry.root as root
+    from mmengine.registry import Registry
+
+    for registry in vars(root).values():
+        if isinstance(registry, Registry):
+            with registry.switch_scope_and_registry(scope) as current:
+                found = current.get(name)
+            if found is not None:
+                return found
+    return None
+
+
+# ------------------------------------------------------------------------------- classes
+
+
+def datasets_of(cfg: Config, loaders: Iterable[str] = LOADERS) -> Iterator[ConfigDict]:
+    """Yield the innermost dataset dicts of the given dataloaders, wrappers opened."""
+    for name in loaders:
+        loader = cfg.get(name)
+        if loader:
+            yield from _innermost(loader['dataset'])
+
+
+def _innermost(dataset: ConfigDict) -> Iterator[ConfigDict]:
+    inner = [dataset[key] for key in DATASET_WRAPPERS if key in dataset]
+    if not inner:
+        yield dataset
+    for item in inner:
+        for child in item if isinstance(item, list | tuple) else [item]:
+            yield from _innermost(child)
+
+
+def dataset_classes(dataset: ConfigDict, scope: str | None = None) -> tuple[str, ...] | None:
+    """Classes of a dataset dict: its `metainfo.classes`, else those of its type."""
+    classes = (dataset.get('metainfo') or {}).get('classes')
+    if classes is None:
+        cls = find_type(dataset.get('type'), dataset.get('_scope_', scope))
+        classes = getattr(cls, 'METAINFO', {}).get('classes')
+    return tuple(classes) if classes else None
+
+
+def spread_classes(cfg: Config) -> None:
+    """Make every dataset and every head follow the classes of the training dataset.
+
+    The one knob is `metainfo.classes` of the training dataset; datasets of the other
+    dataloaders that name no classes of their own take it over.
+    """
+    training = next(datasets_of(cfg, LOADERS[:1]), None)
+    metainfo = (training or {}).get('metainfo') or {}
+    if not metainfo.get('classes'):
+        return
+    if isinstance(metainfo['classes'], str):
+        metainfo['classes'] = (metainfo['classes'],)
+    for dataset in datasets_of(cfg, LOADERS[1:]):
+        if not (dataset.get('metainfo') or {}).get('classes'):
+            dataset['metainfo'] = ConfigDict(metainfo)
+    set_num_classes(cfg.model, len(metainfo['classes']))
+
+
+def set_num_classes(model: Any, count: int) -> None:
+    """Set the number of classes in every head of a model dict, in place."""
+    if isinstance(model, list | tuple):
+        for child in model:
+            set_num_classes(child, count)
+    elif isinstance(model, dict):
+        before = model.get('num_classes', model.get('num_things_classes'))
+        for key in ('num_classes', 'num_things_classes'):
+            if model.get(key):
+                model[key] = count
+        for child in model.values():
+            set_num_classes(child, count)
+        weights = (model.get('loss_cls') or {}).get('class_weight')
+        if isinstance(weights, list | tuple) and before and len(weights) == before + 1:
+            model['loss_cls']['class_weight'] = [weights[0]] * count + [weights[-1]]
+
+
+def remove_pretrained(model: Any) -> None:
+    """Drop every `init_cfg` of type Pretrained and every `pretrained` from a model dict."""
+    if isinstance(model, list | tuple):
+        for child in model:
+            remove_pretrained(child)
+    elif isinstance(model, dict):
+        init = model.get('init_cfg')
+        if isinstance(init, dict) and init.get('type') == 'Pretrained':
+            model['init_cfg'] = None
+        if model.get('pretrained'):
+            model['pretrained'] = None
+        for child in model.values():
+            remove_pretrained(child)
+
+
+def default_work_dir(config: str | os.PathLike) -> str:
+    """`work_dirs/` and the config's name, as in mmdet and mmseg."""
+    return str(Path('work_dirs') / Path(config).stem)

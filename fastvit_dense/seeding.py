@@ -1,0 +1,87 @@
+"""Random numbers that depend on where training stands, not on how it got there.
+
+A run that was interrupted and resumed then sees the same augmentations, dropout and RoI samples
+as one that was not, whatever the number of data loading workers:
+
+- the samplers hand out each index together with a seed of its own,
+- `SeedSample`, first in a pipeline, starts the random generators of a sample from that seed,
+- `SeedHook` does the same for the model before each iteration.
+"""
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import DATA_SAMPLERS, HOOKS, TRANSFORMS
+from mmengine.runner import Runner
+
+
+def seed_all(*key: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's generators from a tuple of non-negative integers."""
+    seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+class SeededIndex(int):
+    """A dataset index that carries the key of its random numbers as `.key`."""
+
+    key: tuple[int, ...] = ()
+
+    def __new__(cls, index: int, key: tuple[int, ...] = ()) -> 'SeededIndex':
+        """Make the index; `key` are non-negative integers."""
+        self = super().__new__(cls, index)
+        self.key = key
+        return self
+
+
+@DATA_SAMPLERS.register_module()
+class SeededSampler(DefaultSampler):
+    """mmengine's `DefaultSampler`; an index's seed follows from the run's seed, epoch and index."""
+
+    def __iter__(self) -> Iterator[SeededIndex]:
+        for index in super().__iter__():
+            yield SeededIndex(index, (self.seed, self.epoch, index))
+
+
+@DATA_SAMPLERS.register_module()
+class SeededInfiniteSampler(InfiniteSampler):
+    """mmengine's `InfiniteSampler`; an index's seed follows from its place in the stream."""
+
+    def _indices_of_rank(self) -> Iterator[SeededIndex]:
+        for place, index in enumerate(super()._indices_of_rank()):
+            yield SeededIndex(index, (self.seed, place, self.rank))
+
+
+@TRANSFORMS.register_module()
+class SeedSample:
+    """Start the random generators for one sample; put it first in a training pipeline.
+
+    Indices that carry no seed (other samplers, a retry after a broken image) leave the
+    generators as they are.
+    """
+
+    def __call__(self, results: dict) -> dict:
+        """Return `results` as they are."""
+        key = getattr(results.get('sample_idx'), 'key', ())
+        if key:
+            seed_all(*key)
+        return results
+
+
+@HOOKS.register_module()
+class SeedHook(Hook):
+    """Seed each training iteration from the run's seed, the iteration and the rank."""
+
+    priority = 'VERY_HIGH'
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Seed the generators that the model will use in this iteration."""
+        seed_all(runner.seed, runner.iter, get_rank())
