@@ -1,0 +1,155 @@
+"""Reads lists of numbers from large JSON files one entry at a time.
+
+FreiHAND's files are JSON lists of a gigabyte and more. `json.load` would turn one into Python
+objects of ten times its size; here only the entry in hand is held.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+CHUNK = 1 << 20
+MAX_ENTRY = 1 << 24  # characters; the largest entry of FreiHAND, a mesh, has about 50,000
+_SPACE = ' \t\r\n'
+
+
+class HandDataError(ValueError):
+    """A file of hand data that cannot be used; names file, field, expected and found."""
+
+
+class JsonReader:
+    """Walks through a JSON text from left to right.
+
+    Args:
+        stream: The text, open for reading.
+        name: What error messages call it.
+    """
+
+    def __init__(self, stream: TextIO, name: str | Path) -> None:
+        self.stream = stream
+        self.name = str(name)
+        self._decoder = json.JSONDecoder()
+        self._text = ''
+        self._at = 0
+        self._ended = False
+
+    def _read_more(self) -> None:
+        try:
+            chunk = self.stream.read(CHUNK)
+        except UnicodeDecodeError as error:
+            raise HandDataError(f'{self.name}: not a JSON text ({error})') from error
+        self._text = self._text[self._at :] + chunk
+        self._at = 0
+        self._ended = not chunk
+
+    def _peek(self) -> str:
+        """The next character that is not white space; '' at the end of the file."""
+        while True:
+            while self._at < len(self._text):
+                if self._text[self._at] not in _SPACE:
+                    return self._text[self._at]
+                self._at += 1
+            if self._ended:
+                return ''
+            self._read_more()
+
+    def expect(self, character: str, where: str) -> None:
+        """Steps over one character ('' stands for the end of the file).
+
+        Raises:
+            HandDataError: Something else stands there.
+        """
+        found = self._peek()
+        if found != character:
+            wanted = f'"{character}"' if character else 'the end of the file'
+            seen = f'"{found}"' if found else 'the end of the file (is it truncated?)'
+            raise HandDataError(f'{self.name}: {where}: expected {wanted}, found {seen}')
+        self._at += len(character)
+
+    def values(self, where: str = 'entry') -> Iterator[object]:
+        """The values of the list that starts here, decoded one by one.
+
+        Raises:
+            HandDataError: No list, or one that is damaged or truncated.
+        """
+        self.expect('[', f'start of the list of {where}s')
+        if self._peek() == ']':
+            self._at += 1
+            return
+        index = 0
+        while True:
+            yield self._value(f'{where} {index}')
+            if self._peek() == ']':
+                self._at += 1
+                return
+            self.expect(',', f'after {where} {index}')
+            index += 1
+
+    def _value(self, where: str) -> object:
+        self._peek()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+                # A number that touches the end of the text read so far may go on.
+                if end < len(self._text) or self._ended:
+                    self._at = end
+                    return value
+            except json.JSONDecodeError as error:
+                # Far from the end of the text read so far, more of it cannot mend the entry.
+                if self._ended or error.pos < len(self._text) - 64:
+                    problem = error.msg if self._text[self._at :].strip() else 'nothing'
+                    raise HandDataError(
+                        f'{self.name}: {where}: expected a list of numbers, found {problem} '
+                        f'near "{self._text[max(self._at, error.pos - 20) :][:40]}" '
+                        '(is the file truncated?)'
+                    ) from error
+            except (RecursionError, ValueError) as error:
+                raise HandDataError(
+                    f'{self.name}: {where}: expected a list of numbers, found '
+                    f'{type(error).__name__}: {error}'
+                ) from error
+            if len(self._text) - self._at > MAX_ENTRY:
+                raise HandDataError(
+                    f'{self.name}: {where}: expected at most {MAX_ENTRY} characters, found no end'
+                )
+            self._read_more()
+
+
+def as_numbers(value: object, shape: tuple[int | None, ...], where: str) -> np.ndarray:
+    """One decoded entry as an array.
+
+    Args:
+        value: Nested lists of numbers.
+        shape: What it must have; `None` stands for any length of at least 1.
+        where: File, field and entry, for messages.
+
+    Returns:
+        A float64 array of finite numbers.
+
+    Raises:
+        HandDataError: Ragged lists, another shape, something else than numbers, NaN, infinity.
+    """
+    wanted = ' x '.join('n' if n is None else str(n) for n in shape) or 'one'
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise HandDataError(f'{where}: expected {wanted} numbers, found uneven lists') from None
+    fits = array.ndim == len(shape) and all(
+        have == want or (want is None and have > 0)
+        for have, want in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        found = ' x '.join(map(str, array.shape)) or f'{value!r:.40}'
+        raise HandDataError(f'{where}: expected {wanted} numbers, found {found}')
+    if array.dtype.kind not in 'fiu':
+        raise HandDataError(f'{where}: expected {wanted} numbers, found {array.flat[0]!r:.40}')
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        index = np.argwhere(~np.isfinite(array))[0].tolist()
+        raise HandDataError(
+            f'{where}: expected finite numbers, found {array[tuple(index)]} at index {index}'
+        )
+    return array
