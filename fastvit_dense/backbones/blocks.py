@@ -1,0 +1,424 @@
+"""The blocks of FastViT (arXiv 2303.14189), each in a training form and a folded form.
+
+Submodules carry the names of the published files. What a block does not have, or no longer has
+once it is folded, is None.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmcv.cnn.bricks import DropPath
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .reparam import (
+    Foldable,
+    fold_affine_after,
+    fold_affine_before,
+    fold_repmixer,
+    folded_conv,
+    identity_kernel,
+    norm_affine,
+    pad_kernel,
+    set_folded,
+)
+
+HEAD_DIM = 32  # channels per attention head in every variant
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer norm over the channels of (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise every position by itself; the shape stays."""
+        x = super().forward(x.permute(0, 2, 3, 1))
+        return x.permute(0, 3, 1, 2)
+
+
+def build_norm(cfg: str | dict, channels: int) -> nn.Module:
+    """Build a norm for (B, channels, H, W) from a registered type name or a config dict.
+
+    Raises:
+        ValueError: nothing can be built from ``cfg``.
+    """
+    try:
+        args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
+        if args['type'] == 'LN':
+            args['type'] = LayerNorm2d
+        return build_norm_layer(args, channels)[1]
+    except (KeyError, TypeError, AssertionError) as error:
+        raise ValueError(f'cannot build a norm from {cfg!r}: {error}') from error
+
+
+class ConvNorm(nn.Module):
+    """A convolution without bias and its norm; folded: the convolution alone, with a bias."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        groups: int,
+        norm_cfg: dict,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=kernel_size // 2,
+            groups=groups,
+            bias=False,
+        )
+        self.bn = build_norm(norm_cfg, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, ceil(H / stride), ceil(W / stride))."""
+        x = self.conv(x)
+        return x if self.bn is None else self.bn(x)
+
+    def folded_kernel(self) -> tuple[Tensor, Tensor]:
+        """Return float64 weight and bias of the one convolution that does the same."""
+        return fold_affine_after(self.conv.weight, None, *norm_affine(self.bn))
+
+    def fold(self) -> None:
+        """Fold the norm into the convolution."""
+        if self.bn is not None:
+            set_folded(self.conv, *self.folded_kernel())
+            self.bn = None
+
+
+class SqueezeExcite(nn.Module):
+    """Channel gates from the global mean (arXiv 1709.01507)."""
+
+    def __init__(self, channels: int, reduction: int = 4) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, channels // reduction, 1)
+        self.fc2 = nn.Conv2d(channels // reduction, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` (B, C, H, W) times gates (B, C, 1, 1) in 0-1."""
+        gates = self.fc1(x.mean((2, 3), keepdim=True))
+        return x * self.fc2(gates.relu()).sigmoid()
+
+
+class MobileOneBlock(Foldable):
+    """Parallel branches k x k convolution, 1x1 convolution and identity, each with a norm.
+
+    Args:
+        in_channels: input channels.
+        out_channels: output channels.
+        kernel_size: of the main branch.
+        stride: of all branches; the identity branch needs 1 and equal channels.
+        groups: of all convolutions.
+        norm_cfg: the norm of every branch.
+        use_conv: with the k x k branch.
+        use_scale_branch: with the 1x1 branch (only beside kernels larger than 1).
+        use_act: with a GELU at the end.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        groups: int = 1,
+        *,
+        norm_cfg: dict,
+        use_conv: bool = True,
+        use_scale_branch: bool = True,
+        use_act: bool = True,
+    ) -> None:
+        super().__init__()
+        self.kernel_size, self.stride, self.groups = kernel_size, stride, groups
+        conv_args = dict(stride=stride, groups=groups, norm_cfg=norm_cfg)
+        self.identity = self.conv_kxk = self.conv_scale = self.reparam_conv = None
+        if in_channels == out_channels and stride == 1:
+            self.identity = build_norm(norm_cfg, in_channels)
+        if use_conv:  # a list of one: the key names of published files count branches
+            branch = ConvNorm(in_channels, out_channels, kernel_size, **conv_args)
+            self.conv_kxk = nn.ModuleList([branch])
+        if use_scale_branch and kernel_size > 1:
+            self.conv_scale = ConvNorm(in_channels, out_channels, 1, **conv_args)
+        self.act = nn.GELU() if use_act else nn.Identity()
+
+    def _branches(self) -> Iterator[nn.Module]:
+        if self.identity is not None:
+            yield self.identity
+        if self.conv_kxk is not None:
+            yield from self.conv_kxk
+        if self.conv_scale is not None:
+            yield self.conv_scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, ceil(H / stride), ceil(W / stride))."""
+        if self.reparam_conv is not None:
+            return self.act(self.reparam_conv(x))
+        first, *others = self._branches()
+        total = first(x)
+        for branch in others:
+            total = total + branch(x)
+        return self.act(total)
+
+    def folded_kernel(self) -> tuple[Tensor, Tensor]:
+        """Return float64 weight and bias of the one convolution that does the same."""
+        weight, bias = 0, 0
+        for branch in self._branches():
+            if isinstance(branch, ConvNorm):
+                branch_weight, branch_bias = branch.folded_kernel()
+                branch_weight = pad_kernel(branch_weight, self.kernel_size)
+            else:
+                scale, shift = norm_affine(branch)
+                kernel = identity_kernel(len(scale), self.groups, self.kernel_size, scale.device)
+                branch_weight, branch_bias = fold_affine_after(kernel, None, scale, shift)
+            weight, bias = weight + branch_weight, bias + branch_bias
+        return weight, bias
+
+    def fold(self) -> None:
+        """Replace the branches by one convolution."""
+        if self.reparam_conv is None:
+            like = max(self.parameters(), key=Tensor.dim)
+            self.reparam_conv = folded_conv(*self.folded_kernel(), self.stride, self.groups, like)
+            self.identity = self.conv_kxk = self.conv_scale = None
+
+
+class LargeKernelConv(Foldable):
+    """Grouped 7x7 convolution of stride 2 with a parallel 3x3 branch (paper section 3.3).
+
+    Args:
+        in_channels: input channels, also the number of groups.
+        out_channels: output channels.
+        norm_cfg: the norm of both branches.
+        use_se: with squeeze-excite.
+        use_act: with a GELU at the end.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, norm_cfg: dict, use_se: bool, use_act: bool
+    ) -> None:
+        super().__init__()
+        self.large_conv = ConvNorm(in_channels, out_channels, 7, 2, in_channels, norm_cfg)
+        self.small_conv = ConvNorm(in_channels, out_channels, 3, 2, in_channels, norm_cfg)
+        self.reparam_conv = None
+        self.se = SqueezeExcite(out_channels) if use_se else nn.Identity()
+        self.act = nn.GELU() if use_act else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, ceil(H / 2), ceil(W / 2))."""
+        if self.reparam_conv is not None:
+            x = self.reparam_conv(x)
+        else:
+            x = self.large_conv(x) + self.small_conv(x)
+        return self.act(self.se(x))
+
+    def fold(self) -> None:
+        """Replace the two branches by one 7x7 convolution."""
+        if self.reparam_conv is None:
+            like, groups = self.large_conv.conv.weight, self.large_conv.conv.groups
+            weight, bias = self.large_conv.folded_kernel()
+            small_weight, small_bias = self.small_conv.folded_kernel()
+            weight = weight + pad_kernel(small_weight, weight.shape[-1])
+            self.reparam_conv = folded_conv(weight, bias + small_bias, 2, groups, like)
+            self.large_conv = self.small_conv = None
+
+
+class PatchEmbed(nn.Module):
+    """Downsampling between stages: large-kernel convolution of stride 2, then 1x1."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, norm_cfg: dict, use_se: bool, use_act: bool
+    ) -> None:
+        super().__init__()
+        self.proj = nn.Sequential(
+            LargeKernelConv(
+                in_channels, out_channels, norm_cfg=norm_cfg, use_se=use_se, use_act=use_act
+            ),
+            MobileOneBlock(out_channels, out_channels, 1, norm_cfg=norm_cfg),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, ceil(H / 2), ceil(W / 2))."""
+        return self.proj(x)
+
+
+class ConditionalPosEnc(Foldable):
+    """Positional encoding by a depthwise 7x7 convolution added to its input (arXiv 2102.10882)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pos_enc = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.reparam_conv = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (B, C, H, W)."""
+        return self.pos_enc(x) + x if self.reparam_conv is None else self.reparam_conv(x)
+
+    def fold(self) -> None:
+        """Fold the addition into the convolution."""
+        if self.reparam_conv is None:
+            weight, bias = self.pos_enc.weight, self.pos_enc.bias
+            channels, size = weight.shape[0], weight.shape[-1]
+            kernel = weight + identity_kernel(channels, channels, size, weight.device)
+            self.reparam_conv = folded_conv(kernel, bias, 1, channels, like=weight)
+            self.pos_enc = None
+
+
+class RepMixer(Foldable):
+    """Token mixing without attention: ``x + g * (mixer(x) - norm(x))`` (paper section 3.1)."""
+
+    def __init__(self, channels: int, layer_scale_init: float, norm_cfg: dict) -> None:
+        super().__init__()
+        depthwise = dict(groups=channels, norm_cfg=norm_cfg, use_act=False)
+        self.norm = MobileOneBlock(
+            channels, channels, 3, use_conv=False, use_scale_branch=False, **depthwise
+        )
+        self.mixer = MobileOneBlock(channels, channels, 3, **depthwise)
+        self.layer_scale = _layer_scale(channels, layer_scale_init)
+        self.reparam_conv = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (B, C, H, W)."""
+        if self.reparam_conv is not None:
+            return self.reparam_conv(x)
+        return x + self.layer_scale * (self.mixer(x) - self.norm(x))
+
+    def fold(self) -> None:
+        """Replace everything by one depthwise 3x3 convolution."""
+        if self.reparam_conv is None:
+            weight, bias = fold_repmixer(
+                self.mixer.folded_kernel(), self.norm.folded_kernel(), self.layer_scale
+            )
+            self.reparam_conv = folded_conv(weight, bias, 1, len(bias), like=self.layer_scale)
+            self.norm = self.mixer = self.layer_scale = None
+
+
+class ConvFFN(nn.Module):
+    """Feed-forward network with a depthwise 7x7 convolution in front (paper section 3.3)."""
+
+    def __init__(self, channels: int, hidden_channels: int, norm_cfg: dict) -> None:
+        super().__init__()
+        self.conv = ConvNorm(channels, channels, 7, 1, channels, norm_cfg)
+        self.fc1 = nn.Conv2d(channels, hidden_channels, 1)
+        self.act = nn.GELU()
+        self.fc2 = nn.Conv2d(hidden_channels, channels, 1)
+        for conv in (self.conv.conv, self.fc1, self.fc2):
+            _init_linear(conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (B, C, H, W)."""
+        return self.fc2(self.act(self.fc1(self.conv(x))))
+
+    def fold(self, layer_scale: Tensor) -> None:
+        """Fold the norm into the convolution and ``layer_scale`` (C, 1, 1) into ``fc2``."""
+        self.conv.fold()
+        set_folded(self.fc2, *fold_affine_after(self.fc2.weight, self.fc2.bias, layer_scale))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over all positions of a feature map, heads of 32 channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.num_heads = channels // HEAD_DIM
+        self.qkv = nn.Linear(channels, 3 * channels, bias=False)
+        self.proj = nn.Linear(channels, channels)
+        _init_linear(self.qkv)
+        _init_linear(self.proj)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (B, C, H, W)."""
+        batch, channels, height, width = x.shape
+        tokens = x.flatten(2).transpose(1, 2)
+        qkv = self.qkv(tokens).reshape(batch, -1, 3, self.num_heads, HEAD_DIM)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = self.proj(mixed.transpose(1, 2).flatten(2))
+        return mixed.transpose(1, 2).reshape(batch, channels, height, width)
+
+
+class RepMixerBlock(Foldable):
+    """RepMixer, then the ConvFFN in a residual branch."""
+
+    def __init__(
+        self,
+        channels: int,
+        hidden_channels: int,
+        drop_path: float,
+        layer_scale_init: float,
+        norm_cfg: dict,
+    ) -> None:
+        super().__init__()
+        self.token_mixer = RepMixer(channels, layer_scale_init, norm_cfg)
+        self.mlp = ConvFFN(channels, hidden_channels, norm_cfg)
+        self.layer_scale = _layer_scale(channels, layer_scale_init)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (B, C, H, W)."""
+        x = self.token_mixer(x)
+        return x + self.drop_path(_scaled(self.mlp(x), self.layer_scale))
+
+    def fold(self) -> None:
+        """Fold the mixer, the norm of the ConvFFN and the layer scale."""
+        if self.layer_scale is not None:
+            self.token_mixer.fold()
+            self.mlp.fold(self.layer_scale)
+            self.layer_scale = None
+
+
+class AttentionBlock(Foldable):
+    """Norm and self-attention in a residual branch, then the ConvFFN in another."""
+
+    def __init__(
+        self,
+        channels: int,
+        hidden_channels: int,
+        drop_path: float,
+        layer_scale_init: float,
+        norm_cfg: dict,
+        attention_norm_cfg: dict,
+    ) -> None:
+        super().__init__()
+        self.norm = build_norm(attention_norm_cfg, channels)
+        self.token_mixer = Attention(channels)
+        self.layer_scale_1 = _layer_scale(channels, layer_scale_init)
+        self.mlp = ConvFFN(channels, hidden_channels, norm_cfg)
+        self.layer_scale_2 = _layer_scale(channels, layer_scale_init)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (B, C, H, W)."""
+        mixed = self.token_mixer(x if self.norm is None else self.norm(x))
+        x = x + self.drop_path(_scaled(mixed, self.layer_scale_1))
+        return x + self.drop_path(_scaled(self.mlp(x), self.layer_scale_2))
+
+    def fold(self) -> None:
+        """Fold BatchNorms and layer scales into the layers beside them; a LayerNorm stays."""
+        if self.layer_scale_1 is None:
+            return
+        qkv, proj = self.token_mixer.qkv, self.token_mixer.proj
+        if isinstance(self.norm, _BatchNorm):
+            set_folded(qkv, *fold_affine_before(qkv.weight, None, *norm_affine(self.norm)))
+            self.norm = None
+        set_folded(proj, *fold_affine_after(proj.weight, proj.bias, self.layer_scale_1))
+        self.mlp.fold(self.layer_scale_2)
+        self.layer_scale_1 = self.layer_scale_2 = None
+
+
+def _layer_scale(channels: int, init: float) -> nn.Parameter:
+    return nn.Parameter(torch.full((channels, 1, 1), init))
+
+
+def _scaled(x: Tensor, layer_scale: Tensor | None) -> Tensor:
+    return x if layer_scale is None else layer_scale * x
+
+
+def _init_linear(layer: nn.Conv2d | nn.Linear) -> None:
+    nn.init.trunc_normal_(layer.weight, std=0.02)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
