@@ -60,7 +60,7 @@ def _straight(angle: float) -> tuple[tuple[float, float, float], ...]:
 
 
 def _rings(size: float) -> tuple[tuple[int, float, float, float, float], ...]:
-    """Rings of a finger whose first joint is half a unit of ``size`` 17 mm thick."""
+    """Rings of a finger; ``size`` 1 is about 17 mm thick."""
     table = (
         (0, 0.64, 8.9, 8.6, 1.0),
         (0, 0.82, 8.6, 8.4, 1.0),
@@ -81,18 +81,18 @@ FINGERS = (
         ((0.64, 0.68, -0.36), (0.74, 0.58, -0.30), (0.80, 0.54, -0.22)),
         (42, 32, 28),
         (
-            (0, 0.62, 12.5, 12.5, 1.0),
-            (1, 0.00, 11.0, 10.5, 0.5),
-            (1, 0.50, 9.6, 9.4, 1.0),
-            (2, 0.00, 10.4, 9.2, 0.5),
-            (2, 0.55, 9.8, 7.6, 1.0),
-            (2, 1.00, 5.0, 3.8, 1.0),
+            (0, 0.52, 14.5, 14.0, 1.0),
+            (1, 0.00, 12.0, 11.2, 0.5),
+            (1, 0.50, 10.4, 10.0, 1.0),
+            (2, 0.00, 11.0, 9.8, 0.5),
+            (2, 0.55, 10.4, 8.0, 1.0),
+            (2, 1.00, 5.2, 4.0, 1.0),
         ),
     ),
-    Finger(1, (88, 26, 0), _straight(4), (40, 24, 23), _rings(1.0)),
-    Finger(4, (88, 4.5, 1), _straight(0), (44, 27, 24), _rings(1.04)),
-    Finger(10, (83, -16, 0), _straight(-4), (41, 25, 24), _rings(0.98)),
-    Finger(7, (77, -36, -2), _straight(-9), (32, 19, 21), _rings(0.85)),
+    Finger(1, (88, 26, 0), _straight(4), (40, 24, 23), _rings(1.06)),
+    Finger(4, (88, 4.5, 1), _straight(0), (44, 27, 24), _rings(1.1)),
+    Finger(10, (83, -16, 0), _straight(-4), (41, 25, 24), _rings(1.04)),
+    Finger(7, (77, -36, -2), _straight(-9), (32, 19, 21), _rings(0.9)),
 )
 THUMB, INDEX, MIDDLE, RING, LITTLE = range(5)
 COLUMN_FINGERS = (LITTLE, RING, MIDDLE, INDEX)  # the finger between column j and j + 1
@@ -110,7 +110,7 @@ PALM_THUMB_SHARE = {
 
 # Limits of the made-up poses, degrees: bend of the three joints, spread of the first.
 FINGER_BEND = ((-10, 80), (0, 95), (0, 60))
-THUMB_BEND = ((-15, 30), (-5, 45), (-10, 65))
+THUMB_BEND = ((-15, 25), (-5, 45), (-10, 60))
 SPREAD = 10
 
 
@@ -216,8 +216,9 @@ def _add_finger(cage: Cage, number: int, corners: list[int]) -> list[list[int]]:
         centre = joints[bone] + t * (joints[bone + 1] - joints[bone])
         along = joints[bone + 1] - joints[bone]
         if t == 0:  # a hinge stands half way between its two bones
-            along = along / finger.lengths[bone] + (joints[bone] - joints[bone - 1]) / (
-                finger.lengths[bone - 1]
+            along = (
+                along / finger.lengths[bone]
+                + (joints[bone] - joints[bone - 1]) / (finger.lengths[bone - 1])
             )
         side, up = _frame(number, along)
         joint = finger.first_joint + bone
@@ -242,7 +243,7 @@ def _add_finger(cage: Cage, number: int, corners: list[int]) -> list[list[int]]:
 def _frame(number: int, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors across a finger: sideways, and out of its nail."""
     along = along / np.linalg.norm(along)
-    reference = np.array([1.0, 0, 0]) if number == THUMB else np.array([0.0, 1, 0])
+    reference = np.array([0.9, 0, 0.35]) if number == THUMB else np.array([0.0, 1, 0])
     side = reference - (reference @ along) * along
     side /= np.linalg.norm(side)
     up = np.cross(side, along) if number == THUMB else np.cross(along, side)
@@ -271,9 +272,7 @@ def subdivide(faces: list[list[int]], count: int) -> tuple[np.ndarray, np.ndarra
     edge_rows, moved = [], identity.copy()
     for (a, b), sides in edge_faces.items():
         middle = identity[[a, b]].mean(0)
-        edge_rows.append(
-            middle if len(sides) == 1 else (middle * 2 + face_rows[sides].sum(0)) / 4
-        )
+        edge_rows.append(middle if len(sides) == 1 else (middle * 2 + face_rows[sides].sum(0)) / 4)
     for point in range(count):
         edges = [edge for edge in edge_faces if point in edge]
         border = [edge for edge in edges if len(edge_faces[edge]) == 1]
