@@ -12,11 +12,13 @@ Cage coordinates, millimetres: u from the wrist to the fingers, w towards the th
 back of the hand. MANO's frame: the fingers point to -x, the thumb to +z, the palm faces -y.
 """
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from .mano import FINGERTIP_VERTICES, PARENTS, ManoModel
+from .subdivision import subdivide, triangulate
 
 NUM_VERTICES = 778
 WRIST_X = 0.09  # metres; MANO's origin lies in the middle of the palm
@@ -197,7 +199,7 @@ def _add_palm(cage: Cage) -> tuple[list[list[int]], list[list[int]]]:
             [wrist[1], first[1], first[2], first[3], wrist[2]][::flip],
             [wrist[2], first[3], first[4], wrist[3]][::flip],
         ]
-        for a, b in zip(layer[1:-1], layer[2:], strict=True):
+        for a, b in itertools.pairwise(layer[1:]):
             cage.faces += [[a[j], b[j], b[j + 1], a[j + 1]][::flip] for j in range(4)]
     for i in range(5):
         for j, flip in ((0, -1), (-1, 1)):
@@ -248,82 +250,6 @@ def _frame(number: int, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     side /= np.linalg.norm(side)
     up = np.cross(side, along) if number == THUMB else np.cross(along, side)
     return side, up
-
-
-def subdivide(faces: list[list[int]], count: int) -> tuple[np.ndarray, np.ndarray, dict]:
-    """One step of Catmull-Clark on a surface with boundary.
-
-    Catmull, Clark: "Recursively generated B-spline surfaces on arbitrary topological meshes", 1978.
-
-    Args:
-        faces: polygons over ``count`` points.
-        count: number of points.
-
-    Returns:
-        The linear map (new points, count), its rows summing to 1: first the moved points, then the
-        edge points, then the face points; the quads (N, 4); and ``{edge: number of its point}``.
-    """
-    edge_faces: dict[tuple[int, int], list[int]] = {}
-    for number, face in enumerate(faces):
-        for a, b in zip(face, face[1:] + face[:1], strict=True):
-            edge_faces.setdefault((min(a, b), max(a, b)), []).append(number)
-    identity = np.eye(count)
-    face_rows = np.array([identity[face].mean(0) for face in faces])
-    edge_rows, moved = [], identity.copy()
-    for (a, b), sides in edge_faces.items():
-        middle = identity[[a, b]].mean(0)
-        edge_rows.append(middle if len(sides) == 1 else (middle * 2 + face_rows[sides].sum(0)) / 4)
-    for point in range(count):
-        edges = [edge for edge in edge_faces if point in edge]
-        border = [edge for edge in edges if len(edge_faces[edge]) == 1]
-        if border:
-            ends = [a + b - point for a, b in border]
-            moved[point] = identity[point] * 0.75 + identity[ends].sum(0) / 8
-        else:
-            valence = len(edges)
-            around = sorted({f for edge in edges for f in edge_faces[edge]})
-            middles = np.mean([identity[list(edge)].mean(0) for edge in edges], axis=0)
-            moved[point] = (
-                face_rows[around].mean(0) + 2 * middles + (valence - 3) * identity[point]
-            ) / valence
-
-    edge_point = {edge: count + k for k, edge in enumerate(edge_faces)}
-    quads = []
-    for number, face in enumerate(faces):
-        centre = count + len(edge_faces) + number
-        for k, point in enumerate(face):
-            ahead, behind = face[(k + 1) % len(face)], face[k - 1]
-            quads.append(
-                [
-                    point,
-                    edge_point[min(point, ahead), max(point, ahead)],
-                    centre,
-                    edge_point[min(point, behind), max(point, behind)],
-                ]
-            )
-    return np.concatenate([moved, np.array(edge_rows), face_rows]), np.array(quads), edge_point
-
-
-def _triangulate(operator: np.ndarray, quads: np.ndarray, points: np.ndarray) -> tuple:
-    """Split quads by the shorter diagonal; the largest get a middle point until 778 stand."""
-    vertices = operator @ points
-    corners = vertices[quads]
-    area = np.linalg.norm(
-        np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]), axis=1
-    )
-    extra = NUM_VERTICES - len(vertices)
-    split = np.sort(np.argsort(-area, kind='stable')[:extra])
-    middle = operator[quads[split]].mean(1)
-    triangles = []
-    for number, (a, b, c, d) in enumerate(quads):
-        if number in split:
-            m = len(vertices) + int(np.searchsorted(split, number))
-            triangles += [(a, b, m), (b, c, m), (c, d, m), (d, a, m)]
-        elif np.linalg.norm(vertices[a] - vertices[c]) <= np.linalg.norm(vertices[b] - vertices[d]):
-            triangles += [(a, b, c), (a, c, d)]
-        else:
-            triangles += [(a, b, d), (b, c, d)]
-    return np.concatenate([operator, middle]), np.array(triangles)
 
 
 def _shape_fields(cage: Cage) -> np.ndarray:
@@ -381,6 +307,7 @@ def _poses(rng: np.random.Generator, count: int) -> np.ndarray:
         poses[:, first : first + 3] = bend[..., None] * axes[first : first + 3]
         spread = np.deg2rad(SPREAD) * rng.uniform(-1, 1, count) * (1 - closed[:, 0])
         poses[:, first, 1] += spread
+    poses += rng.normal(0, 0.02, poses.shape)  # so that all 45 components mean something
     return poses.reshape(count, 45)
 
 
@@ -409,7 +336,7 @@ def standin_mano(seed: int = 0) -> ManoModel:
     cage, rings, tips = build_cage()
     points = np.array(cage.points)
     operator, quads, edge_point = subdivide(cage.faces, len(points))
-    operator, triangles = _triangulate(operator, quads, points)
+    operator, triangles = triangulate(operator, quads, points, NUM_VERTICES)
 
     order = _vertex_order([_face_point(cage.faces, len(points), len(edge_point), t) for t in tips])
     operator = operator[order]
@@ -430,7 +357,7 @@ def standin_mano(seed: int = 0) -> ManoModel:
 
     poses = _poses(rng, 1554)
     mean = poses.mean(0)
-    components = np.linalg.svd(poses - mean, full_matrices=False)[2]
+    components = np.linalg.eigh(np.cov(poses.T))[1].T[::-1]  # largest variance first
     return ManoModel(
         v_template=vertices,
         f=triangles.astype(np.uint32),
@@ -456,4 +383,4 @@ def _vertex_order(tip_points: list[int]) -> np.ndarray:
     """Old number of each new vertex, so that the fingertips get MANO's numbers."""
     rest = iter(sorted(set(range(NUM_VERTICES)) - set(tip_points)))
     tips = dict(zip(FINGERTIP_VERTICES, tip_points, strict=True))
-    return np.array([tips.get(n, None) if n in tips else next(rest) for n in range(NUM_VERTICES)])
+    return np.array([tips[n] if n in tips else next(rest) for n in range(NUM_VERTICES)])
