@@ -1,0 +1,1 @@
+"""Sample data, dataset checks and loading of pictures."""
