@@ -1,0 +1,262 @@
+"""The FreiHAND dataset (Zimmermann et al., ICCV 2019), in its official folder layout."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS
+from scipy.spatial.transform import Rotation
+
+from .freihand_io import FIELDS, annotation_prefix, check_unit, read_annotations
+from .json_stream import HandDataError
+
+VERSIONS = ('gs', 'hom', 'sample', 'auto')  # in the order of the image numbers
+NUM_BLOCKS = 200  # of the validation split
+VAL_EVERY = 20
+
+
+@DATASETS.register_module()
+class FreiHAND(BaseDataset):
+    """Images of one right hand each, with camera, joints, mesh and MANO parameters.
+
+    Layout: `training/rgb/%08d.jpg`, `training/mask/%08d.jpg`, `evaluation/rgb/%08d.jpg` and
+    `{training,evaluation}_{K,scale,xyz,verts,mano}.json` under `data_root`. Image number =
+    annotation + number of annotations x version. The annotations are parsed at first use
+    (`read_annotations`). Each sample holds `img_path`, `img_id` (image number), `annotation`,
+    `version`, `is_right`, `K` (3, 3), `scale` and, where there are annotations, `joints`
+    (21, 3), `vertices` (778, 3), `global_orient` (3, 3), `hand_pose` (15, 3, 3), `betas` (10,):
+    metres, OpenCV camera frame, FreiHAND's joint order, float32.
+
+    Args:
+        data_root: The folder that holds the above.
+        ann_file: Common part of the names of the annotation files, or any one of them; by
+            default the split's name.
+        data_prefix: `img` and `mask`: folders of the images and of the masks.
+        split: `training` or `evaluation`. The evaluation set may lack all but K and scale.
+        versions: Which of the training images: any of gs (green screen), hom, sample, auto.
+        portion: `all`, or `train` and `val`, which share the annotations out: these fall
+            into 200 blocks of consecutive numbers, because neighbours show similar poses, and
+            every 20th block is for validation.
+        mano: Whose mean pose to add to FreiHAND's pose numbers, which are offsets to it: a MANO
+            file (`read_mano`), or `standin`. Without it `hand_pose` is left out.
+        cache_dir: Folder for the parsed annotations, by default beside them.
+        **kwargs: `pipeline`, `test_mode`, `indices`, ... of mmengine's `BaseDataset`.
+
+    Raises:
+        FileNotFoundError: The annotations or images are missing.
+        HandDataError: A file is damaged.
+    """
+
+    METAINFO = {'dataset_name': 'FreiHAND'}
+
+    def __init__(
+        self,
+        data_root: str = 'data/freihand',
+        ann_file: str = '',
+        data_prefix: dict | None = None,
+        split: str = 'training',
+        versions: tuple[str, ...] | str = VERSIONS,
+        portion: str = 'all',
+        mano: str | None = None,
+        cache_dir: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        versions = (versions,) if isinstance(versions, str) else tuple(versions)
+        for name, value, allowed in (
+            ('split', split, ('training', 'evaluation')),
+            ('portion', portion, ('all', 'train', 'val')),
+            *(('versions', version, VERSIONS) for version in versions),
+        ):
+            if value not in allowed:
+                raise ValueError(f'FreiHAND: {name}: expected one of {allowed}, found {value!r}')
+        self.split = split
+        self.versions = versions if split == 'training' else ('gs',)
+        self.portion = portion
+        self.cache_dir = cache_dir
+        self.hands_mean = _hands_mean(mano) if mano else None
+        self._arrays: dict[str, np.ndarray] | None = None
+        folders = {'img': f'{split}/rgb', 'mask': f'{split}/mask'}
+        super().__init__(
+            ann_file=ann_file or split,
+            data_root=str(data_root),
+            data_prefix={**folders, **(data_prefix or {})},
+            **kwargs,
+        )
+
+    @property
+    def annotations(self) -> dict[str, np.ndarray]:
+        """The split's arrays, see `read_annotations`; opened again in every process."""
+        if self._arrays is None:
+            required = FIELDS if self.split == 'training' else ('K', 'scale')
+            self._arrays = read_annotations(self.ann_file, required, self.cache_dir)
+        return self._arrays
+
+    def __getstate__(self) -> dict:
+        # a pickled memory map would be a copy of the whole array
+        return {**self.__dict__, '_arrays': None}
+
+    def load_data_list(self) -> list[dict]:
+        """One dict of image number, annotation and version per image; checks that all are there."""
+        count = len(self.annotations['K'])
+        chosen = portion_indices(count, self.portion)
+        data_list = [
+            {'img_id': index + count * VERSIONS.index(version), 'annotation': index,
+             'version': version}
+            for version in self.versions
+            for index in chosen
+        ]  # fmt: skip
+        folder = Path(self.data_prefix['img'])
+        found = set(os.listdir(folder)) if folder.is_dir() else set()
+        missing = [d for d in data_list if _image_name(d['img_id']) not in found]
+        if missing:
+            first = missing[0]
+            raise FileNotFoundError(
+                f'{folder / _image_name(first["img_id"])} (annotation {first["annotation"]}, '
+                f'version {first["version"]}): no such image; {len(missing)} of '
+                f'{len(data_list)} images that {annotation_prefix(self.ann_file)}_*.json asks '
+                f'for are missing'
+            )
+        return data_list
+
+    def get_data_info(self, idx: int) -> dict:
+        """The sample as described above, before the pipeline."""
+        info = super().get_data_info(idx)
+        index = info['annotation']
+        name = _image_name(info['img_id'])
+        info['img_path'] = os.path.join(self.data_prefix['img'], name)
+        mask = os.path.join(self.data_prefix['mask'], name)
+        if info['version'] == 'gs' and os.path.isfile(mask):
+            info['mask_path'] = mask
+        info['is_right'] = True
+        arrays = self.annotations
+        for field, name in (('K', 'K'), ('xyz', 'joints'), ('verts', 'vertices')):
+            if field in arrays:
+                info[name] = np.array(arrays[field][index])
+        info['scale'] = float(arrays['scale'][index])
+        if 'mano' in arrays:
+            info.update(decode_mano(arrays['mano'][index], self.hands_mean))
+        return info
+
+
+def portion_indices(count: int, portion: str) -> list[int]:
+    """Annotation numbers of a portion (`all`, `train`, `val`) of `count` annotations."""
+    indices = np.arange(count)
+    is_val = (indices * NUM_BLOCKS // max(count, 1)) % VAL_EVERY == VAL_EVERY - 1
+    wanted = {'all': indices >= 0, 'train': ~is_val, 'val': is_val}[portion]
+    return indices[wanted].tolist()
+
+
+def decode_mano(values: np.ndarray, hands_mean: np.ndarray | None = None) -> dict:
+    """FreiHAND's 61 MANO numbers (freihand: utils/model.py) as rotations and shape.
+
+    Args:
+        values: (61,): axis-angle about the wrist joint [0:3], axis-angle offsets to the mean pose
+            [3:48], betas [48:58], place of the root in the image [58:60] and scale [60]; the last
+            three are not used, `verts` and `xyz` hold the exact place.
+        hands_mean: (45,) MANO's mean pose, axis-angle.
+
+    Returns:
+        `global_orient` (3, 3), `betas` (10,), and `hand_pose` (15, 3, 3) if `hands_mean` is known.
+    """
+    values = np.asarray(values, np.float64)
+    turn = Rotation.from_rotvec(values[:3]).as_matrix()
+    decoded = {'global_orient': turn, 'betas': values[48:58]}
+    if hands_mean is not None:
+        pose = (values[3:48] + hands_mean).reshape(15, 3)
+        decoded['hand_pose'] = Rotation.from_rotvec(pose).as_matrix()
+    return {name: value.astype(np.float32) for name, value in decoded.items()}
+
+
+def _image_name(number: int) -> str:
+    return f'{number:08d}.jpg'
+
+
+def _hands_mean(mano: str) -> np.ndarray:
+    if mano == 'standin':
+        from .standin import standin_mano
+
+        return standin_mano().hands_mean
+    from .mano_io import read_mano
+
+    return read_mano(mano).hands_mean
+
+
+def check_freihand(dataset: dict) -> tuple[list[tuple[str, str]], dict[str, int]]:
+    """Looks for what is wrong with a FreiHAND tree.
+
+    Args:
+        dataset: The dataset's part of a config; its pipeline is not used.
+
+    Returns:
+        Messages as (`error` or `warning`, text), and counts (images, annotations, checked images).
+    """
+    settings = {k: v for k, v in dataset.items() if k not in ('type', 'pipeline', '_scope_')}
+    try:
+        data = FreiHAND(**{**settings, 'serialize_data': False, 'lazy_init': False})
+    except (OSError, ValueError) as error:
+        return [('error', str(error))], {}
+    counts = {'images': len(data), 'annotations': len(data.annotations['K'])}
+    messages = _check_annotations(data.annotations, annotation_prefix(data.ann_file).name)
+    opened = np.unique(np.linspace(0, len(data) - 1, min(len(data), 500)).astype(int))
+    for index in opened.tolist():
+        messages += _check_image(data.get_data_info(index)['img_path'])
+    counts['images opened'] = len(opened)
+    return messages, counts
+
+
+def _check_image(path: str) -> list[tuple[str, str]]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            size = image.size
+    except (OSError, SyntaxError) as error:
+        return [('error', f'{path}: expected an image, found {error}')]
+    return [] if size == (224, 224) else [
+        ('warning', f'{path}: expected 224 x 224 pixels, found {size[0]} x {size[1]}')
+    ]  # fmt: skip
+
+
+def _check_annotations(arrays: dict[str, np.ndarray], name: str) -> list[tuple[str, str]]:
+    """Statements that hold for the published annotations; one message each, with the first entry.
+
+    FreiHAND v2: metres, hands before the camera and within the image, `scale` = length of the
+    middle finger's first bone, fingertips = vertices of the mesh.
+    """
+    if 'xyz' not in arrays:
+        return [('warning', f'{name}: no xyz: it serves for prediction, not for scoring')]
+    from .mano import FINGERTIP_VERTICES
+
+    xyz = np.asarray(arrays['xyz'], np.float64)
+    try:
+        check_unit(xyz, f'{name}_xyz.json')
+    except HandDataError as error:
+        return [('error', str(error))]
+    projected = xyz @ np.swapaxes(arrays['K'], 1, 2).astype(np.float64)
+    z = projected[..., 2]
+    uv = projected[..., :2] / np.where(z > 0, z, np.inf)[..., None]
+    bone = np.linalg.norm(xyz[:, 9] - xyz[:, 10], axis=-1)
+    checks = [
+        ('error', 'joints before the camera (z > 0)', (z > 0).all(1)),
+        ('warning', 'at least half of the joints inside the image',
+         ((uv >= 0) & (uv <= 224)).all(-1).mean(1) >= 0.5),
+        ('warning', 'scale = length of the middle finger\'s first bone',
+         np.abs(bone - arrays['scale']) < 1e-4 + 0.01 * bone),
+    ]  # fmt: skip
+    if 'verts' in arrays:
+        tips = np.asarray(arrays['verts'][:, FINGERTIP_VERTICES], np.float64)
+        apart = np.linalg.norm(tips - xyz[:, 4::4], axis=-1)
+        checks.append(('warning', 'fingertips of xyz = vertices 744 320 443 555 672 of verts '
+                       '(not so in version 1 of the dataset)', (apart < 1e-3).all(1)))  # fmt: skip
+    if 'mano' in arrays:
+        checks.append(('warning', 'betas between -10 and 10',
+                       (np.abs(arrays['mano'][:, 48:58]) < 10).all(1)))  # fmt: skip
+    return [
+        (severity, f'{name}: expected {text}, found otherwise in {int((~good).sum())} of '
+                   f'{len(good)} entries, first entry {int(np.argmin(good))}')
+        for severity, text, good in checks
+        if not good.all()
+    ]  # fmt: skip
