@@ -5,4 +5,7 @@ from .version import __version__
 
 openmmlab.install()
 
-__all__ = ['__version__']
+from . import seeding  # noqa: E402, F401
+from .backbones import FastViT, reparameterize  # noqa: E402
+
+__all__ = ['FastViT', '__version__', 'reparameterize']

@@ -11,6 +11,24 @@ from mmengine.config import Config, ConfigDict, DictAction
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 DATASET_WRAPPERS = ('dataset', 'datasets')
+REGISTRIES = (
+    'MODELS',
+    'DATASETS',
+    'TRANSFORMS',
+    'METRICS',
+    'HOOKS',
+    'LOOPS',
+    'DATA_SAMPLERS',
+    'OPTIMIZERS',
+    'OPTIM_WRAPPERS',
+    'PARAM_SCHEDULERS',
+    'TASK_UTILS',
+    'VISUALIZERS',
+    'VISBACKENDS',
+    'LOG_PROCESSORS',
+)
+# Top-level keys that mmengine's Runner reads from the config without taking them as arguments.
+READ_BY_RUNNER = {'auto_scale_lr', 'find_unused_parameters', 'model_wrapper_cfg', 'compile'}
 
 
 class ConfigError(ValueError):
@@ -105,8 +123,6 @@ def _check_key(cfg: Config, key: str) -> None:
                 _check_new_key(cfg, node, parts, depth)
                 return
             node = node[part]
-        elif node is None:
-            return
         else:
             raise ConfigError(
                 f'--cfg-options {key}: {".".join(parts[:depth])} is {node!r}, '
@@ -120,6 +136,7 @@ def _check_new_key(cfg: Config, node: dict, parts: list[str], depth: int) -> Non
         from mmengine.runner import Runner
 
         known |= set(inspect.signature(Runner.__init__).parameters) - {'self'}
+        known |= READ_BY_RUNNER
     parameters, open_ended = _parameters(node, cfg.get('default_scope'))
     known |= parameters
     if parts[depth] in known or open_ended:
@@ -154,15 +171,13 @@ def find_type(name: Any, scope: str | None = None) -> Any:
     """Return the class that a config's `type` names, whichever registry holds it, or None."""
     if not isinstance(name, str):
         return name
-    import mmengine.registry.root as root
-    from mmengine.registry import Registry
+    import mmengine.registry
 
-    for registry in vars(root).values():
-        if isinstance(registry, Registry):
-            with registry.switch_scope_and_registry(scope) as current:
-                found = current.get(name)
-            if found is not None:
-                return found
+    for registry in REGISTRIES:
+        with getattr(mmengine.registry, registry).switch_scope_and_registry(scope) as current:
+            found = current.get(name)
+        if found is not None:
+            return found
     return None
 
 
@@ -248,3 +263,32 @@ def remove_pretrained(model: Any) -> None:
 def default_work_dir(config: str | os.PathLike) -> str:
     """`work_dirs/` and the config's name, as in mmdet and mmseg."""
     return str(Path('work_dirs') / Path(config).stem)
+
+
+TASKS = {
+    'instance': 'BaseDetDataset',
+    'semantic': 'BaseSegDataset',
+    'hand': 'FreiHAND',
+}
+
+
+def task_of(cfg: Config) -> str:
+    """Return 'instance', 'semantic' or 'hand', by the base class of the config's dataset.
+
+    Raises:
+        ConfigError: The dataset is of none of the three kinds.
+    """
+    dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')), None)
+    if dataset is None:
+        raise ConfigError(f'{cfg.filename}: no dataset in any of {", ".join(LOADERS)}')
+    cls = find_type(dataset.get('type'), dataset.get('_scope_', cfg.get('default_scope')))
+    if cls is None:
+        raise ConfigError(f'{cfg.filename}: no dataset type {dataset.get("type")!r} is registered')
+    names = {base.__name__ for base in inspect.getmro(cls)}
+    for task, base in TASKS.items():
+        if base in names:
+            return task
+    raise ConfigError(
+        f'{cfg.filename}: dataset {dataset["type"]}: expected a subclass of one of '
+        f'{", ".join(TASKS.values())}'
+    )

@@ -1,8 +1,14 @@
-"""What the command lines share: arguments, and one readable line where a user's input is wrong."""
+"""What the command lines share: arguments, and one readable line where a user's input is wrong.
+
+It imports nothing of the package, so that `--help` answers at once.
+"""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this checkout's fastvit_dense
 
 
 def make_parser(doc: str) -> argparse.ArgumentParser:
@@ -12,9 +18,9 @@ def make_parser(doc: str) -> argparse.ArgumentParser:
     )
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+def add_config_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add CONFIG, `--sample` and `--cfg-options`, which every tool that reads a config takes."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', nargs=None if required else '?', help='config file')
     parser.add_argument(
         '--sample',
         action='store_true',

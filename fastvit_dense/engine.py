@@ -1,0 +1,325 @@
+"""Training, testing, scoring and predicting: what the command lines call."""
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from .config import ConfigError, default_work_dir, load_config
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+
+
+def train(
+    config: str,
+    *,
+    sample: bool = False,
+    cfg_options: Iterable[str] = (),
+    work_dir: str | None = None,
+    resume: str | None = None,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    launcher: str = 'none',
+) -> Runner:
+    """Train the model of a config.
+
+    Args:
+        config: Config file.
+        sample: Use the embedded sample data.
+        cfg_options: `key=value` strings.
+        work_dir: Where logs and checkpoints go; by default `work_dirs/CONFIG`.
+        resume: 'auto' for the latest checkpoint of the work dir, or a checkpoint file.
+        amp: Automatic mixed precision.
+        auto_scale_lr: Scale the learning rate from the config's batch size to this run's.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Returns:
+        The runner, trained.
+
+    Raises:
+        ConfigError, DataError, CheckpointError, CheckpointMismatch: With what is wrong and where.
+    """
+    cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=not resume)
+    cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(config)
+    cfg.launcher = launcher
+    if resume:
+        cfg.resume = True
+        cfg.load_from = None if resume == 'auto' else _existing(resume)
+    if amp:
+        if not torch.cuda.is_available():
+            raise ConfigError('--amp: needs a GPU, none was found; leave it out to train on the CPU')
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.loss_scale = 'dynamic'
+    if auto_scale_lr:
+        if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
+            raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')
+        cfg.auto_scale_lr.enable = True
+    runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
+    runner.train()
+    return runner
+
+
+def test(
+    config: str,
+    checkpoint: str,
+    *,
+    sample: bool = False,
+    cfg_options: Iterable[str] = (),
+    work_dir: str | None = None,
+    fuse: bool = False,
+    verify: bool = False,
+    save_predictions: str | None = None,
+    launcher: str = 'none',
+) -> int:
+    """Evaluate a checkpoint and write the report.
+
+    Args:
+        config: Config file.
+        checkpoint: Weights, loaded strictly.
+        sample: Use the embedded sample data.
+        cfg_options: `key=value` strings.
+        work_dir: Where the report goes; by default `work_dirs/CONFIG`.
+        fuse: Reparameterize the model before it is scored.
+        verify: Compare with the config's `expected_results`.
+        save_predictions: Folder for the predictions in the official format.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Returns:
+        1 where `verify` found a value missed, else 0.
+    """
+    cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
+    cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(config)
+    cfg.launcher = launcher
+    expected = _expected_results(cfg) if verify else cfg.get('expected_results')
+    _existing(checkpoint)
+    runner = build_runner(cfg, ('test_dataloader',), training=False)
+
+    from .backbones import reparameterize
+    from .checkpoint import load_model_state
+
+    model = getattr(runner.model, 'module', runner.model)
+    load_model_state(model, checkpoint)
+    if fuse:
+        reparameterize(model)
+    from .evaluation.report import model_info
+
+    info = model_info(model, cfg, checkpoint) if is_main_process() else None
+    metric = runner.test_evaluator.metrics[0]
+    keep = Path(save_predictions or Path(cfg.work_dir) / 'predictions')
+    if hasattr(metric, 'save_predictions'):
+        metric.save_predictions(keep)
+    start = time.perf_counter()
+    metrics = runner.test()
+    seconds = time.perf_counter() - start
+    result = getattr(metric, 'result', None)
+    if not is_main_process() or result is None:
+        return 0
+    result.protocol['form'] = 'reparameterized' if fuse else 'as trained'
+    _report(cfg, result, keep, {'test': seconds}, info, expected)
+    if verify:
+        from .evaluation.verify import verify_results
+
+        misses = verify_results(metrics, expected)
+        for miss in misses:
+            print(miss)
+        return int(bool(misses))
+    return 0
+
+
+def evaluate(
+    config: str,
+    predictions: str,
+    *,
+    sample: bool = False,
+    cfg_options: Iterable[str] = (),
+    work_dir: str | None = None,
+) -> dict[str, float]:
+    """Score saved predictions and write the report; the images are needed for its gallery only.
+
+    Args:
+        config: Config file, of which the test dataset and evaluator are used.
+        predictions: COCO result file, folder of label PNGs, or FreiHAND `pred.json`/`.zip`.
+        sample: Use the embedded sample data.
+        cfg_options: `key=value` strings.
+        work_dir: Where the report goes; by default `work_dirs/CONFIG`.
+
+    Returns:
+        The metrics.
+    """
+    from .evaluation.predictions import evaluate_predictions
+
+    cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
+    cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(config)
+    start = time.perf_counter()
+    result = evaluate_predictions(cfg, predictions)
+    _report(cfg, result, Path(predictions), {'evaluate': time.perf_counter() - start})
+    return result.metrics
+
+
+def predict(
+    config: str,
+    checkpoint: str,
+    images: str,
+    out_dir: str,
+    *,
+    sample: bool = False,
+    cfg_options: Iterable[str] = (),
+    fuse: bool = False,
+) -> list[Path]:
+    """Predict pictures; for each NAME.jpg write NAME.png and NAME.json to `out_dir`.
+
+    Pictures that cannot be read are named, and the rest goes on; where none could be read, or
+    there is none, it is an error.
+    """
+    from rich.progress import track
+
+    from .backbones import reparameterize
+    from .inference import ImageError, load_model
+
+    paths = list_images(images)
+    cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
+    model = load_model(cfg, checkpoint)
+    if fuse:
+        reparameterize(model.model)
+    written, broken = [], []
+    for path in track(paths, description='predicting', disable=len(paths) < 2):
+        try:
+            result = model(path)
+        except ImageError as error:
+            broken.append(str(error))
+            continue
+        base = Path(out_dir) / path.stem
+        written.append(result.save(base.with_suffix('.png')))
+        result.save(base.with_suffix('.json'))
+        if model.task == 'semantic':
+            result.save_labels(base.with_name(f'{base.name}_labels.png'))
+        if model.task == 'hand':
+            result.save(base.with_suffix('.obj'))
+    for line in broken:
+        print(f'skipped: {line}')
+    if not written:
+        raise ImageError(f'{images}: none of {len(paths)} pictures could be read')
+    print(f'{len(written)} pictures and their JSON in {out_dir}')
+    return written
+
+
+def list_images(path: str) -> list[Path]:
+    """The picture, or the pictures of a folder by name.
+
+    Raises:
+        ImageError: There is none.
+    """
+    from .inference import ImageError
+
+    root = Path(path)
+    if root.is_dir():
+        found = sorted(p for p in root.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not found:
+            raise ImageError(f'{path}: no pictures ({" ".join(IMAGE_SUFFIXES)}) in this folder')
+        return found
+    if not root.is_file():
+        raise ImageError(f'{path}: no such file or folder')
+    return [root]
+
+
+def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -> Runner:
+    """Build mmengine's runner after checking the data that it will read.
+
+    Args:
+        cfg: A config from `load_config`, with `work_dir` and `launcher` set.
+        loaders: The dataloaders whose annotations are checked first.
+        training: False leaves out what only training needs.
+    """
+    from .datasets.check import quick_check
+
+    for loader in loaders:
+        if cfg.get(loader):
+            quick_check(cfg, loader)
+    if not training:
+        for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler',
+                    'auto_scale_lr', 'val_dataloader', 'val_cfg', 'val_evaluator'):
+            cfg.pop(key, None)
+        cfg.load_from, cfg.resume = None, False
+    elif not cfg.get('val_dataloader'):
+        cfg.pop('val_cfg', None)
+        cfg.pop('val_evaluator', None)
+    adapt_to_machine(cfg)
+    return Runner.from_cfg(cfg)
+
+
+def adapt_to_machine(cfg: Config) -> None:
+    """Fit a config to one process or no GPU: gloo for nccl, BN for SyncBN, each with a log line."""
+    gpu = torch.cuda.is_available()
+    if not gpu and cfg.get('env_cfg', {}).get('dist_cfg', {}).get('backend') == 'nccl':
+        cfg.env_cfg.dist_cfg.backend = 'gloo'
+    if not gpu and cfg.get('launcher', 'none') == 'pytorch':
+        print_log('no GPU: processes exchange gradients through gloo', 'current')
+    if (not gpu or cfg.get('launcher', 'none') == 'none') and _replace_sync_bn(cfg.model):
+        print_log('one process or no GPU: plain BN in place of SyncBN', 'current')
+
+
+def _replace_sync_bn(node: Any) -> int:
+    """Set `type='BN'` where it says SyncBN; return how often."""
+    if isinstance(node, list | tuple):
+        return sum(_replace_sync_bn(child) for child in node)
+    if not isinstance(node, dict):
+        return 0
+    count = sum(_replace_sync_bn(child) for child in node.values())
+    for key, value in node.items():
+        if value == 'SyncBN' and key in ('type', 'out_norm'):
+            node[key] = 'BN'
+            count += 1
+    return count
+
+
+def _existing(path: str) -> str:
+    from .checkpoint import CheckpointError
+
+    if '://' not in path and not Path(path).is_file():
+        raise CheckpointError(f'{path}: no such checkpoint file')
+    return path
+
+
+def _expected_results(cfg: Config) -> list[dict]:
+    expected = cfg.get('expected_results')
+    if not expected:
+        raise ConfigError(f'{cfg.filename}: --verify: the config carries no expected_results')
+    return expected
+
+
+def _report(
+    cfg: Config,
+    result: Any,
+    predictions: Path,
+    seconds: dict[str, float],
+    info: dict[str, Any] | None = None,
+    expected: list[dict] | None = None,
+) -> None:
+    """Write the three report files and say where they are."""
+    from .evaluation.references import find_references
+    from .evaluation.report import backbone_arch, write_report
+    from .gallery import make_gallery
+
+    gallery, note = make_gallery(cfg, result, predictions)
+    references = find_references(
+        result.task, result.dataset, result.samples, arch=backbone_arch(cfg)
+    )
+    write_report(
+        result,
+        cfg.work_dir,
+        model_info=info,
+        gallery=gallery,
+        gallery_note=note,
+        seconds=seconds,
+        references=references,
+        expected=expected,
+    )
+    print(json.dumps({name: round(value, 4) for name, value in result.metrics.items()}))
+    print(f'report: {Path(cfg.work_dir) / "report.html"}')

@@ -1,0 +1,175 @@
+"""From a config and a checkpoint to a model that is called with pictures."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from PIL import Image
+
+from .config import dataset_classes, datasets_of, load_config, task_of
+from .results import HandResult, InstanceResult, Result, SemanticResult
+
+ImageInput = str | os.PathLike | Image.Image | np.ndarray
+
+
+class ImageError(ValueError):
+    """A picture that cannot be read; the message names the file and what is wrong with it."""
+
+
+def load_model(
+    config: str | os.PathLike | Config,
+    checkpoint: str | os.PathLike | None = None,
+    device: str | torch.device | None = None,
+) -> 'Predictor':
+    """Build a model and load its weights, ready to be called with pictures.
+
+    Args:
+        config: Config file, or a config read by `load_config`.
+        checkpoint: Weights, loaded strictly; None leaves them random.
+        device: Where to run; by default the first GPU, or the CPU.
+
+    Returns:
+        `model(image)` gives a result, `model([image, ...])` a list of them. An image is a path,
+        a PIL image or an (H, W, 3) uint8 array, RGB.
+
+    Raises:
+        ConfigError, CheckpointError, CheckpointMismatch: With the file and what is wrong.
+    """
+    cfg = config if isinstance(config, Config) else load_config(config, pretrained=False)
+    if device is None:
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    model = build_model(cfg)
+    if checkpoint is not None:
+        from .checkpoint import load_model_state
+
+        load_model_state(model, checkpoint)
+    return Predictor(model.to(device).eval(), cfg)
+
+
+def build_model(cfg: Config) -> torch.nn.Module:
+    """Build the model of a config with initialised weights; no pretrained file is looked for."""
+    from .config import remove_pretrained
+
+    scope = cfg.get('default_scope') or 'mmengine'
+    init_default_scope(scope)
+    model_cfg = cfg.model.copy()
+    remove_pretrained(model_cfg)
+    with DefaultScope.overwrite_default_scope(scope):
+        model = MODELS.build(model_cfg)
+        model.init_weights()
+    return model
+
+
+class Predictor:
+    """A model with its preprocessing.
+
+    Args:
+        model: A detector, segmentor or hand regressor, in eval mode.
+        cfg: Its config, of which the test pipeline, classes and task are used.
+    """
+
+    def __init__(self, model: torch.nn.Module, cfg: Config) -> None:
+        self.model = model
+        self.cfg = cfg
+        self.task = task_of(cfg)
+        scope = cfg.get('default_scope')
+        dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')))
+        self.classes = dataset_classes(dataset, scope) or ()
+        self.palette = (dataset.get('metainfo') or {}).get('palette')
+        steps = [step for step in dataset.pipeline if 'LoadAnnotations' not in step['type']]
+        with DefaultScope.overwrite_default_scope(scope):
+            self.load = Compose(steps[:1])
+            self.transform = Compose(steps[1:])
+
+    def __call__(self, images: ImageInput | Sequence[ImageInput]) -> Result | list[Result]:
+        """Predict one picture, or each of a list."""
+        if isinstance(images, list | tuple):
+            return [self.predict(image) for image in images]
+        return self.predict(images)
+
+    @torch.inference_mode()
+    def predict(self, image: ImageInput) -> Result:
+        """Predict one picture.
+
+        Raises:
+            ImageError: The picture cannot be read.
+        """
+        results = self._read(image)
+        rgb = np.ascontiguousarray(results['img'][..., ::-1])
+        batch = pseudo_collate([self.transform(results)])
+        return self.to_result(self.model.test_step(batch)[0], rgb)
+
+    def _read(self, image: ImageInput) -> dict:
+        """Return the results dict that the test pipeline starts from: the image as BGR."""
+        if isinstance(image, str | os.PathLike):
+            path = Path(image)
+            if not path.is_file():
+                raise ImageError(f'{path}: no such file')
+            try:
+                results = self.load({'img_path': str(path), 'img_id': 0})
+            except Exception as error:
+                raise ImageError(f'{path}: cannot be decoded as an image: {error}') from error
+            if results is None or results.get('img') is None:
+                raise ImageError(f'{path}: cannot be decoded as an image')
+            return results
+        array = np.asarray(image.convert('RGB') if isinstance(image, Image.Image) else image)
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+            raise ImageError(
+                f'expected an (H, W, 3) uint8 array, found shape {array.shape} of {array.dtype}'
+            )
+        shape = array.shape[:2]
+        bgr = np.ascontiguousarray(array[..., ::-1])
+        return {'img': bgr, 'img_path': '', 'img_id': 0, 'img_shape': shape, 'ori_shape': shape}
+
+    def to_result(self, sample: object, image: np.ndarray) -> Result:
+        """Turn a data sample of the model into a result; `image` is (H, W, 3) uint8, RGB."""
+        return RESULTS[self.task](self, sample, image)
+
+    def _instances(self, sample: object, image: np.ndarray) -> InstanceResult:
+        predicted = sample.pred_instances.cpu()
+        order = predicted.scores.argsort(descending=True, stable=True)
+        rles = None
+        if 'masks' in predicted:
+            from .evaluation.instance import encode_masks
+
+            masks = encode_masks(predicted.masks)
+            rles = [masks[i] for i in order.tolist()]
+        return InstanceResult(
+            boxes=predicted.bboxes[order].float().numpy(),
+            scores=predicted.scores[order].float().numpy(),
+            labels=predicted.labels[order].numpy(),
+            rles=rles,
+            classes=self.classes,
+            image=image,
+        )
+
+    def _labels(self, sample: object, image: np.ndarray) -> SemanticResult:
+        labels = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
+        return SemanticResult(labels.astype(np.int64), self.classes, self.palette, image)
+
+    def _hand(self, sample: object, image: np.ndarray) -> HandResult:
+        hand = sample.pred_hand.cpu()
+        arrays = {
+            name: getattr(hand, name).numpy()
+            for name in ('joints', 'vertices', 'global_orient', 'hand_pose', 'betas')
+        }
+        mano = self.model.mano
+        return HandResult(
+            **arrays,
+            faces=np.asarray(mano.faces),
+            K=np.asarray(sample.metainfo['K']),
+            hand_model=mano.name,
+            image=image,
+        )
+
+
+RESULTS = {
+    'instance': Predictor._instances,
+    'semantic': Predictor._labels,
+    'hand': Predictor._hand,
+}
