@@ -1,0 +1,93 @@
+"""Which samples a report shows, and their pictures as data URIs."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from .metric_names import is_number
+
+MAX_WIDTH = 1280
+MAX_PIXELS = 50_000_000
+
+
+class GalleryEntry(NamedTuple):
+    """One picture of a report; a plain tuple of the same order serves as well.
+
+    Args:
+        title: What it shows, such as the image's name.
+        score: The sample's score; None hides it.
+        picture: Path or PIL image: the prediction beside the ground truth.
+        group: Heading that it stands under, such as ``'Best'``; entries of a group follow each
+            other.
+    """
+
+    title: str
+    score: float | None
+    picture: str | Path | Image.Image
+    group: str = ''
+
+
+def pick_samples(
+    per_sample: Sequence[dict[str, Any]], each: int = 2
+) -> list[tuple[str, dict[str, Any]]]:
+    """The best, the median and the worst samples by ``score``, each sample at most once.
+
+    Samples without a finite score are left out. Equal scores keep their order.
+
+    Args:
+        per_sample: `EvaluationResult.per_sample`.
+        each: How many of each kind.
+
+    Returns:
+        Pairs of ``'Best'``, ``'Median'`` or ``'Worst'`` and the sample's dict.
+    """
+    ranked = sorted(
+        (sample for sample in per_sample if is_number(sample.get('score'))),
+        key=lambda sample: -sample['score'],
+    )
+    count = len(ranked)
+    if count <= 3 * each:
+        third = -(-count // 3)
+        names = ['Best'] * third + ['Median'] * (count - 2 * third) + ['Worst'] * third
+        return list(zip(names, ranked, strict=False)) if count > 2 else _few(ranked)
+    middle = (count - each) // 2
+    return (
+        [('Best', sample) for sample in ranked[:each]]
+        + [('Median', sample) for sample in ranked[middle : middle + each]]
+        + [('Worst', sample) for sample in ranked[-each:]]
+    )
+
+
+def _few(ranked: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    return list(zip(('Best', 'Worst'), ranked, strict=False))
+
+
+def data_uri(picture: str | Path | Image.Image) -> tuple[str, int, int]:
+    """A picture as a JPEG data URI of at most `MAX_WIDTH` pixels width, and its size.
+
+    Raises:
+        ValueError: The file is missing, no picture, cut off or too large.
+    """
+    if not isinstance(picture, Image.Image):
+        try:
+            with Image.open(picture) as opened:
+                if opened.width * opened.height > MAX_PIXELS:
+                    size = f'{opened.width} × {opened.height}'
+                    raise ValueError(f'expected at most {MAX_PIXELS:,} pixels, found {size}')
+                picture = opened.convert('RGBA')
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            reason = 'no such file' if isinstance(error, FileNotFoundError) else error
+            raise ValueError(f'{Path(picture).name}: not a readable picture: {reason}') from None
+    image = Image.new('RGB', picture.size, 'white')
+    image.paste(picture, mask=picture.getchannel('A') if 'A' in picture.getbands() else None)
+    if image.width > MAX_WIDTH:
+        height = max(1, round(image.height * MAX_WIDTH / image.width))
+        image = image.resize((MAX_WIDTH, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, 'JPEG', quality=85, optimize=True)
+    encoded = base64.b64encode(buffer.getvalue()).decode('ascii')
+    return f'data:image/jpeg;base64,{encoded}', image.width, image.height

@@ -1,0 +1,104 @@
+"""How the metrics of the three tasks are called, written and compared in text."""
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+
+HEADLINES = {
+    'instance': ('bbox_mAP', 'segm_mAP', 'bbox_mAP_50', 'segm_mAP_50'),
+    'semantic': ('mIoU', 'mAcc', 'aAcc', 'mDice'),
+    'hand': ('PA-MPJPE', 'PA-MPVPE', 'f_al_score_5', 'f_al_score_15'),
+}
+
+KINDS = {'bbox': 'box', 'segm': 'mask', 'boundary': 'boundary'}
+_SHORT = {
+    'mIoU': 'mIoU',
+    'f_al_score_5': 'F@5 mm',
+    'f_al_score_15': 'F@15 mm',
+}
+_LABELS = {
+    'mIoU': 'mean IoU',
+    'mAcc': 'mean accuracy',
+    'aAcc': 'pixel accuracy',
+    'mDice': 'mean Dice',
+    'PA-MPJPE': 'joint error, aligned',
+    'PA-MPVPE': 'vertex error, aligned',
+    'f_score_5': 'F-score at 5 mm',
+    'f_score_15': 'F-score at 15 mm',
+    'f_al_score_5': 'F-score at 5 mm, aligned',
+    'f_al_score_15': 'F-score at 15 mm, aligned',
+    'xyz_mean3d': 'joint error',
+    'xyz_auc3d': 'joint AUC, 0-50 mm',
+    'xyz_al_mean3d': 'joint error, aligned',
+    'xyz_al_auc3d': 'joint AUC, 0-50 mm, aligned',
+    'mesh_mean3d': 'vertex error',
+    'mesh_auc3d': 'vertex AUC, 0-50 mm',
+    'mesh_al_mean3d': 'vertex error, aligned',
+    'mesh_al_auc3d': 'vertex AUC, 0-50 mm, aligned',
+}
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """What a reader needs to know about one metric.
+
+    Args:
+        label: Name in words.
+        unit: ``'%'``, ``'mm'``, ``'cm'``, or empty for a number from 0 to 1.
+        digits: Digits after the point that are worth reading.
+        higher_is_better: False for errors.
+    """
+
+    label: str
+    unit: str
+    digits: int
+    higher_is_better: bool
+
+
+def describe(name: str) -> MetricInfo:
+    """Label, unit and direction of a metric by its public name; any name is accepted."""
+    if name.startswith('PA-'):
+        return MetricInfo(_LABELS.get(name, name), 'mm', 2, False)
+    if name.endswith('_mean3d'):
+        return MetricInfo(_LABELS.get(name, name), 'cm', 3, False)
+    if name in ('mIoU', 'mAcc', 'aAcc', 'mDice'):
+        return MetricInfo(_LABELS[name], '%', 2, True)
+    kind, _, rest = name.partition('_')
+    if kind in KINDS:
+        label = f'{KINDS[kind]} {rest.replace("mAP_", "AP").replace("mAP", "AP")}'
+        return MetricInfo(label, '', 4, True)
+    return MetricInfo(_LABELS.get(name, name), '', 4, True)
+
+
+def short_label(name: str) -> str:
+    """The metric's usual abbreviation with its unit, for the head of a column."""
+    info = describe(name)
+    label = name if name.startswith('PA-') else _SHORT.get(name, info.label)
+    return f'{label}, {info.unit}' if info.unit else label
+
+
+def is_number(value: object) -> bool:
+    """Whether ``value`` is a finite real number, Python's or NumPy's, and not a bool."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_defined(name: str, value: object) -> bool:
+    """Whether ``value`` of the metric ``name`` is a score; COCO's -1 stands for none."""
+    undefined_at_minus_one = name.partition('_')[0] in KINDS
+    return is_number(value) and not (undefined_at_minus_one and value == -1)
+
+
+def format_value(name: str, value: object, unit: bool = False, digits: int | None = None) -> str:
+    """``value`` of the metric ``name`` as text; a dash where it is undefined."""
+    if not is_defined(name, value):
+        return '–'
+    info = describe(name)
+    text = f'{value:.{info.digits if digits is None else digits}f}'
+    return f'{text} {info.unit}'.rstrip() if unit else text
+
+
+def format_difference(name: str, value: float, digits: int | None = None) -> str:
+    """A signed difference of the metric ``name``, with a real minus sign."""
+    info = describe(name)
+    digits = info.digits if digits is None else digits
+    return f'{value:+.{digits}f}'.replace('-', '−')

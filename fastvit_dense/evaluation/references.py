@@ -1,0 +1,238 @@
+"""Published results beside which a report puts ours: the paper's rows and its peers'.
+
+The tables hold the numbers as they were printed (AP and mIoU in percent); `find_references`
+gives them under the project's metric names and in their units.
+"""
+
+from typing import Any
+
+TABLE_10 = 'FastViT paper (ICCV 2023), Table 10'
+TABLE_9 = 'FastViT paper (ICCV 2023), Table 9'
+TABLE_8 = 'FastViT paper (ICCV 2023), Table 8'
+IFORMER = 'iFormer paper, Tables 5 and 13'
+REPVIT = 'RepViT paper (CVPR 2024), Table 5'
+SWIFTFORMER = 'SwiftFormer paper, Table 3'
+WILOR = 'WiLoR paper (CVPR 2025)'
+
+# The data that the published rows were measured on, and how many images that is.
+DATASETS = {
+    'instance': ('COCO', 'val2017', 5000),
+    'semantic': ('ADE20K', 'validation', 2000),
+    'hand': ('FreiHAND', 'evaluation', 3960),
+}
+METHODS = {
+    'instance': 'Mask R-CNN, 1x',
+    'semantic': 'Semantic FPN',
+    'hand': 'hand mesh',
+}
+
+# Backbones of about the same size stand together. Parameters of the backbone, in millions.
+# group, backbone, parameters, box AP, AP50, AP75, mask AP, AP50, AP75, source
+INSTANCE = (
+    ('sa12', 'ResNet-18', 11.7, 34.0, 54.0, 36.7, 31.2, 51.0, 32.7, IFORMER),
+    ('sa12', 'PoolFormer-S12', 11.9, 37.3, 59.0, 40.1, 34.6, 55.8, 36.9, TABLE_10),
+    ('sa12', 'EfficientFormer-L1', 12.3, 37.9, 60.3, 41.0, 35.4, 57.3, 37.3, IFORMER),
+    ('sa12', 'FastViT-SA12', 10.9, 38.9, 60.5, 42.2, 35.9, 57.6, 38.1, TABLE_10),
+    ('sa12', 'RepViT-M1.1', 8.2, 39.8, 61.9, 43.5, 37.2, 58.8, 40.1, REPVIT),
+    ('sa12', 'iFormer-M', 8.9, 40.8, 62.5, 44.8, 37.9, 59.7, 40.7, IFORMER),
+    ('sa12', 'SwiftFormer-L1', 12.1, 41.2, 63.2, 44.8, 38.1, 60.2, 40.7, SWIFTFORMER),
+    ('sa24', 'ResNet-50', 25.5, 38.0, 58.6, 41.4, 34.4, 55.1, 36.7, TABLE_10),
+    ('sa24', 'PoolFormer-S24', 21.4, 40.1, 62.2, 43.4, 37.0, 59.1, 39.6, TABLE_10),
+    ('sa24', 'ConvNeXt-T', 29.0, 41.0, 62.1, 45.3, 37.7, 59.3, 40.4, IFORMER),
+    ('sa24', 'EfficientFormer-L3', 31.3, 41.4, 63.9, 44.7, 38.1, 61.0, 40.4, IFORMER),
+    ('sa24', 'RepViT-M1.5', 14.0, 41.6, 63.2, 45.3, 38.6, 60.5, 41.5, REPVIT),
+    ('sa24', 'PVTv2-B1', 14.0, 41.8, 64.3, 45.9, 38.8, 61.2, 41.6, IFORMER),
+    ('sa24', 'FastViT-SA24', 20.6, 42.0, 63.5, 45.8, 38.0, 60.5, 40.5, TABLE_10),
+    ('sa24', 'Swin-T', 28.3, 42.2, 64.6, 46.2, 39.1, 61.6, 42.0, TABLE_10),
+    ('sa24', 'iFormer-L', 14.7, 42.2, 64.2, 46.0, 39.1, 61.4, 41.9, IFORMER),
+    ('sa24', 'SwiftFormer-L3', 28.5, 42.7, 64.4, 46.7, 39.1, 61.7, 41.8, SWIFTFORMER),
+    ('sa36', 'ResNet-101', None, 40.0, 60.5, 44.0, 36.1, 57.5, 38.6, TABLE_10),
+    ('sa36', 'PoolFormer-S36', 30.9, 41.0, 63.1, 44.8, 37.7, 60.1, 40.0, TABLE_10),
+    ('sa36', 'Twins-SVT-S', None, 42.7, 65.6, 46.7, 39.6, 62.5, 42.6, TABLE_10),
+    ('sa36', 'EfficientFormerV2-S2', 12.6, 43.4, 65.4, 47.5, 39.5, 62.4, 42.2, REPVIT),
+    ('sa36', 'FastViT-SA36', 30.4, 43.8, 65.1, 47.9, 39.4, 62.0, 42.3, TABLE_10),
+    ('ma36', 'CMT-S', None, 44.6, 66.8, 48.9, 40.7, 63.9, 43.4, TABLE_10),
+    ('ma36', 'RepViT-M2.3', 22.9, 44.6, 66.1, 48.8, 40.8, 63.6, 43.9, REPVIT),
+    ('ma36', 'iFormer-L2', 24.5, 44.6, 66.7, 49.1, 41.1, 64.0, 44.1, IFORMER),
+    ('ma36', 'EfficientFormerV2-L', 26.1, 44.7, 66.3, 48.8, 40.4, 63.5, 43.2, REPVIT),
+    ('ma36', 'FastViT-MA36', 42.7, 45.1, 66.8, 49.5, 40.5, 63.8, 43.4, TABLE_10),
+)
+INSTANCE_METRICS = (
+    'bbox_mAP',
+    'bbox_mAP_50',
+    'bbox_mAP_75',
+    'segm_mAP',
+    'segm_mAP_50',
+    'segm_mAP_75',
+)
+
+# group, backbone, parameters of the backbone in millions, mIoU, source
+SEMANTIC = (
+    ('sa12', 'ResNet-18', 11.7, 32.9, IFORMER),
+    ('sa12', 'PoolFormer-S12', 11.9, 37.2, TABLE_9),
+    ('sa12', 'FastViT-SA12', 10.9, 38.0, TABLE_9),
+    ('sa12', 'EfficientFormer-L1', 12.3, 38.9, IFORMER),
+    ('sa12', 'RepViT-M1.1', 8.2, 40.6, REPVIT),
+    ('sa12', 'SwiftFormer-L1', 12.1, 41.4, SWIFTFORMER),
+    ('sa12', 'iFormer-M', 8.9, 42.4, IFORMER),
+    ('sa24', 'ResNet-50', 25.5, 36.7, TABLE_9),
+    ('sa24', 'PVT-Small', None, 39.8, TABLE_9),
+    ('sa24', 'PoolFormer-S24', 21.4, 40.3, TABLE_9),
+    ('sa24', 'FastViT-SA24', 20.6, 41.0, TABLE_9),
+    ('sa24', 'ConvNeXt-T', 29.0, 41.4, IFORMER),
+    ('sa24', 'Swin-T', 28.3, 41.5, IFORMER),
+    ('sa24', 'PVTv2-B1', 14.0, 42.5, IFORMER),
+    ('sa24', 'EfficientFormer-L3', 31.3, 43.5, IFORMER),
+    ('sa24', 'RepViT-M1.5', 14.0, 43.6, REPVIT),
+    ('sa24', 'SwiftFormer-L3', 28.5, 43.9, SWIFTFORMER),
+    ('sa24', 'iFormer-L', 14.7, 44.5, IFORMER),
+    ('sa36', 'ResNet-101', None, 38.8, TABLE_9),
+    ('sa36', 'PVT-Medium', None, 41.6, TABLE_9),
+    ('sa36', 'PoolFormer-S36', 30.9, 42.0, TABLE_9),
+    ('sa36', 'EfficientFormerV2-S2', 12.6, 42.4, REPVIT),
+    ('sa36', 'FastViT-SA36', 30.4, 42.9, TABLE_9),
+    ('ma36', 'PoolFormer-M36', None, 42.4, TABLE_9),
+    ('ma36', 'FastViT-MA36', 42.7, 44.6, TABLE_9),
+    ('ma36', 'EfficientFormerV2-L', 26.1, 45.2, REPVIT),
+    ('ma36', 'RepViT-M2.3', 22.9, 46.1, REPVIT),
+    ('ma36', 'iFormer-L2', 24.5, 46.2, IFORMER),
+)
+SEMANTIC_METRICS = ('mIoU',)
+
+# method, backbone, aligned joint error and vertex error in mm, F-score at 5 and 15 mm, source
+HAND = (
+    ('MobileHand', 'MobileNetV3', None, 13.1, 0.439, 0.902, TABLE_8),
+    ('I2L-MeshNet', 'ResNet-50', 7.4, 7.6, 0.681, 0.973, TABLE_8),
+    ('MobRecon', 'DenseStack', 6.9, 7.2, 0.694, 0.979, TABLE_8),
+    ('CMR', 'ResNet-50', 6.9, 7.0, 0.715, 0.977, TABLE_8),
+    ('FastViT paper', 'FastViT-MA36', 6.6, 6.7, 0.722, 0.981, TABLE_8),
+    ('METRO, single scale', 'HRNet-W64', 6.6, 6.7, 0.721, 0.981, 'METRO, docs/EXP.md'),
+    ('WiLoR recipe', 'FastViT', 6.5, 6.3, 0.741, 0.967, f'{WILOR}, ablation'),
+    ('HaMeR', 'ViT-H', 6.0, 5.7, 0.785, 0.990, WILOR),
+    ('simpleHand', 'FastViT-MA36', 5.7, 6.0, 0.772, 0.986, 'simpleHand paper and README'),
+    ('TokenHand', 'FastViT-MA36', 5.7, 5.9, 0.768, None, 'TokenHand paper (CVPR 2026)'),
+    ('WiLoR', 'ViT-L', 5.5, 5.1, 0.825, 0.993, WILOR),
+)
+HAND_METRICS = ('PA-MPJPE', 'PA-MPVPE', 'f_al_score_5', 'f_al_score_15')
+
+NOTES = {
+    'EfficientFormerV2-S2': 'backbone trained for 450 epochs',
+    'EfficientFormerV2-L': 'backbone trained for 450 epochs',
+    'RepViT-M2.3': 'backbone trained for 450 epochs',
+    'iFormer-L2': 'backbone trained for 450 epochs',
+    'HaMeR': 'ViT-H, 2.7 million training images',
+    'WiLoR': 'ViT-L, 4.2 million training images',
+    'simpleHand': 'free vertices; crops from ground-truth joints',
+    'TokenHand': 'free vertices',
+}
+
+# Variants for which the paper has no dense results, and the rows of the nearest size.
+NEAREST = {
+    't8': 'sa12',
+    't12': 'sa12',
+    's12': 'sa12',
+    'mci0': 'sa12',
+    'mci1': 'sa24',
+    'mci2': 'sa36',
+}
+
+
+def is_sample(dataset: str) -> bool:
+    """Whether a result's dataset name says that it is the project's embedded sample data."""
+    return 'sample' in dataset.lower()
+
+
+def why_not_comparable(task: str, dataset: str, samples: int) -> str:
+    """Why published rows were measured on other data than this result; empty if on the same."""
+    name, split, count = DATASETS[task]
+    published = f'{name} {split} ({count:,} images)'
+    if is_sample(dataset):
+        return f'measured on {published}, not on the sample data'
+    if ''.join(dataset.lower().split()).startswith(name.lower()) and samples == count:
+        return ''
+    return f'measured on {published}; this result is on {samples:,} images of {dataset}'
+
+
+def _row(name: str, backbone: str, kind: str, task: str, source: str, **values: Any) -> dict:
+    row = {'name': name, 'backbone': backbone, 'kind': kind, 'method': METHODS[task]}
+    return row | {'source': source, 'note': NOTES.get(name, ''), **values}
+
+
+def _rows_by_size(task: str, arch: str | None) -> list[dict[str, Any]]:
+    table, names = (
+        (INSTANCE, INSTANCE_METRICS) if task == 'instance' else (SEMANTIC, SEMANTIC_METRICS)
+    )
+    group = NEAREST.get(arch or '', arch)
+    rows = []
+    for row_group, backbone, parameters, *values, source in table:
+        is_fastvit = backbone.startswith('FastViT-')
+        if arch is None and not is_fastvit:
+            continue
+        if arch is not None and row_group != group:
+            continue
+        is_paper = is_fastvit and (arch is None or row_group == arch)
+        name = 'FastViT paper' if is_fastvit else backbone
+        row = _row(name, backbone, 'paper' if is_paper else 'peer', task, source)
+        row['parameters'] = None if parameters is None else round(parameters * 1e6)
+        row['metrics'] = {
+            metric: round(value / 100, 4) if task == 'instance' else value
+            for metric, value in zip(names, values, strict=True)
+        }
+        rows.append(row)
+    return rows
+
+
+def _hand_rows(arch: str | None) -> list[dict[str, Any]]:
+    rows = []
+    for name, backbone, *values, source in HAND:
+        is_paper = name == 'FastViT paper' and arch in (None, 'ma36')
+        row = _row(name, backbone, 'paper' if is_paper else 'peer', 'hand', source)
+        row['method'] = name if name != 'FastViT paper' else 'MANO regression'
+        row['parameters'] = None
+        row['metrics'] = {
+            metric: value
+            for metric, value in zip(HAND_METRICS, values, strict=True)
+            if value is not None
+        }
+        rows.append(row)
+    return rows
+
+
+def find_references(
+    task: str, dataset: str, samples: int, arch: str | None = None
+) -> list[dict[str, Any]]:
+    """Published rows for a result, ordered from the weakest to the strongest.
+
+    Args:
+        task: ``'instance'``, ``'semantic'`` or ``'hand'``.
+        dataset: Dataset name of the result.
+        samples: Number of images that the result covers; published rows on another number of
+            images are marked as not comparable.
+        arch: FastViT variant of the model (``cfg.model.backbone.arch``). The rows are those of
+            backbones of that size. None: the paper's own rows of all sizes; a variant without
+            any published neighbour (MCi3, MCi4): no rows.
+
+    Returns:
+        Dicts with ``name``, ``backbone``, ``kind`` (``'paper'``: the paper's row of this very
+        variant; ``'peer'`` otherwise), ``method``, ``source``, ``note``, ``parameters`` (of the
+        backbone, or None), ``metrics`` in the units of the project's metrics, ``dataset``, and
+        ``not_comparable``: why the row was measured on other data, empty if on the same.
+    """
+    if task not in DATASETS:
+        raise ValueError(f'task: expected one of {", ".join(DATASETS)}, found {task!r}')
+    arch = {'hd': 'mci3'}.get(arch, arch) if arch else None
+    rows = _hand_rows(arch) if task == 'hand' else _rows_by_size(task, arch)
+    name, split, _ = DATASETS[task]
+    why = why_not_comparable(task, dataset, samples)
+    for row in rows:
+        row['dataset'] = f'{name} {split}'
+        row['not_comparable'] = why
+    return rows
+
+
+def backbone_arch(cfg: Any) -> str | None:
+    """The FastViT variant that a config's model is built on; None for any other backbone."""
+    backbone = (cfg.get('model') or {}).get('backbone') or {}
+    if str(backbone.get('type', '')).rpartition('.')[2] != 'FastViT':
+        return None
+    return str(backbone.get('arch', 'sa24')).lower()
