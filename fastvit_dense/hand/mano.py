@@ -171,7 +171,8 @@ class Mano(nn.Module):
         Raises:
             ValueError: an argument has another shape.
         """
-        _check_shapes(global_orient, hand_pose, betas, transl)
+        if not torch.jit.is_tracing():  # there, sizes are tensors
+            _check_shapes(global_orient, hand_pose, betas, transl)
         if torch.is_autocast_enabled(global_orient.device.type):  # half precision costs millimetres
             with torch.autocast(global_orient.device.type, enabled=False):
                 return self(*(x if x is None else x.float() for x in

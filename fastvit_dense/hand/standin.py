@@ -357,7 +357,7 @@ def standin_mano(seed: int = 0) -> ManoModel:
 
     poses = _poses(rng, 1554)
     mean = poses.mean(0)
-    components = np.linalg.eigh(np.cov(poses.T))[1].T[::-1]  # largest variance first
+    components = np.linalg.eigh(np.cov(poses.T))[1].T[::-1].copy()  # largest variance first
     return ManoModel(
         v_template=vertices,
         f=triangles.astype(np.uint32),
