@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
-from scipy.spatial.transform import Rotation
 
+from ..datasets.errors import DataError
 from .freihand_io import FIELDS, annotation_prefix, check_unit, read_annotations
-from .json_stream import HandDataError
+from .mano import FINGERTIP_VERTICES, ManoModel
 
 VERSIONS = ('gs', 'hom', 'sample', 'auto')  # in the order of the image numbers
 NUM_BLOCKS = 200  # of the validation split
@@ -46,7 +47,7 @@ class FreiHAND(BaseDataset):
 
     Raises:
         FileNotFoundError: The annotations or images are missing.
-        HandDataError: A file is damaged.
+        DataError: A file is damaged.
     """
 
     METAINFO = {'dataset_name': 'FreiHAND'}
@@ -75,7 +76,7 @@ class FreiHAND(BaseDataset):
         self.versions = versions if split == 'training' else ('gs',)
         self.portion = portion
         self.cache_dir = cache_dir
-        self.hands_mean = _hands_mean(mano) if mano else None
+        self.model = _read_model(mano) if mano else None
         self._arrays: dict[str, np.ndarray] | None = None
         folders = {'img': f'{split}/rgb', 'mask': f'{split}/mask'}
         super().__init__(
@@ -136,7 +137,7 @@ class FreiHAND(BaseDataset):
                 info[name] = np.array(arrays[field][index])
         info['scale'] = float(arrays['scale'][index])
         if 'mano' in arrays:
-            info.update(decode_mano(arrays['mano'][index], self.hands_mean))
+            info.update(decode_mano(arrays['mano'][index], self.model))
         return info
 
 
@@ -148,39 +149,42 @@ def portion_indices(count: int, portion: str) -> list[int]:
     return indices[wanted].tolist()
 
 
-def decode_mano(values: np.ndarray, hands_mean: np.ndarray | None = None) -> dict:
+def decode_mano(values: np.ndarray, model: ManoModel | None = None) -> dict[str, np.ndarray]:
     """FreiHAND's 61 MANO numbers (freihand: utils/model.py) as rotations and shape.
 
     Args:
         values: (61,): axis-angle about the wrist joint [0:3], axis-angle offsets to the mean pose
             [3:48], betas [48:58], place of the root in the image [58:60] and scale [60]; the last
             three are not used, `verts` and `xyz` hold the exact place.
-        hands_mean: (45,) MANO's mean pose, axis-angle.
+        model: Whose mean pose the offsets refer to.
 
     Returns:
-        `global_orient` (3, 3), `betas` (10,), and `hand_pose` (15, 3, 3) if `hands_mean` is known.
+        float32 `global_orient` (3, 3), `betas` (10,), and `hand_pose` (15, 3, 3), full rotations,
+        if there is a model.
     """
-    values = np.asarray(values, np.float64)
-    turn = Rotation.from_rotvec(values[:3]).as_matrix()
-    decoded = {'global_orient': turn, 'betas': values[48:58]}
-    if hands_mean is not None:
-        pose = (values[3:48] + hands_mean).reshape(15, 3)
-        decoded['hand_pose'] = Rotation.from_rotvec(pose).as_matrix()
-    return {name: value.astype(np.float32) for name, value in decoded.items()}
+    from pytorch3d.transforms import axis_angle_to_matrix
+
+    from .rotations import pose_to_matrix
+
+    numbers = torch.from_numpy(np.array(values, np.float32))
+    decoded = {'global_orient': axis_angle_to_matrix(numbers[:3]), 'betas': numbers[48:58]}
+    if model is not None:
+        decoded['hand_pose'] = pose_to_matrix(numbers[3:48], 'freihand', model)
+    return {name: value.numpy() for name, value in decoded.items()}
 
 
 def _image_name(number: int) -> str:
     return f'{number:08d}.jpg'
 
 
-def _hands_mean(mano: str) -> np.ndarray:
+def _read_model(mano: str) -> ManoModel:
     if mano == 'standin':
         from .standin import standin_mano
 
-        return standin_mano().hands_mean
+        return standin_mano()
     from .mano_io import read_mano
 
-    return read_mano(mano).hands_mean
+    return read_mano(mano)
 
 
 def check_freihand(dataset: dict) -> tuple[list[tuple[str, str]], dict[str, int]]:
@@ -228,12 +232,10 @@ def _check_annotations(arrays: dict[str, np.ndarray], name: str) -> list[tuple[s
     """
     if 'xyz' not in arrays:
         return [('warning', f'{name}: no xyz: it serves for prediction, not for scoring')]
-    from .mano import FINGERTIP_VERTICES
-
     xyz = np.asarray(arrays['xyz'], np.float64)
     try:
         check_unit(xyz, f'{name}_xyz.json')
-    except HandDataError as error:
+    except DataError as error:
         return [('error', str(error))]
     projected = xyz @ np.swapaxes(arrays['K'], 1, 2).astype(np.float64)
     z = projected[..., 2]

@@ -17,7 +17,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from .json_stream import HandDataError, JsonReader, as_numbers
+from ..datasets.errors import DataError
+from .json_stream import JsonReader, as_numbers
 
 # One entry of each annotation file; `mano` holds 1 x 61 in the original files.
 FIELDS = {'K': (3, 3), 'scale': (), 'xyz': (21, 3), 'verts': (778, 3), 'mano': (61,)}
@@ -63,7 +64,7 @@ def read_annotations(
 
     Raises:
         FileNotFoundError: A required file is missing.
-        HandDataError: A file is damaged, or the files differ in length.
+        DataError: A file is damaged, or the files differ in length.
     """
     prefix = annotation_prefix(ann_file)
     missing = [str(p) for f in required if not (p := annotation_file(prefix, f)).is_file()]
@@ -82,9 +83,7 @@ def read_annotations(
     lengths = {annotation_file(prefix, f).name: len(a) for f, a in arrays.items()}
     if len(set(lengths.values())) > 1:
         listed = ', '.join(f'{name} {n}' for name, n in lengths.items())
-        raise HandDataError(
-            f'{prefix.parent}: expected lists of equal length, found entries: {listed}'
-        )
+        raise DataError(f'{prefix.parent}: expected lists of equal length, found entries: {listed}')
     return arrays
 
 
@@ -148,13 +147,13 @@ def _parse(path: Path, field: str, output: BinaryIO) -> None:
                 value = value[0]
             array = as_numbers(value, shape, where)
             if field == 'K' and (problem := camera_problem(array)):
-                raise HandDataError(f'{where}: {problem}')
+                raise DataError(f'{where}: {problem}')
             if field == 'scale' and array <= 0:
-                raise HandDataError(f'{where}: expected a length above 0, found {array}')
+                raise DataError(f'{where}: expected a length above 0, found {array}')
             output.write(array.astype('<f4').tobytes())
         reader.expect('', 'after the list')
     if not count:
-        raise HandDataError(f'{path}: expected at least one entry, found none')
+        raise DataError(f'{path}: expected at least one entry, found none')
     header(count)
     assert output.tell() == start, 'the header grew'
 
@@ -189,7 +188,7 @@ def check_unit(joints: np.ndarray, source: str, reference: np.ndarray | None = N
             of a common hand.
 
     Raises:
-        HandDataError: The sizes differ by a factor of 300 to 3000. All-zero hands pass.
+        DataError: The sizes differ by a factor of 300 to 3000. All-zero hands pass.
     """
     expected = hand_size(reference) if reference is not None else HAND_SIZE
     found = hand_size(joints)
@@ -198,7 +197,7 @@ def check_unit(joints: np.ndarray, source: str, reference: np.ndarray | None = N
     smaller = expected / found if found else 0.0
     for ratio, unit in ((found / expected, 'millimetres'), (smaller, 'kilometres')):
         if 300 <= ratio <= 3000:
-            raise HandDataError(
+            raise DataError(
                 f'{source}: expected joints in metres (hands of size {expected:.3g}), found '
                 f'{found:.3g}: {unit}?'
             )
@@ -221,11 +220,11 @@ def write_predictions(
         The path.
 
     Raises:
-        HandDataError: Wrong shapes, NaN, or lists of unequal length.
+        DataError: Wrong shapes, NaN, or lists of unequal length.
     """
     path = Path(path)
     if path.suffix not in ('.json', '.zip'):
-        raise HandDataError(f'{path}: expected a name that ends in .json or .zip')
+        raise DataError(f'{path}: expected a name that ends in .json or .zip')
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
@@ -261,7 +260,7 @@ def _write(output: BinaryIO, path: Path, joints: Iterable, vertices: Iterable) -
         counts.append(count)
     output.write(b']')
     if counts[0] != counts[1]:
-        raise HandDataError(
+        raise DataError(
             f'{path}: expected lists of equal length, found {counts[0]} joints entries and '
             f'{counts[1]} vertices entries'
         )
@@ -286,7 +285,7 @@ def read_predictions(
 
     Raises:
         FileNotFoundError: No such file.
-        HandDataError: A damaged file, another number of entries than expected, uneven shapes, NaN,
+        DataError: A damaged file, another number of entries than expected, uneven shapes, NaN,
             millimetres.
     """
     path = Path(path)
@@ -299,7 +298,7 @@ def read_predictions(
         reader.expect(']', 'after the lists of joints and of vertices')
         reader.expect('', 'after the predictions')
     if len(joints) != len(vertices):
-        raise HandDataError(
+        raise DataError(
             f'{path}: expected lists of equal length, found {len(joints)} joints entries and '
             f'{len(vertices)} vertices entries'
         )
@@ -316,13 +315,13 @@ def _open_predictions(path: Path) -> Iterator[io.TextIOBase]:
     try:
         with zipfile.ZipFile(path) as archive:
             if 'pred.json' not in archive.namelist():
-                raise HandDataError(
+                raise DataError(
                     f'{path}: expected pred.json in the archive, found {archive.namelist()[:5]}'
                 )
             with archive.open('pred.json') as member:
                 yield io.TextIOWrapper(member, encoding='utf-8')
     except (zipfile.BadZipFile, zipfile.zlib.error, NotImplementedError, RuntimeError) as error:
-        raise HandDataError(f'{path}: not a readable archive ({error})') from error
+        raise DataError(f'{path}: not a readable archive ({error})') from error
 
 
 def _read_list(
@@ -331,10 +330,10 @@ def _read_list(
     entries = []
     for index, value in enumerate(reader.values(f'{name} entry')):
         if index == count:
-            raise HandDataError(f'{reader.name}: expected {count} {name} entries, found more')
+            raise DataError(f'{reader.name}: expected {count} {name} entries, found more')
         array = as_numbers(value, (rows, 3), f'{reader.name}: {name} of entry {index}')
         rows = len(array)
         entries.append(array.astype(dtype))
     if count is not None and len(entries) != count:
-        raise HandDataError(f'{reader.name}: expected {count} {name} entries, found {len(entries)}')
+        raise DataError(f'{reader.name}: expected {count} {name} entries, found {len(entries)}')
     return np.stack(entries) if entries else np.zeros((0, rows or 778, 3), dtype)

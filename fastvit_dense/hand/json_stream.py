@@ -11,13 +11,11 @@ from typing import TextIO
 
 import numpy as np
 
+from ..datasets.errors import DataError
+
 CHUNK = 1 << 20
 MAX_ENTRY = 1 << 24  # characters; the largest entry of FreiHAND, a mesh, has about 50,000
 _SPACE = ' \t\r\n'
-
-
-class HandDataError(ValueError):
-    """A file of hand data that cannot be used; names file, field, expected and found."""
 
 
 class JsonReader:
@@ -40,7 +38,7 @@ class JsonReader:
         try:
             chunk = self.stream.read(CHUNK)
         except UnicodeDecodeError as error:
-            raise HandDataError(f'{self.name}: not a JSON text ({error})') from error
+            raise DataError(f'{self.name}: not a JSON text ({error})') from error
         self._text = self._text[self._at :] + chunk
         self._at = 0
         self._ended = not chunk
@@ -60,20 +58,20 @@ class JsonReader:
         """Steps over one character ('' stands for the end of the file).
 
         Raises:
-            HandDataError: Something else stands there.
+            DataError: Something else stands there.
         """
         found = self._peek()
         if found != character:
             wanted = f'"{character}"' if character else 'the end of the file'
             seen = f'"{found}"' if found else 'the end of the file (is it truncated?)'
-            raise HandDataError(f'{self.name}: {where}: expected {wanted}, found {seen}')
+            raise DataError(f'{self.name}: {where}: expected {wanted}, found {seen}')
         self._at += len(character)
 
     def values(self, where: str = 'entry') -> Iterator[object]:
         """The values of the list that starts here, decoded one by one.
 
         Raises:
-            HandDataError: No list, or one that is damaged or truncated.
+            DataError: No list, or one that is damaged or truncated.
         """
         self.expect('[', f'start of the list of {where}s')
         if self._peek() == ']':
@@ -101,18 +99,18 @@ class JsonReader:
                 # Far from the end of the text read so far, more of it cannot mend the entry.
                 if self._ended or error.pos < len(self._text) - 64:
                     problem = error.msg if self._text[self._at :].strip() else 'nothing'
-                    raise HandDataError(
+                    raise DataError(
                         f'{self.name}: {where}: expected a list of numbers, found {problem} '
                         f'near "{self._text[max(self._at, error.pos - 20) :][:40]}" '
                         '(is the file truncated?)'
                     ) from error
             except (RecursionError, ValueError) as error:
-                raise HandDataError(
+                raise DataError(
                     f'{self.name}: {where}: expected a list of numbers, found '
                     f'{type(error).__name__}: {error}'
                 ) from error
             if len(self._text) - self._at > MAX_ENTRY:
-                raise HandDataError(
+                raise DataError(
                     f'{self.name}: {where}: expected at most {MAX_ENTRY} characters, found no end'
                 )
             self._read_more()
@@ -130,26 +128,26 @@ def as_numbers(value: object, shape: tuple[int | None, ...], where: str) -> np.n
         A float64 array of finite numbers.
 
     Raises:
-        HandDataError: Ragged lists, another shape, something else than numbers, NaN, infinity.
+        DataError: Ragged lists, another shape, something else than numbers, NaN, infinity.
     """
     wanted = ' x '.join('n' if n is None else str(n) for n in shape) or 'one'
     try:
         array = np.asarray(value)
     except ValueError:
-        raise HandDataError(f'{where}: expected {wanted} numbers, found uneven lists') from None
+        raise DataError(f'{where}: expected {wanted} numbers, found uneven lists') from None
     fits = array.ndim == len(shape) and all(
         have == want or (want is None and have > 0)
         for have, want in zip(array.shape, shape, strict=True)
     )
     if not fits:
         found = ' x '.join(map(str, array.shape)) or f'{value!r:.40}'
-        raise HandDataError(f'{where}: expected {wanted} numbers, found {found}')
+        raise DataError(f'{where}: expected {wanted} numbers, found {found}')
     if array.dtype.kind not in 'fiu':
-        raise HandDataError(f'{where}: expected {wanted} numbers, found {array.flat[0]!r:.40}')
+        raise DataError(f'{where}: expected {wanted} numbers, found {array.flat[0]!r:.40}')
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
         index = np.argwhere(~np.isfinite(array))[0].tolist()
-        raise HandDataError(
+        raise DataError(
             f'{where}: expected finite numbers, found {array[tuple(index)]} at index {index}'
         )
     return array

@@ -18,7 +18,7 @@ from mmcv.transforms import LoadImageFromFile  # noqa: F401  (registers it)
 from mmengine.registry import TRANSFORMS
 from mmengine.structures import BaseDataElement
 
-from .json_stream import HandDataError
+from ..datasets.errors import DataError
 
 BORDER = (104, 116, 124)  # ImageNet's mean colour, BGR
 MASK_THRESHOLD = 150  # the masks are JPEGs; HandMesh's value
@@ -170,7 +170,7 @@ class HandCrop:
         x, y, w, h = results.get('box', (0, 0, width, height))
         side = max(w, h) * self.margin
         if not side > 0:
-            raise HandDataError(
+            raise DataError(
                 f'{results.get("img_path", "image")}: box: expected sides above 0, found {w} x {h}'
             )
         scale = self.size / side * zoom
@@ -270,13 +270,13 @@ class RandomHandBackground:
         mask = cv2.imread(results['mask_path'], cv2.IMREAD_GRAYSCALE)
         if mask is None or mask.shape != image.shape[:2]:
             found = 'no readable image' if mask is None else mask.shape
-            raise HandDataError(
+            raise DataError(
                 f'{results["mask_path"]}: expected a mask of {image.shape[:2]}, found {found}'
             )
         path = self.images[np.random.randint(len(self.images))]
         photo = cv2.imread(path)
         if photo is None:
-            raise HandDataError(f'{path}: expected a photograph, found no readable image')
+            raise DataError(f'{path}: expected a photograph, found no readable image')
         alpha = cv2.blur((mask > MASK_THRESHOLD).astype(np.float32), (3, 3))[..., None]
         behind = _random_patch(photo, image.shape[:2])
         results['img'] = (alpha * image + (1 - alpha) * behind).astype(np.uint8)
