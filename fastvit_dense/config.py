@@ -278,7 +278,9 @@ def task_of(cfg: Config) -> str:
     Raises:
         ConfigError: The dataset is of none of the three kinds.
     """
-    dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')), None)
+    dataset = next(
+        datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')), None
+    )
     if dataset is None:
         raise ConfigError(f'{cfg.filename}: no dataset in any of {", ".join(LOADERS)}')
     cls = find_type(dataset.get('type'), dataset.get('_scope_', cfg.get('default_scope')))

@@ -12,7 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from .config import ConfigError, default_work_dir, load_config
+from .config import ConfigError, datasets_of, default_work_dir, load_config
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
@@ -54,7 +54,9 @@ def train(
         cfg.load_from = None if resume == 'auto' else _existing(resume)
     if amp:
         if not torch.cuda.is_available():
-            raise ConfigError('--amp: needs a GPU, none was found; leave it out to train on the CPU')
+            raise ConfigError(
+                '--amp: needs a GPU, none was found; leave it out to train on the CPU'
+            )
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.loss_scale = 'dynamic'
     if auto_scale_lr:
@@ -66,7 +68,7 @@ def train(
     return runner
 
 
-def test(
+def evaluate_checkpoint(
     config: str,
     checkpoint: str,
     *,
@@ -133,7 +135,7 @@ def test(
     return 0
 
 
-def evaluate(
+def score_predictions(
     config: str,
     predictions: str,
     *,
@@ -153,12 +155,16 @@ def evaluate(
     Returns:
         The metrics.
     """
+    from mmengine.registry import init_default_scope
+
     from .evaluation.predictions import evaluate_predictions
 
     cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
     cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(config)
     start = time.perf_counter()
-    result = evaluate_predictions(cfg, predictions)
+    init_default_scope(cfg.get('default_scope') or 'mmengine')
+    dataset = next(datasets_of(cfg, ['test_dataloader']))
+    result = evaluate_predictions(cfg.test_evaluator, predictions, dataset)
     _report(cfg, result, Path(predictions), {'evaluate': time.perf_counter() - start})
     return result.metrics
 
@@ -238,18 +244,28 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -
         training: False leaves out what only training needs.
     """
     from .datasets.check import quick_check
+    from .datasets.loading import use_checked_loading
 
     for loader in loaders:
         if cfg.get(loader):
             quick_check(cfg, loader)
     if not training:
-        for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler',
-                    'auto_scale_lr', 'val_dataloader', 'val_cfg', 'val_evaluator'):
+        for key in (
+            'train_dataloader',
+            'train_cfg',
+            'optim_wrapper',
+            'param_scheduler',
+            'auto_scale_lr',
+            'val_dataloader',
+            'val_cfg',
+            'val_evaluator',
+        ):
             cfg.pop(key, None)
         cfg.load_from, cfg.resume = None, False
     elif not cfg.get('val_dataloader'):
         cfg.pop('val_cfg', None)
         cfg.pop('val_evaluator', None)
+    use_checked_loading(cfg)
     adapt_to_machine(cfg)
     return Runner.from_cfg(cfg)
 
@@ -303,11 +319,14 @@ def _report(
     expected: list[dict] | None = None,
 ) -> None:
     """Write the three report files and say where they are."""
-    from .evaluation.references import find_references
-    from .evaluation.report import backbone_arch, write_report
-    from .gallery import make_gallery
+    from .evaluation.references import backbone_arch, find_references
+    from .evaluation.report import write_report
+    from .visualization.gallery import make_gallery, save_gallery
 
+    if not result.dataset:
+        result.dataset = _dataset_name(cfg)
     gallery, note = make_gallery(cfg, result, predictions)
+    save_gallery(gallery, Path(cfg.work_dir) / 'pictures')
     references = find_references(
         result.task, result.dataset, result.samples, arch=backbone_arch(cfg)
     )
@@ -323,3 +342,13 @@ def _report(
     )
     print(json.dumps({name: round(value, 4) for name, value in result.metrics.items()}))
     print(f'report: {Path(cfg.work_dir) / "report.html"}')
+    if gallery:
+        print(f'pictures: {Path(cfg.work_dir) / "pictures"}')
+    else:
+        print(f'no pictures: {note}')
+
+
+def _dataset_name(cfg: Config) -> str:
+    """The name of the data folder, for a dataset that does not tell its own."""
+    dataset = next(datasets_of(cfg, ['test_dataloader']))
+    return Path(dataset.get('data_root') or '.').resolve().name

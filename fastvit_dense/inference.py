@@ -14,6 +14,7 @@ from PIL import Image
 from .config import dataset_classes, datasets_of, load_config, task_of
 from .results import HandResult, InstanceResult, Result, SemanticResult
 
+TRUTH_LOADERS = ('LoadAnnotations', 'LoadCheckedMask', 'LoadPanopticAnnotations')
 ImageInput = str | os.PathLike | Image.Image | np.ndarray
 
 
@@ -81,7 +82,7 @@ class Predictor:
         dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')))
         self.classes = dataset_classes(dataset, scope) or ()
         self.palette = (dataset.get('metainfo') or {}).get('palette')
-        steps = [step for step in dataset.pipeline if 'LoadAnnotations' not in step['type']]
+        steps = [step for step in dataset.pipeline if step['type'] not in TRUTH_LOADERS]
         with DefaultScope.overwrite_default_scope(scope):
             self.load = Compose(steps[:1])
             self.transform = Compose(steps[1:])
@@ -135,7 +136,7 @@ class Predictor:
         order = predicted.scores.argsort(descending=True, stable=True)
         rles = None
         if 'masks' in predicted:
-            from .evaluation.instance import encode_masks
+            from .evaluation.masks import encode_masks
 
             masks = encode_masks(predicted.masks)
             rles = [masks[i] for i in order.tolist()]

@@ -1,4 +1,4 @@
-"""The settings that `--sample` puts over a config: embedded data, small pictures, minutes of work."""
+"""What `--sample` puts over a config: embedded data, small pictures, minutes of work."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -106,7 +106,9 @@ def _semantic(cfg: Config) -> None:
             dataset.update(
                 type='ADE20KDataset',
                 data_root=str(root),
-                data_prefix=ConfigDict(img_path=f'images/{split}', seg_map_path=f'annotations/{split}'),
+                data_prefix=ConfigDict(
+                    img_path=f'images/{split}', seg_map_path=f'annotations/{split}'
+                ),
                 metainfo=ConfigDict(
                     classes=SAMPLE_SEMANTIC_CLASSES,
                     palette=[list(color) for color in SAMPLE_SEMANTIC_PALETTE],

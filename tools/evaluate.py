@@ -1,7 +1,7 @@
 """Score saved predictions, or compare reports.
 
-    python tools/evaluate.py configs/maskrcnn_fastvit_sa24.py --predictions instances.json
-    python tools/evaluate.py --compare A/report.json B/report.json
+python tools/evaluate.py configs/maskrcnn_fastvit_sa24.py --predictions instances.json
+python tools/evaluate.py --compare A/report.json B/report.json
 """
 
 from collections.abc import Sequence
@@ -30,9 +30,9 @@ def main(argv: Sequence[str] | None) -> None:
     if not args.config or not args.predictions:
         parser.error('needs CONFIG and --predictions PATH, or --compare REPORT ...')
 
-    from fastvit_dense.engine import evaluate
+    from fastvit_dense.engine import score_predictions
 
-    evaluate(
+    score_predictions(
         args.config,
         args.predictions,
         sample=args.sample,

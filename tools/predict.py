@@ -1,6 +1,6 @@
 """Predict a picture, or every picture of a folder; write pictures and JSON.
 
-    python tools/predict.py configs/maskrcnn_fastvit_sa24.py CHECKPOINT photo.jpg --out-dir out
+python tools/predict.py configs/maskrcnn_fastvit_sa24.py CHECKPOINT photo.jpg --out-dir out
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Evaluate a checkpoint and write report.json, report.md and report.html into the work dir.
 
-    python tools/test.py configs/maskrcnn_fastvit_sa24.py work_dirs/maskrcnn_fastvit_sa24/epoch_12.pth
-    python tools/test.py configs/maskrcnn_fastvit_sa24.py CHECKPOINT --fuse --verify
+python tools/test.py configs/maskrcnn_fastvit_sa24.py work_dirs/maskrcnn_fastvit_sa24/epoch_12.pth
+python tools/test.py configs/maskrcnn_fastvit_sa24.py CHECKPOINT --fuse --verify
 """
 
 import os
@@ -28,9 +28,9 @@ def main(argv: Sequence[str] | None) -> int:
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
-    from fastvit_dense.engine import test
+    from fastvit_dense.engine import evaluate_checkpoint
 
-    return test(
+    return evaluate_checkpoint(
         args.config,
         args.checkpoint,
         sample=args.sample,

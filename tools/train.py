@@ -1,8 +1,8 @@
 """Train a model.
 
-    python tools/train.py configs/maskrcnn_fastvit_sa24.py
-    python tools/train.py configs/maskrcnn_fastvit_sa24.py --sample          # nothing to download
-    torchrun --nproc_per_node 8 tools/train.py configs/maskrcnn_fastvit_sa24.py --launcher pytorch
+python tools/train.py configs/maskrcnn_fastvit_sa24.py
+python tools/train.py configs/maskrcnn_fastvit_sa24.py --sample          # nothing to download
+torchrun --nproc_per_node 8 tools/train.py configs/maskrcnn_fastvit_sa24.py --launcher pytorch
 """
 
 import os

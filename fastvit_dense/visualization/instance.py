@@ -52,7 +52,7 @@ def _label(
     color: tuple[int, int, int],
     font: ImageFont.FreeTypeFont,
 ) -> None:
-    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+    left, _, right, bottom = draw.textbbox((0, 0), text, font=font)
     width, height = right - left + 4, bottom + 2
     x = float(min(max(box[0], 0), max(size[0] - width, 0)))
     y = float(box[1] - height if box[1] >= height else box[1])
