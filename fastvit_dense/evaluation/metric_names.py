@@ -21,8 +21,8 @@ _LABELS = {
     'mAcc': 'mean accuracy',
     'aAcc': 'pixel accuracy',
     'mDice': 'mean Dice',
-    'PA-MPJPE': 'joint error, aligned',
-    'PA-MPVPE': 'vertex error, aligned',
+    'PA-MPJPE': 'PA-MPJPE, joints',
+    'PA-MPVPE': 'PA-MPVPE, vertices',
     'f_score_5': 'F-score at 5 mm',
     'f_score_15': 'F-score at 15 mm',
     'f_al_score_5': 'F-score at 5 mm, aligned',
@@ -95,6 +95,11 @@ def format_value(name: str, value: object, unit: bool = False, digits: int | Non
     info = describe(name)
     text = f'{value:.{info.digits if digits is None else digits}f}'
     return f'{text} {info.unit}'.rstrip() if unit else text
+
+
+def format_published(name: str, value: object) -> str:
+    """``value`` of the metric ``name`` with the digits that papers print."""
+    return format_value(name, value, digits=1 if describe(name).unit else 3)
 
 
 def format_difference(name: str, value: float, digits: int | None = None) -> str:

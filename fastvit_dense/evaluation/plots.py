@@ -43,7 +43,7 @@ _STYLE = {
     'lines.linewidth': 1.8,
     'text.parse_math': False,
 }
-_WIDTH = 5.2  # inches at 72 points: a plot is read at about this size, on a phone at 360
+_WIDTH = 4.6  # inches of 72 points: about the size at which a phone shows it
 
 
 def line_plot(
@@ -65,7 +65,7 @@ def line_plot(
     Returns:
         An ``<svg>`` element.
     """
-    with _figure(_WIDTH, 3.6) as (figure, axes):
+    with _figure(_WIDTH, 3.3) as (figure, axes):
         many = len(series) > len(SERIES)
         for index, (name, values) in enumerate(series.items()):
             y = np.array([np.nan if value is None else value for value in values], dtype=float)

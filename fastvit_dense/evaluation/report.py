@@ -1,5 +1,6 @@
 """The report of an evaluation: ``report.json``, ``report.md`` and ``report.html``."""
 
+import copy
 import hashlib
 import importlib.metadata
 import json
@@ -30,6 +31,10 @@ _PACKAGES = (
     'numpy',
     'scipy',
 )
+
+
+# What multiply-accumulates are counted on: the sizes that papers count on.
+_MACS_SIZES = {'instance': (800, 1280), 'semantic': (512, 512), 'hand': (224, 224)}
 
 
 def write_report(
@@ -126,16 +131,42 @@ def model_info(model: Any, cfg: Any, checkpoint: str | Path | None) -> dict[str,
 
     Returns:
         ``config`` (relative to the working directory, or the file's name), ``checkpoint_sha256``,
-        ``parameters`` (a count) and ``macs`` (None where they cannot be counted).
+        ``parameters`` (a count), ``macs`` (None where they cannot be counted) and ``macs_of``:
+        what was counted, at which input size.
     """
     if checkpoint is None:
         return None
+    macs, macs_of = _count_macs(getattr(model, 'module', model))
     return {
         'config': _public_path(getattr(cfg, 'filename', None)),
         'checkpoint_sha256': file_sha256(checkpoint),
         'parameters': sum(parameter.numel() for parameter in model.parameters()),
-        'macs': None,
+        'macs': macs,
+        'macs_of': macs_of,
     }
+
+
+def _count_macs(model: Any) -> tuple[int | None, str]:
+    """Multiply-accumulates of one image, counted on a copy without data or arithmetic.
+
+    A detector's heads depend on what it finds in the image, so they are left out.
+    """
+    import torch
+    from mmengine.logging import print_log
+
+    from ..backbones.macs import count_macs
+
+    is_detector = hasattr(model, 'bbox_head') or hasattr(model, 'roi_head')
+    task = 'instance' if is_detector else 'semantic' if hasattr(model, 'decode_head') else 'hand'
+    height, width = _MACS_SIZES[task]
+    macs_of = f'{"backbone and neck" if is_detector else "whole model"}, {height}x{width}'
+    try:
+        on_meta = copy.deepcopy(model).to('meta').eval()
+        run = on_meta.extract_feat if is_detector else on_meta
+        return count_macs(run, torch.empty(1, 3, height, width, device='meta')), macs_of
+    except Exception as error:  # a model of someone else may need real numbers to run
+        print_log(f'MACs were not counted: {error}', 'current')
+        return None, macs_of
 
 
 def file_sha256(path: str | Path) -> str:

@@ -13,6 +13,20 @@ TASK_NAMES = {
     'hand': '3D hand mesh',
 }
 
+# Columns of the table of published results; the first sorts the rows.
+COLUMNS = {
+    'instance': (
+        'bbox_mAP',
+        'bbox_mAP_50',
+        'bbox_mAP_75',
+        'segm_mAP',
+        'segm_mAP_50',
+        'segm_mAP_75',
+    ),
+    'semantic': ('mIoU',),
+    'hand': ('PA-MPJPE', 'PA-MPVPE', 'f_al_score_5', 'f_al_score_15'),
+}
+
 
 def data_labels(report: Mapping[str, Any]) -> list[str]:
     """What a reader must know about the data before the numbers; empty for the real thing."""

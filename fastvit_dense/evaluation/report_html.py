@@ -12,6 +12,7 @@ from .gallery import GalleryEntry, data_uri
 from .metric_names import (
     describe,
     format_difference,
+    format_published,
     format_value,
     is_defined,
     is_number,
@@ -19,6 +20,7 @@ from .metric_names import (
 )
 from .plots import confusion_plot
 from .report_content import (
+    COLUMNS,
     TASK_NAMES,
     data_labels,
     facts,
@@ -28,19 +30,6 @@ from .report_content import (
     scored_on,
 )
 
-# Columns of the table of published results; the first is drawn as a bar and sorts the rows.
-COLUMNS = {
-    'instance': (
-        'bbox_mAP',
-        'bbox_mAP_50',
-        'bbox_mAP_75',
-        'segm_mAP',
-        'segm_mAP_50',
-        'segm_mAP_75',
-    ),
-    'semantic': ('mIoU',),
-    'hand': ('PA-MPJPE', 'PA-MPVPE', 'f_al_score_5', 'f_al_score_15'),
-}
 # The score of a class that its bar shows: the first of these that the classes have.
 CLASS_SCORES = ('segm_AP', 'bbox_AP', 'IoU', 'PA-MPJPE')
 SHOWN_CLASSES = 21  # best and worst; what lies between folds away
@@ -60,7 +49,7 @@ def render_report(
         task=TASK_NAMES[report['task']],
         scored_on=scored_on(report),
         labels=data_labels(report),
-        headlines=[_headline(row, report) for row in headline_rows(report)],
+        headlines=headline_cards(report),
         expected=report.get('expected', []),
         published=_published(report),
         metric_tables=_metric_tables(report['metrics']),
@@ -85,6 +74,11 @@ def render(template: str, **context: Any) -> str:
     return environment.get_template(template).render(context)
 
 
+def headline_cards(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The headline numbers as the pages show them."""
+    return [_headline(row, report) for row in headline_rows(report)]
+
+
 def _headline(row: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
     name, difference = row['metric'], row['difference']
     info = describe(name)
@@ -97,7 +91,7 @@ def _headline(row: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, An
         'label': row['label'],
         'value': format_value(name, row['value'], digits=min(info.digits, 3)),
         'unit': info.unit,
-        'paper': None if row['paper'] is None else published_value(name, row['paper']),
+        'paper': None if row['paper'] is None else format_published(name, row['paper']),
         'elsewhere': row['paper'] is not None and difference is None,
         'dataset': next((row['dataset'] for row in report['reference'] if row.get('dataset')), ''),
         'difference': (
@@ -107,11 +101,6 @@ def _headline(row: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, An
         ),
         'verdict': verdict,
     }
-
-
-def published_value(name: str, value: float | None) -> str:
-    """A number with the digits that papers print."""
-    return format_value(name, value, digits=1 if describe(name).unit else 3)
 
 
 def _published(report: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -186,7 +175,7 @@ def _published_row(
         'source': row.get('source', ''),
         'note': row.get('note', ''),
         'dot': 100 * (main - low) / (high - low) if is_defined(names[0], main) else None,
-        'values': [published_value(name, row['metrics'].get(name)) for name in names],
+        'values': [format_published(name, row['metrics'].get(name)) for name in names],
     }
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import markdown
-from .metric_names import describe, format_difference, format_value
+from .metric_names import describe, format_difference, format_published, format_value
 from .report_content import (
+    COLUMNS,
     TASK_NAMES,
     data_labels,
     facts,
@@ -48,7 +49,7 @@ def _headline_table(report: Mapping[str, Any]) -> str:
             (
                 f'{row["label"]} ({name})',
                 format_value(name, row['value'], unit=True),
-                format_value(name, row['paper'], unit=True),
+                format_published(name, row['paper']),
                 '–' if difference is None else format_difference(name, difference),
             )
         )
@@ -69,19 +70,23 @@ def _metrics_table(report: Mapping[str, Any]) -> str:
 
 
 def _reference_table(report: Mapping[str, Any]) -> list[str]:
-    names = list(dict.fromkeys(name for row in report['reference'] for name in row['metrics']))
+    references = report['reference']
+    measured = {name for row in references for name in row['metrics']}
+    names = [name for name in COLUMNS[report['task']] if name in measured]
     rows = [
         (
             row['name'],
             row.get('backbone', ''),
             row.get('source', ''),
-            '; '.join(filter(None, (row.get('note'), row.get('not_comparable')))),
-            *(format_value(name, row['metrics'].get(name)) for name in names),
+            row.get('note', ''),
+            *(format_published(name, row['metrics'].get(name)) for name in names),
         )
-        for row in report['reference']
+        for row in references
     ]
+    elsewhere = next(filter(None, (row.get('not_comparable') for row in references)), '')
+    lines = [f'Not to be compared with this run: {markdown.cell(elsewhere)}.'] if elsewhere else []
     header = ('name', 'backbone', 'source', 'note', *names)
-    return [markdown.table(header, rows, text_columns=4)]
+    return [*lines, markdown.table(header, rows, text_columns=4)]
 
 
 def _class_table(report: Mapping[str, Any]) -> str:
