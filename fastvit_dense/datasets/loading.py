@@ -1,0 +1,289 @@
+"""Reading pictures and class masks, so that a bad file is one error that names it.
+
+The two transforms take the place of mmcv's `LoadImageFromFile` and mmseg's `LoadAnnotations`.
+`use_checked_loading` puts them into the pipelines of any config; the configs themselves keep the
+names that mmdet's and mmseg's own tools look for.
+"""
+
+import io
+import logging
+from typing import Any
+
+import cv2
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmengine import fileio
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmengine.registry import TRANSFORMS
+from PIL import Image
+
+from .errors import DataError
+
+MAX_BROKEN_IMAGES = 10  # broken images that training skips before it stops
+IGNORED = 255  # label of pixels that do not count
+MASK_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B', 'I;16L')  # Pillow's modes of one integer channel
+
+
+def image_problem(data: bytes) -> str | None:
+    """What is wrong with the bytes of an image file, as far as decoders do not tell."""
+    if not data:
+        return 'expected an image, found an empty file (0 bytes)'
+    # neither marker can stand inside compressed data; OpenCV fills a missing rest with grey
+    if data[:2] == b'\xff\xd8' and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):
+        return f'expected a whole JPEG file, found it truncated after {len(data)} bytes'
+    if data[:4] == b'\x89PNG' and b'IEND' not in data[-4096:]:
+        return f'expected a whole PNG file, found it truncated after {len(data)} bytes'
+    return None
+
+
+def read_image(
+    path: str, color_type: str = 'color', backend: str = 'cv2', backend_args: dict | None = None
+) -> np.ndarray:
+    """Read an image as `mmcv.imread` does: (H, W, 3) uint8 BGR unless `color_type` says otherwise.
+
+    Raises:
+        DataError: The file is missing, empty, truncated or no image.
+    """
+    data = _read_bytes(path, backend_args)
+    problem = image_problem(data)
+    if problem:
+        raise DataError(f'{path}: {problem}')
+    try:
+        image = mmcv.imfrombytes(data, flag=color_type, backend=backend)
+    except (cv2.error, OSError, SyntaxError, ValueError) as error:
+        raise DataError(
+            f'{path}: expected an image, found a file that cannot be decoded'
+        ) from error
+    if image is None:
+        raise DataError(f'{path}: expected an image, found a file that cannot be decoded')
+    return image
+
+
+def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
+    """Read a class mask as (H, W) int32: 8-bit, 16-bit, one-bit or palette (its indices).
+
+    The highest value of a 16-bit mask, 65535, becomes 255 (ignored).
+
+    Raises:
+        DataError: The file is missing, empty, truncated, no image, or a colour picture.
+    """
+    data = _read_bytes(path, backend_args)
+    problem = image_problem(data)
+    if problem:
+        raise DataError(f'{path}: {problem}')
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            mode = image.mode
+            mask = np.array(image) if mode in MASK_MODES else None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(
+            f'{path}: expected a class mask, found a file that cannot be decoded'
+        ) from error
+    if mask is None:
+        raise DataError(
+            f'{path}: expected one class index per pixel (8 or 16 bits, or a palette), found a '
+            f'picture of mode {mode}; replace each colour by the index of its class'
+        )
+    mask = mask.astype(np.int32)
+    if mode.startswith('I'):
+        mask[mask == np.iinfo(np.uint16).max] = IGNORED
+    return mask
+
+
+def _read_bytes(path: str, backend_args: dict | None) -> bytes:
+    try:
+        return fileio.get(path, backend_args=backend_args)
+    except FileNotFoundError:
+        raise DataError(f'{path}: expected an image, found no such file') from None
+    except OSError as error:
+        raise DataError(f'{path}: cannot be read: {error.strerror or error}') from error
+
+
+def mask_value_problem(mask: np.ndarray, num_classes: int, reduce_zero_label: bool) -> str | None:
+    """Name the values of a mask that stand for no class.
+
+    Args:
+        mask: (H, W) integers.
+        num_classes: Number of classes of the files, before any of them are left out.
+        reduce_zero_label: 0 is ignored and k stands for class k - 1.
+    """
+    highest = num_classes if reduce_zero_label else num_classes - 1
+    values, counts = np.unique(mask, return_counts=True)
+    bad = ((values < 0) | (values > highest)) & (values != IGNORED)
+    if not bad.any():
+        return None
+    shown = ', '.join(
+        f'{v} ({n} pixels)' for v, n in zip(values[bad][:5], counts[bad][:5], strict=True)
+    )
+    more = f' and {bad.sum() - 5} other values' if bad.sum() > 5 else ''
+    return (
+        f'expected values 0 to {highest} ({num_classes} classes, '
+        f'reduce_zero_label={reduce_zero_label}) or {IGNORED} (ignored), found {shown}{more}'
+    )
+
+
+@TRANSFORMS.register_module()
+class LoadCheckedImage(LoadImageFromFile):
+    """`LoadImageFromFile` that names the file which cannot be used.
+
+    An image is broken when it is missing, empty, truncated, no image, or of another size than
+    the annotations say.
+
+    Args:
+        skip_broken: How many different broken images each data loading process skips, with a
+            warning and another image in their place, before it stops. 0: stop at the first, as
+            evaluation must.
+        **kwargs: Those of mmcv's `LoadImageFromFile`.
+
+    Raises:
+        DataError: A broken image in evaluation, or one too many in training.
+    """
+
+    def __init__(self, skip_broken: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.skip_broken = skip_broken
+        self.broken: set[str] = set()
+
+    def transform(self, results: dict) -> dict | None:
+        """Read `img_path` into `img`, `img_shape`, `ori_shape`; None: take another image."""
+        path = results['img_path']
+        try:
+            image = read_image(path, self.color_type, self.imdecode_backend, self.backend_args)
+            check_size(path, image.shape[:2], results)
+        except DataError as error:
+            return self._skip(path, error)
+        results['img'] = image.astype(np.float32) if self.to_float32 else image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+    def _skip(self, path: str, error: DataError) -> None:
+        if not self.skip_broken:
+            raise error
+        if path in self.broken:
+            return
+        self.broken.add(path)
+        count = len(self.broken)
+        if count > self.skip_broken:
+            raise DataError(
+                f'{error} (broken image {count}, more than the {self.skip_broken} that training '
+                'skips); tools/check_data.py CONFIG lists all of them'
+            )
+        print_log(
+            f'{error}: skipped (broken image {count} of at most {self.skip_broken} in this data '
+            'loading process)',
+            'current',
+            logging.WARNING,
+        )
+
+
+def check_size(path: str, shape: tuple[int, int], entry: dict) -> None:
+    """Compare (height, width) of an image with `height` and `width` of its annotation, if any.
+
+    Raises:
+        DataError: They differ.
+    """
+    expected = entry.get('height'), entry.get('width')
+    if None not in expected and expected != tuple(shape):
+        raise DataError(
+            f'{path}: expected {expected[1]}x{expected[0]} pixels (width x height) as the '
+            f'annotations say, found {shape[1]}x{shape[0]}'
+        )
+
+
+@TRANSFORMS.register_module()
+class LoadCheckedMask(BaseTransform):
+    """mmseg's `LoadAnnotations` that refuses a mask which does not fit image or classes.
+
+    Args:
+        num_classes: Number of classes of the files, before any of them are left out.
+        reduce_zero_label: As in mmseg; the dataset's setting holds, another one here is refused.
+        backend_args: Arguments of mmengine's file backend.
+
+    Raises:
+        DataError: The mask is missing, broken, a colour picture, of another size than the
+            image, or holds values outside the classes.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        reduce_zero_label: bool | None = None,
+        backend_args: dict | None = None,
+    ) -> None:
+        self.num_classes = num_classes
+        self.reduce_zero_label = reduce_zero_label
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        """Read `seg_map_path` into `gt_seg_map`, (H, W) uint8; 255 is ignored."""
+        path = results['seg_map_path']
+        reduce_zero = results['reduce_zero_label']
+        if self.reduce_zero_label not in (None, reduce_zero):
+            raise DataError(
+                f'{path}: expected reduce_zero_label={reduce_zero} as in the dataset, found '
+                f'{self.reduce_zero_label} in the pipeline'
+            )
+        mask = read_mask(path, self.backend_args)
+        if 'ori_shape' in results and mask.shape != tuple(results['ori_shape'][:2]):
+            height, width = results['ori_shape'][:2]
+            raise DataError(
+                f'{path}: expected {width}x{height} pixels (width x height) as in '
+                f'{results["img_path"]}, found {mask.shape[1]}x{mask.shape[0]}'
+            )
+        problem = mask_value_problem(mask, self.num_classes, reduce_zero)
+        if problem:
+            raise DataError(f'{path}: {problem}')
+        labels = np.full(256, IGNORED, np.uint8)
+        labels[: self.num_classes] = np.arange(self.num_classes)
+        for old, new in (results.get('label_map') or {}).items():
+            labels[old] = new
+        if reduce_zero:
+            labels = np.concatenate([[np.uint8(IGNORED)], labels[:-2], [np.uint8(IGNORED)]])
+        results['gt_seg_map'] = labels[mask]
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+        return results
+
+
+def use_checked_loading(cfg: Config) -> None:
+    """Put the checked loading into the pipelines of every dataloader of a config, in place.
+
+    `LoadImageFromFile` becomes `LoadCheckedImage`, which skips up to `MAX_BROKEN_IMAGES` in
+    training; `LoadAnnotations` of an mmseg dataset becomes `LoadCheckedMask`.
+    """
+    from ..config import LOADERS, datasets_of
+
+    for loader in LOADERS:
+        skip = MAX_BROKEN_IMAGES if loader == 'train_dataloader' else 0
+        for dataset in datasets_of(cfg, [loader]):
+            masks = mask_classes(dataset, cfg.get('default_scope'))
+            _replace_loading(dataset.get('pipeline'), skip, masks)
+
+
+def mask_classes(dataset: ConfigDict, scope: str | None) -> int | None:
+    """How many classes the mask files of an mmseg dataset tell apart; None for other datasets."""
+    from ..config import dataset_classes, find_type
+
+    cls = find_type(dataset.get('type'), dataset.get('_scope_', scope))
+    if 'BaseSegDataset' not in {base.__name__ for base in getattr(cls, '__mro__', ())}:
+        return None
+    classes = cls.METAINFO.get('classes') or dataset_classes(dataset, scope)
+    return len(classes) if classes else None
+
+
+def _replace_loading(node: Any, skip_broken: int, num_classes: int | None) -> None:
+    if isinstance(node, list | tuple):
+        for child in node:
+            _replace_loading(child, skip_broken, num_classes)
+    elif isinstance(node, dict):
+        kind = node.get('type')
+        name = kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', '')
+        if name == 'LoadImageFromFile':
+            node.pop('ignore_empty', None)
+            node.update(type='LoadCheckedImage', skip_broken=skip_broken)
+        elif name == 'LoadAnnotations' and num_classes:
+            node.pop('imdecode_backend', None)
+            node.update(type='LoadCheckedMask', num_classes=num_classes)
+        for child in list(node.values()):
+            _replace_loading(child, skip_broken, num_classes)
