@@ -104,7 +104,8 @@ def _semantic(cfg: Config) -> None:
     for loader, split in _splits(train='training', val='validation'):
         for dataset in datasets_of(cfg, [loader]):
             dataset.update(
-                type='ADE20KDataset',
+                type='BaseSegDataset',
+                reduce_zero_label=True,
                 data_root=str(root),
                 data_prefix=ConfigDict(
                     img_path=f'images/{split}', seg_map_path=f'annotations/{split}'
