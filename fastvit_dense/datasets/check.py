@@ -99,7 +99,7 @@ def _check_dataset(
     kind = cls.__name__
     bases = [base.__name__ for base in inspect.getmro(cls)]
     if 'FreiHAND' in bases:
-        _check_hand(dataset, split, report)
+        _check_hand(dataset, split, report, read_files)
         return
     function = next((CHECKS[base] for base in bases if base in CHECKS), None)
     if function is None:
@@ -138,10 +138,10 @@ CHECKS: dict[str, Callable[[DatasetCheck], None]] = {
 }
 
 
-def _check_hand(dataset: dict, split: str, report: DataReport) -> None:
+def _check_hand(dataset: dict, split: str, report: DataReport, read_files: bool) -> None:
     from ..hand.freihand import check_freihand
 
-    messages, counts = check_freihand(dataset)
+    messages, counts = check_freihand(dataset, read_files)
     report.sources[split] = f'FreiHAND, {dataset.get("data_root", "data/freihand")}'
     report.counts[split] = counts
     for severity, message in messages:

@@ -10,6 +10,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
 from ..datasets.errors import DataError
+from ..datasets.loading import read_image
 from .freihand_io import FIELDS, annotation_prefix, check_unit, read_annotations
 from .mano import FINGERTIP_VERTICES, ManoModel
 
@@ -98,16 +99,17 @@ class FreiHAND(BaseDataset):
         # a pickled memory map would be a copy of the whole array
         return {**self.__dict__, '_arrays': None}
 
+    def _entries(self) -> list[dict]:
+        count = len(self.annotations['K'])
+        return [
+            {'img_id': i + count * VERSIONS.index(v), 'annotation': i, 'version': v}
+            for v in self.versions
+            for i in portion_indices(count, self.portion)
+        ]
+
     def load_data_list(self) -> list[dict]:
         """One dict of image number, annotation and version per image; checks that all are there."""
-        count = len(self.annotations['K'])
-        chosen = portion_indices(count, self.portion)
-        data_list = [
-            {'img_id': index + count * VERSIONS.index(version), 'annotation': index,
-             'version': version}
-            for version in self.versions
-            for index in chosen
-        ]  # fmt: skip
+        data_list = self._entries()
         folder = Path(self.data_prefix['img'])
         found = set(os.listdir(folder)) if folder.is_dir() else set()
         missing = [d for d in data_list if _image_name(d['img_id']) not in found]
@@ -120,6 +122,34 @@ class FreiHAND(BaseDataset):
                 f'for are missing'
             )
         return data_list
+
+    def truth(self) -> dict[str, np.ndarray]:
+        """What predictions are scored against; needs the annotations only, no images.
+
+        Returns:
+            For the samples of this dataset in order: `img_id` (N,), `joints` (N, 21, 3) and
+            `vertices` (N, 778, 3), metres.
+
+        Raises:
+            DataError: The annotations hold no joints or vertices.
+        """
+        missing = [field for field in ('xyz', 'verts') if field not in self.annotations]
+        if missing:
+            name = annotation_prefix(self.ann_file)
+            raise DataError(
+                f'{name}: expected {name.name}_{missing[0]}.json to score with, found none'
+            )
+        entries = self._entries()
+        if isinstance(self._indices, int):
+            entries = entries[: self._indices] if self._indices >= 0 else entries[self._indices :]
+        elif self._indices is not None:
+            entries = [entries[i] for i in self._indices]
+        index = [entry['annotation'] for entry in entries]
+        return {
+            'img_id': np.array([entry['img_id'] for entry in entries], int),
+            'joints': self.annotations['xyz'][index],
+            'vertices': self.annotations['verts'][index],
+        }
 
     def get_data_info(self, idx: int) -> dict:
         """The sample as described above, before the pipeline."""
@@ -187,11 +217,14 @@ def _read_model(mano: str) -> ManoModel:
     return read_mano(mano)
 
 
-def check_freihand(dataset: dict) -> tuple[list[tuple[str, str]], dict[str, int]]:
+def check_freihand(
+    dataset: dict, read_files: bool = True
+) -> tuple[list[tuple[str, str]], dict[str, int]]:
     """Looks for what is wrong with a FreiHAND tree.
 
     Args:
         dataset: The dataset's part of a config; its pipeline is not used.
+        read_files: Also open 500 of the images, evenly spread.
 
     Returns:
         Messages as (`error` or `warning`, text), and counts (images, annotations, checked images).
@@ -203,6 +236,8 @@ def check_freihand(dataset: dict) -> tuple[list[tuple[str, str]], dict[str, int]
         return [('error', str(error))], {}
     counts = {'images': len(data), 'annotations': len(data.annotations['K'])}
     messages = _check_annotations(data.annotations, annotation_prefix(data.ann_file).name)
+    if not read_files:
+        return messages, counts
     opened = np.unique(np.linspace(0, len(data) - 1, min(len(data), 500)).astype(int))
     for index in opened.tolist():
         messages += _check_image(data.get_data_info(index)['img_path'])
@@ -211,17 +246,13 @@ def check_freihand(dataset: dict) -> tuple[list[tuple[str, str]], dict[str, int]
 
 
 def _check_image(path: str) -> list[tuple[str, str]]:
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
-            image.load()
-            size = image.size
-    except (OSError, SyntaxError) as error:
-        return [('error', f'{path}: expected an image, found {error}')]
-    return [] if size == (224, 224) else [
-        ('warning', f'{path}: expected 224 x 224 pixels, found {size[0]} x {size[1]}')
-    ]  # fmt: skip
+        height, width = read_image(path).shape[:2]
+    except DataError as error:
+        return [('error', str(error))]
+    if (height, width) == (224, 224):
+        return []
+    return [('warning', f'{path}: expected 224 x 224 pixels, found {width} x {height}')]
 
 
 def _check_annotations(arrays: dict[str, np.ndarray], name: str) -> list[tuple[str, str]]:

@@ -14,11 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from mmcv.transforms import LoadImageFromFile  # noqa: F401  (registers it)
 from mmengine.registry import TRANSFORMS
 from mmengine.structures import BaseDataElement
 
 from ..datasets.errors import DataError
+from ..datasets.loading import read_image
 
 BORDER = (104, 116, 124)  # ImageNet's mean colour, BGR
 MASK_THRESHOLD = 150  # the masks are JPEGs; HandMesh's value
@@ -267,16 +267,12 @@ class RandomHandBackground:
         if not results.get('mask_path') or np.random.rand() >= self.prob:
             return results
         image = results['img']
-        mask = cv2.imread(results['mask_path'], cv2.IMREAD_GRAYSCALE)
-        if mask is None or mask.shape != image.shape[:2]:
-            found = 'no readable image' if mask is None else mask.shape
+        mask = read_image(results['mask_path'], 'grayscale')
+        if mask.shape != image.shape[:2]:
             raise DataError(
-                f'{results["mask_path"]}: expected a mask of {image.shape[:2]}, found {found}'
+                f'{results["mask_path"]}: expected a mask of {image.shape[:2]}, found {mask.shape}'
             )
-        path = self.images[np.random.randint(len(self.images))]
-        photo = cv2.imread(path)
-        if photo is None:
-            raise DataError(f'{path}: expected a photograph, found no readable image')
+        photo = read_image(self.images[np.random.randint(len(self.images))])
         alpha = cv2.blur((mask > MASK_THRESHOLD).astype(np.float32), (3, 3))[..., None]
         behind = _random_patch(photo, image.shape[:2])
         results['img'] = (alpha * image + (1 - alpha) * behind).astype(np.uint8)
