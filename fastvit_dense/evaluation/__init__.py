@@ -1,5 +1,18 @@
 """Metrics of the three tasks and the record that each of them ends in."""
 
+from .base import PredictionError
+from .hand import HandMetric, evaluate_hand
+from .instance import InstanceMetric
+from .predictions import evaluate_predictions
 from .result import EvaluationResult
+from .semantic import SemanticMetric
 
-__all__ = ['EvaluationResult']
+__all__ = [
+    'EvaluationResult',
+    'HandMetric',
+    'InstanceMetric',
+    'PredictionError',
+    'SemanticMetric',
+    'evaluate_hand',
+    'evaluate_predictions',
+]

@@ -1,0 +1,397 @@
+"""Instance segmentation and detection, scored as COCO does."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from faster_coco_eval import COCO
+from faster_coco_eval.version import __version__ as faster_coco_eval_version
+from mmengine.logging import print_log
+from mmengine.registry import METRICS
+from pycocotools import mask as coco_mask
+from torch import Tensor
+
+from . import coco
+from .base import PredictionError, TaskMetric, as_dict
+from .masks import check_codes, code_bytes, encode_masks
+from .predictions import read_coco_results, write_coco_results
+from .result import EvaluationResult
+
+
+@METRICS.register_module()
+class InstanceMetric(TaskMetric):
+    """COCO's box, mask and boundary scores with the arguments of mmdet's ``CocoMetric``.
+
+    The numbers are pycocotools', computed by faster-coco-eval. Masks are scored with mask areas.
+    Labels count the categories of the annotation file whose names are in the dataset's
+    ``classes``, in the order of the file, as mmdet's ``CocoDataset`` gives them out.
+
+    Names: ``{metric}_mAP``, ``_mAP_50``, ``_mAP_75``, ``_mAP_s``, ``_mAP_m``, ``_mAP_l``,
+    ``_AR@1``, ``_AR@10``, ``_AR@100``, ``_AR_s@100``, ``_AR_m@100``, ``_AR_l@100``; 0-1, -1 where
+    undefined.
+
+    Args:
+        ann_file: COCO annotation file. Without one the ground truth comes from ``instances`` of
+            the data samples, with box areas.
+        metric: ``'bbox'``, ``'segm'``, ``'boundary'`` or a list of them.
+        classwise: Also return ``{metric}_{class}_precision`` and log a table. The numbers per
+            class are in the result either way.
+        proposal_nums: Limits on the detections per image and class; the last one counts for AP.
+        iou_thrs: IoU thresholds, 0.50:0.05:0.95 when None.
+        metric_items: Return only these, e.g. ``['mAP', 'AR@100']``.
+        format_only: Only write the result files, for a test server; needs ``outfile_prefix``.
+        outfile_prefix: Write ``{prefix}.bbox.json`` and ``{prefix}.segm.json``.
+        backend_args: mmengine's file backend for ``ann_file``.
+        collect_device: See :class:`TaskMetric`.
+        prefix: See :class:`TaskMetric`.
+        collect_dir: See :class:`TaskMetric`.
+        sort_categories: Take the categories by ascending id, for Objects365.
+
+    Raises:
+        FileNotFoundError: There is no such annotation file.
+        ValueError: An argument or the annotation file is wrong.
+    """
+
+    def __init__(
+        self,
+        ann_file: str | None = None,
+        metric: str | Sequence[str] = 'bbox',
+        classwise: bool = False,
+        proposal_nums: Sequence[int] = (1, 10, 100),
+        iou_thrs: float | Sequence[float] | None = None,
+        metric_items: Sequence[str] | None = None,
+        format_only: bool = False,
+        outfile_prefix: str | None = None,
+        backend_args: dict | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+        sort_categories: bool = False,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        self.metrics = [metric] if isinstance(metric, str) else list(metric)
+        unknown = set(self.metrics) - {'bbox', 'segm', 'boundary'}
+        if unknown or not self.metrics:
+            raise ValueError(f"metric: 'bbox', 'segm' and 'boundary' can be scored, not {metric!r}")
+        if format_only and outfile_prefix is None:
+            raise ValueError('format_only needs outfile_prefix: where to write the result files')
+        self.ann_file = ann_file
+        self.classwise = classwise
+        self.max_detections = sorted(proposal_nums)
+        self.iou_thresholds = None if iou_thrs is None else np.atleast_1d(iou_thrs)
+        self.metric_items = metric_items
+        self.format_only = format_only
+        self.outfile_prefix = outfile_prefix
+        self.sort_categories = sort_categories
+        self.truth = None if ann_file is None else coco.load_annotations(ann_file, backend_args)
+        if self.truth is not None and 'annotations' not in self.truth.dataset and not format_only:
+            raise ValueError(
+                f'annotation file {ann_file} holds no "annotations" (as COCO test-dev): '
+                'set format_only=True and outfile_prefix to write the result files'
+            )
+        self._category_ids: list[int] | None = None
+
+    @property
+    def dataset_meta(self) -> dict | None:
+        """Meta information of the dataset; ``classes`` chooses the categories."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict | None) -> None:
+        self._dataset_meta = dataset_meta
+        self._category_ids = None
+
+    @property
+    def category_ids(self) -> list[int]:
+        """Category id of each label."""
+        if self._category_ids is None:
+            classes = (self.dataset_meta or {}).get('classes')
+            if self.truth is None:
+                if classes is None:
+                    raise ValueError('without ann_file the dataset must name its "classes"')
+                self._category_ids = list(range(len(classes)))
+            else:
+                self._category_ids = self._ids_of(classes)
+        return self._category_ids
+
+    def _ids_of(self, classes: Sequence[str] | None) -> list[int]:
+        categories = self.truth.dataset['categories']
+        if self.sort_categories:
+            categories = sorted(categories, key=lambda category: category['id'])
+        if classes is None:
+            return [category['id'] for category in categories]
+        names = [category['name'] for category in categories]
+        for name in classes:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f'; did you mean {near[0]!r}?' if near else ''
+                raise ValueError(
+                    f'annotation file {self.ann_file}: no category {name!r} among the '
+                    f'{len(names)} there{hint}'
+                )
+        chosen = [category for category in categories if category['name'] in set(classes)]
+        if [category['name'] for category in chosen] != list(classes):
+            print_log(
+                f'the classes stand in another order than the categories of {self.ann_file}; '
+                'labels follow the file',
+                'current',
+            )
+        return [category['id'] for category in chosen]
+
+    def compact(self, sample: dict) -> dict:
+        """Boxes (x, y, width, height), scores, labels and run-length codes of one image.
+
+        Args:
+            sample: ``img_id`` and ``pred_instances`` with ``bboxes`` (N, 4) as x1, y1, x2, y2,
+                ``scores`` (N,), ``labels`` (N,), and for masks ``masks``, (N, H, W) or
+                run-length codes; ``mask_scores`` (N,) where masks have their own.
+        """
+        predicted = as_dict(sample['pred_instances'])
+        image_id = sample['img_id']
+        corners = _float64(predicted['bboxes']).reshape(-1, 4)
+        found = {
+            'id': int(image_id),
+            'boxes': np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1),
+            'scores': _float64(predicted['scores']),
+            'labels': _numpy(predicted['labels']).astype(np.int64),
+        }
+        masks = predicted.get('masks')
+        if masks is not None:
+            masks = encode_masks(masks)
+            found['masks'] = masks
+            if 'mask_scores' in predicted:
+                found['mask_scores'] = _float64(predicted['mask_scores'])
+        elif not self.format_only and set(self.metrics) - {'bbox'}:
+            raise PredictionError(f'image {image_id}: metric {self.metrics} needs "masks"')
+        if self.truth is None:
+            if 'instances' not in sample:
+                raise PredictionError(f'image {image_id}: no "instances" and no ann_file')
+            found['truth'] = (sample['ori_shape'][:2], sample['instances'])
+        self.check(found, f'image {image_id}')
+        if masks is not None:
+            found['masks'] = [code_bytes(code) for code in masks]
+        return found
+
+    def check(self, found: dict, where: str) -> None:
+        """Raise PredictionError, naming image and detection, unless all can be scored."""
+        count = len(found['labels'])
+        for field in ('boxes', 'scores', 'masks', 'mask_scores'):
+            if field in found and len(found[field]) != count:
+                raise PredictionError(
+                    f'{where}: {count} labels but {len(found[field])} {field.replace("_", " ")}'
+                )
+        labels = found['labels']
+        wrong = (labels < 0) | (labels >= len(self.category_ids))
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            raise PredictionError(
+                f'{where}, detection {i}: label {labels[i]} is not in '
+                f'0..{len(self.category_ids) - 1}'
+            )
+        for field in ('boxes', 'scores', 'mask_scores'):
+            if field in found:
+                finite = np.isfinite(found[field]).reshape(count, -1).all(axis=1)
+                if not finite.all():
+                    i = int(np.argmin(finite))
+                    value = np.asarray(found[field][i]).tolist()
+                    raise PredictionError(f'{where}, detection {i}: {field} {value} not finite')
+        size = None
+        if self.truth is not None:
+            image = self.truth.imgs.get(found['id'])
+            if image is None:
+                raise PredictionError(f'{where}: no such image id in {self.ann_file}')
+            size = [image['height'], image['width']]
+        elif 'truth' in found:
+            size = [int(n) for n in found['truth'][0]]
+        if found.get('masks'):
+            check_codes(found['masks'], size, lambda i: f'{where}, detection {i}')
+            found['size'] = size
+
+    def score(self, samples: list[dict]) -> EvaluationResult:
+        """COCO's numbers over all images of the ground truth."""
+        first = {}
+        for sample in samples:
+            first.setdefault(sample['id'], sample)
+        samples = list(first.values())
+        truth = self.truth
+        if truth is None:
+            truth = coco.truth_of_samples(samples, self.dataset_meta['classes'])
+        entries, areas = self._entries(samples)
+        names = [truth.cats[i]['name'] for i in sorted(self.category_ids)]
+        metrics, curves, arrays = {}, {}, {}
+        per_class = self._count_objects(truth)
+        for metric in self.metrics:
+            _set_scores_and_areas(entries, areas, metric)
+            evaluator = coco.run(
+                truth,
+                entries,
+                metric,
+                self.category_ids,
+                self.max_detections,
+                self.iou_thresholds,
+            )
+            for name, value in coco.summarize(evaluator).items():
+                metrics[f'{metric}_{name}'] = value
+            for row, scores in zip(per_class, coco.per_category(evaluator), strict=True):
+                row.update({f'{metric}_{name}': value for name, value in scores.items()})
+            for threshold, values in coco.precision_curves(evaluator).items():
+                arrays[f'{metric}_precision_{threshold}'] = values.astype(np.float32)
+                curves.setdefault('precision_recall', {'recall': _plain(evaluator.params.recThrs)})
+                curves['precision_recall'][f'{metric}_{threshold}'] = [
+                    coco.mean_defined(at_recall) for at_recall in values
+                ]
+            scores = coco.image_scores(evaluator)
+        self._select(metrics, per_class)
+        return self.new_result(
+            'instance',
+            len(truth.imgs),
+            metrics=metrics,
+            per_class=per_class,
+            curves=curves,
+            arrays=arrays,
+            per_sample=[
+                {'id': i, 'score': scores[i], 'file_name': truth.imgs[i].get('file_name', '')}
+                for i in sorted(truth.imgs)
+            ],
+            protocol={
+                'metrics': self.metrics,
+                'categories': len(names),
+                'detections': len(entries),
+                'objects': sum(row['objects'] for row in per_class),
+                'iou_thresholds': _plain(evaluator.params.iouThrs),
+                'max_detections': self.max_detections,
+                'mask_scores_by': 'mask area',
+                'evaluator': f'faster-coco-eval {faster_coco_eval_version}',
+                'image_score': f'best F1 over score cuts, {self.metrics[-1]} IoU 0.5',
+            },
+        )
+
+    def new_result(self, task: str, samples: int, **fields: object) -> EvaluationResult:
+        """Name the split after the annotation file unless the dataset names it."""
+        result = super().new_result(task, samples, **fields)
+        if self.ann_file and not result.split:
+            result.split = Path(self.ann_file).stem.removeprefix('instances_')
+        return result
+
+    def _select(self, metrics: dict[str, float], per_class: list[dict]) -> None:
+        """Apply ``metric_items`` and ``classwise``."""
+        if self.metric_items is not None:
+            names = {f'{metric}_{item}' for metric in self.metrics for item in self.metric_items}
+            if names - metrics.keys():
+                raise ValueError(
+                    f'metric_items: no {sorted(names - metrics.keys())} among {sorted(metrics)}'
+                )
+            for name in metrics.keys() - names:
+                del metrics[name]
+        if self.classwise:
+            for metric in self.metrics:
+                for row in per_class:
+                    value = row[f'{metric}_AP']
+                    metrics[f'{metric}_{row["name"]}_precision'] = -1.0 if value is None else value
+            print_log('\n' + _table(per_class), 'current')
+
+    def _count_objects(self, truth: COCO) -> list[dict]:
+        objects = dict.fromkeys(sorted(self.category_ids), 0)
+        for annotation in truth.anns.values():
+            if annotation['category_id'] in objects and not annotation.get('iscrowd', 0):
+                objects[annotation['category_id']] += 1
+        return [{'name': truth.cats[i]['name'], 'objects': n} for i, n in objects.items()]
+
+    def _entries(self, samples: list[dict]) -> tuple[list[dict], dict[str, np.ndarray]]:
+        """COCO result entries of all images, and their box and mask areas and scores."""
+        entries, columns = [], {'bbox_score': [], 'bbox': [], 'segm_score': [], 'segm': []}
+        with_masks = set(self.metrics) - {'bbox'}
+        for sample in samples:
+            codes = (
+                [{'size': sample.get('size'), 'counts': c} for c in sample['masks']]
+                if with_masks
+                else None
+            )
+            boxes, scores = sample['boxes'], sample['scores']
+            columns['bbox'].append(boxes[:, 2] * boxes[:, 3])
+            columns['bbox_score'].append(scores)
+            if with_masks:
+                columns['segm'].append(np.array(coco_mask.area(codes), dtype=np.float64))
+                columns['segm_score'].append(sample.get('mask_scores', scores))
+            rows = zip(boxes.tolist(), sample['labels'].tolist(), strict=True)
+            for i, (box, label) in enumerate(rows):
+                entry = {
+                    'id': len(entries) + 1,
+                    'image_id': sample['id'],
+                    'category_id': self.category_ids[label],
+                    'bbox': box,
+                    'iscrowd': 0,
+                }
+                if with_masks:
+                    entry['segmentation'] = codes[i]
+                entries.append(entry)
+        return entries, {name: np.concatenate(c) for name, c in columns.items() if c}
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Score, and write the result files that were asked for."""
+        if self.outfile_prefix is not None:
+            kinds = ['bbox', 'segm'] if any('masks' in r for r in results) else ['bbox']
+            for kind in kinds:
+                path = Path(f'{self.outfile_prefix}.{kind}.json')
+                write_coco_results(path, results, self.category_ids, kind)
+        return super().compute_metrics(results)
+
+    def write_predictions(self, samples: list[dict]) -> None:
+        """Write ``instances.json``: boxes and masks in one COCO result file."""
+        path = self.predictions_dir / 'instances.json'
+        write_coco_results(path, samples, self.category_ids, 'both')
+
+    def read_predictions(self, path: Path, dataset: object = None) -> list[dict]:
+        """Compact samples from a COCO result file.
+
+        A file with boxes alone is scored for boxes, one with masks alone gets their boxes; a line
+        says so.
+        """
+        if self.truth is None:
+            raise ValueError('scoring saved predictions needs ann_file')
+        if path.is_dir():
+            path = path / 'instances.json'
+        samples = read_coco_results(path, self.truth, self.category_ids)
+        if samples and 'masks' not in samples[0] and self.metrics != ['bbox']:
+            if 'bbox' not in self.metrics:
+                raise PredictionError(
+                    f'{path} holds boxes alone, metric {self.metrics} needs masks'
+                )
+            self.metrics = ['bbox']
+            print_log(f'{path} holds boxes alone: boxes are scored, masks are not', 'current')
+        return samples
+
+
+def _set_scores_and_areas(entries: list[dict], columns: dict[str, np.ndarray], metric: str) -> None:
+    kind = 'bbox' if metric == 'bbox' else 'segm'
+    if entries:
+        rows = zip(entries, columns[f'{kind}_score'].tolist(), columns[kind].tolist(), strict=True)
+        for entry, score, area in rows:
+            entry['score'], entry['area'] = score, area
+
+
+def _table(rows: list[dict]) -> str:
+    names = list(rows[0]) if rows else []
+    lines = [names] + [
+        [row[n] if isinstance(row[n], str | int) else _three(row[n]) for n in names] for row in rows
+    ]
+    return '\n'.join('  '.join(f'{cell!s:>12}' for cell in line) for line in lines)
+
+
+def _three(value: float | None) -> str:
+    return '-' if value is None else f'{value:.3f}'
+
+
+def _numpy(values: Tensor | np.ndarray | list) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+
+
+def _float64(values: Tensor | np.ndarray | list) -> np.ndarray:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().double()
+    return np.asarray(values, dtype=np.float64)
+
+
+def _plain(values: np.ndarray) -> list[float]:
+    return [round(float(v), 10) for v in values]

@@ -1,0 +1,77 @@
+"""Label maps as PNG files, and the true ones of a dataset whose images are not needed."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
+from PIL import Image, UnidentifiedImageError
+
+from .base import PredictionError
+
+
+def write_label_map(path: Path, labels: np.ndarray) -> None:
+    """Write class indices (H, W) as a PNG, 8 bits where they fit and 16 where not."""
+    if labels.size and (labels.min() < 0 or labels.max() > 65535):
+        raise PredictionError(f'{path}: class indices must be in 0..65535')
+    dtype = np.uint8 if not labels.size or labels.max() < 256 else np.uint16
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(labels.astype(dtype)).save(path)
+
+
+def read_label_map(path: Path) -> np.ndarray:
+    """Read class indices (H, W) from a PNG of 8 or 16 bits, grey or with a palette."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ('L', 'P', 'I', 'I;16', '1'):
+                raise PredictionError(
+                    f'{path}: expected one channel of class indices, found {image.mode}'
+                )
+            return np.array(image).astype(np.int64)
+    except FileNotFoundError:
+        raise PredictionError(f'{path} is missing') from None
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise PredictionError(f'{path} cannot be read as an image ({error})') from None
+
+
+def build_lazily(dataset: dict) -> object:
+    """Build a dataset from its config without reading its files and without its pipeline."""
+    with DefaultScope.overwrite_default_scope(_scope(dataset)):
+        return DATASETS.build({**dataset, 'lazy_init': True, 'pipeline': []})
+
+
+def truth_of_dataset(config: dict, dataset: object) -> Iterator[tuple[str, np.ndarray]]:
+    """Image paths and true label maps (H, W) of an mmseg dataset, in its order.
+
+    Where the folder of images is missing, the images are those of the label maps.
+
+    Args:
+        config: The dataset's config, for the ``LoadAnnotations`` of its pipeline.
+        dataset: The dataset, from :func:`build_lazily`.
+    """
+    steps = [s for s in config.get('pipeline', ()) if s['type'].endswith('LoadAnnotations')]
+    with DefaultScope.overwrite_default_scope(_scope(config)):
+        load = TRANSFORMS.build(steps[0] if steps else {'type': 'LoadAnnotations'})
+    image_dir = dataset.data_prefix.get('img_path') or ''
+    truth_dir = dataset.data_prefix.get('seg_map_path') or ''
+    if not os.path.isdir(truth_dir):
+        raise FileNotFoundError(f'no folder of true label maps at {truth_dir!r}')
+    suffix, with_images = dataset.img_suffix, os.path.isdir(image_dir)
+    if not with_images:
+        dataset.data_prefix['img_path'] = truth_dir
+        dataset.img_suffix = dataset.seg_map_suffix
+    dataset.full_init()
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        image = info['img_path']
+        if not with_images:
+            image = os.path.join(
+                image_dir, os.path.relpath(image, truth_dir)[: -len(dataset.img_suffix)] + suffix
+            )
+        yield image, load(info)['gt_seg_map']
+
+
+def _scope(config: dict) -> str:
+    current = DefaultScope.get_current_instance()
+    return config.get('_scope_') or (current.scope_name if current else 'mmseg')

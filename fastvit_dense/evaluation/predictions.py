@@ -1,0 +1,186 @@
+"""Saved predictions in the official formats, and scoring them without a model."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from faster_coco_eval import COCO
+from mmengine.config import ConfigDict
+from mmengine.registry import METRICS
+from pycocotools import mask as coco_mask
+
+from .base import PredictionError, TaskMetric
+from .coco import is_box, is_integer, is_number
+from .masks import check_codes, code_bytes
+from .result import EvaluationResult
+
+
+def evaluate_predictions(
+    metric: TaskMetric | dict | ConfigDict,
+    path: str | Path,
+    dataset: Any = None,
+) -> EvaluationResult:
+    """Score saved predictions; needs annotations, no images and no model.
+
+    Ends in the same function as a test run, so the numbers agree to the last digit.
+
+    Args:
+        metric: A metric of the project or its config.
+        path: COCO result file, folder of label PNGs, or FreiHAND's ``pred.json`` or ``.zip``;
+            for the two files also the folder that holds them.
+        dataset: Config of the test dataset, or the dataset; tells the classes and, for label
+            maps and hands, the ground truth.
+
+    Raises:
+        FileNotFoundError: There is nothing at ``path``.
+        PredictionError: A prediction cannot be scored; the message names it.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f'no predictions at {path}')
+    if isinstance(metric, dict):
+        metric = METRICS.build(metric)
+    metric.results = metric.read_predictions(path, dataset)
+    metric.evaluate(len(metric.results))
+    return metric.result
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[str]]:
+    """A text file that appears under its name only once it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.partial')
+    try:
+        with open(partial, 'w', encoding='utf-8') as file:
+            yield file
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_coco_results(path: Path, samples: list[dict], category_ids: list[int], kind: str) -> None:
+    """Write compact samples of :class:`InstanceMetric` as one COCO result file.
+
+    Args:
+        path: The file.
+        samples: Compact samples.
+        category_ids: Category id of each label.
+        kind: ``'bbox'``, ``'segm'`` (no boxes: pycocotools takes mask areas from such a file) or
+            ``'both'``, where a mask's own score stands as ``mask_score``.
+    """
+    with written_whole(path) as file:
+        file.write('[')
+        separator = '\n'
+        for sample in samples:
+            for entry in _coco_entries(sample, category_ids, kind):
+                file.write(separator + json.dumps(entry))
+                separator = ',\n'
+        file.write('\n]\n')
+
+
+def _coco_entries(sample: dict, category_ids: list[int], kind: str) -> Iterator[dict]:
+    scores = sample['scores'].tolist()
+    mask_scores = sample['mask_scores'].tolist() if 'mask_scores' in sample else None
+    for i, label in enumerate(sample['labels'].tolist()):
+        entry = {'image_id': sample['id'], 'category_id': category_ids[label], 'score': scores[i]}
+        if kind != 'segm':
+            entry['bbox'] = sample['boxes'][i].tolist()
+        if kind != 'bbox' and 'masks' in sample:
+            entry['segmentation'] = {
+                'size': sample['size'],
+                'counts': sample['masks'][i].decode(),
+            }
+            if mask_scores is not None:
+                entry['score' if kind == 'segm' else 'mask_score'] = mask_scores[i]
+        yield entry
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; raises PredictionError when it is none, e.g. cut short."""
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        raise FileNotFoundError(f'no predictions at {path}') from None
+    except ValueError as error:
+        raise PredictionError(f'{path} is not valid JSON ({error}); is it complete?') from None
+
+
+def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[dict]:
+    """Compact samples of :class:`InstanceMetric` from a COCO result file, by image.
+
+    Entries hold ``image_id``, ``category_id``, ``score`` and a ``bbox``, a run-length coded
+    ``segmentation`` or both, the same in all. Boxes that are missing are those of the masks.
+
+    Raises:
+        PredictionError: An entry is wrong; the message names it.
+    """
+    entries = read_json(path)
+    if not isinstance(entries, list):
+        raise PredictionError(f'{path}: expected a list of entries, found {type(entries).__name__}')
+    labels = {category: label for label, category in enumerate(category_ids)}
+    first = entries[0] if entries and isinstance(entries[0], dict) else {}
+    fields = [field for field in ('bbox', 'segmentation') if field in first]
+    by_image = {}
+    for index, entry in enumerate(entries):
+        fault = _entry_fault(entry, fields, truth, labels)
+        if fault:
+            raise PredictionError(f'{path}: {_entry_name(entries, index)}: {fault}')
+        by_image.setdefault(entry['image_id'], []).append(index)
+
+    samples = []
+    for image_id, indices in sorted(by_image.items()):
+        chosen = [entries[i] for i in indices]
+        sample = {
+            'id': int(image_id),
+            'scores': np.array([entry['score'] for entry in chosen], dtype=np.float64),
+            'labels': np.array([labels[entry['category_id']] for entry in chosen]),
+        }
+        if 'segmentation' in fields:
+            codes = [_compressed(entry['segmentation']) for entry in chosen]
+            size = [truth.imgs[image_id]['height'], truth.imgs[image_id]['width']]
+            check_codes(codes, size, lambda i, at=indices: f'{path}: {_entry_name(entries, at[i])}')
+            sample |= {'masks': [code_bytes(code) for code in codes], 'size': size}
+            if 'mask_score' in first:
+                sample['mask_scores'] = np.array([entry['mask_score'] for entry in chosen])
+        boxes = [e['bbox'] for e in chosen] if 'bbox' in fields else coco_mask.toBbox(codes)
+        sample['boxes'] = np.asarray(boxes, dtype=np.float64)
+        samples.append(sample)
+    return samples
+
+
+def _entry_name(entries: list, index: int) -> str:
+    entry = entries[index]
+    image_id = entry.get('image_id') if isinstance(entry, dict) else None
+    return f'entry {index}' + ('' if image_id is None else f' (image_id {image_id})')
+
+
+def _entry_fault(entry: object, fields: list[str], truth: COCO, labels: dict) -> str | None:
+    if not isinstance(entry, dict):
+        return f'expected an object, found {type(entry).__name__}'
+    if not is_integer(entry.get('image_id')) or entry['image_id'] not in truth.imgs:
+        return f'image_id {entry.get("image_id")!r} is not in the annotation file'
+    if not is_integer(entry.get('category_id')) or entry['category_id'] not in labels:
+        return f'category_id {entry.get("category_id")!r} is not among the {len(labels)} scored'
+    for name in ('score', 'mask_score'):
+        if (name == 'score' or name in entry) and not is_number(entry.get(name)):
+            return f'{name} {entry.get(name)!r} is not a finite number'
+    found = [field for field in ('bbox', 'segmentation') if field in entry]
+    if found != fields or not fields:
+        return f'expected the fields {fields or "bbox or segmentation"}, found {found}'
+    if 'bbox' in fields and not is_box(entry['bbox']):
+        return f'expected bbox [x, y, width, height], found {entry["bbox"]!r}'
+    return None
+
+
+def _compressed(code: object) -> object:
+    """A run-length code, compressed where it is a list of run lengths."""
+    if isinstance(code, dict) and isinstance(code.get('counts'), list):
+        try:
+            return coco_mask.frPyObjects(code, *code['size'])
+        except Exception:
+            return code
+    return code

@@ -1,0 +1,304 @@
+"""Semantic segmentation: one exact confusion matrix, and everything from it."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.registry import METRICS
+from torch import Tensor
+
+from .base import PredictionError, TaskMetric, as_dict
+from .label_maps import build_lazily, read_label_map, truth_of_dataset, write_label_map
+from .result import EvaluationResult
+
+CHUNK_PIXELS = 1 << 22
+IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
+
+
+@METRICS.register_module()
+class SemanticMetric(TaskMetric):
+    """Mean IoU and its relatives with the arguments of mmseg's ``IoUMetric``.
+
+    Pixels are counted exactly (int64). Names: ``mIoU``, ``mAcc``, ``aAcc``, ``mDice``, and with
+    ``'mFscore'`` asked for ``mFscore``, ``mPrecision``, ``mRecall``; in percent. A class whose
+    score is 0/0, as one absent from prediction and truth, is left out of that mean.
+
+    Args:
+        ignore_index: Value of pixels of the truth that do not count.
+        iou_metrics: ``'mIoU'``, ``'mDice'``, ``'mFscore'`` or a list of them.
+        nan_to_num: Takes the place of undefined class scores (of 0-1, before the means).
+        beta: Weight of recall in the F-score.
+        collect_device: See :class:`TaskMetric`.
+        output_dir: Write each prediction there as a PNG named like the image; with
+            ``reduce_zero_label`` class indices from 1, as ADE20K's server takes them.
+        format_only: Only write the PNGs; needs ``output_dir``, no truth.
+        prefix: See :class:`TaskMetric`.
+        collect_dir: See :class:`TaskMetric`.
+    """
+
+    def __init__(
+        self,
+        ignore_index: int = 255,
+        iou_metrics: str | Sequence[str] = ('mIoU',),
+        nan_to_num: int | None = None,
+        beta: int = 1,
+        collect_device: str = 'cpu',
+        output_dir: str | None = None,
+        format_only: bool = False,
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        self.iou_metrics = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
+        if set(self.iou_metrics) - set(IOU_METRICS):
+            raise ValueError(f'iou_metrics: expected some of {IOU_METRICS}, found {iou_metrics!r}')
+        if format_only and output_dir is None:
+            raise ValueError('format_only needs output_dir: where to write the label maps')
+        self.ignore_index = ignore_index
+        self.nan_to_num = nan_to_num
+        self.beta = beta
+        self.format_only = format_only
+        self._written: dict[str, str] = {}
+        if output_dir is not None:
+            self.save_predictions(output_dir)
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes, of the dataset's meta information."""
+        classes = (self.dataset_meta or {}).get('classes')
+        if classes is None:
+            raise ValueError('SemanticMetric: the dataset must name its "classes"')
+        return classes
+
+    def compact(self, sample: dict) -> dict:
+        """The non-zero cells of one image's confusion matrix.
+
+        Args:
+            sample: ``pred_sem_seg`` and ``gt_sem_seg``, each with ``data`` (1, H, W) of class
+                indices; ``img_path``, ``reduce_zero_label``.
+        """
+        path = sample.get('img_path')
+        predicted = _label_map(sample['pred_sem_seg'])
+        if self.predictions_dir is not None:
+            self._write(path, predicted, sample.get('reduce_zero_label', False))
+        if self.format_only:
+            return {'id': path}
+        if 'gt_sem_seg' not in sample:
+            raise PredictionError(f'{path or "a sample"}: no "gt_sem_seg" to score against')
+        truth = _label_map(sample['gt_sem_seg']).to(predicted.device)
+        return self._count(path, predicted, truth, path or 'a sample')
+
+    def _count(self, key: str | None, predicted: Tensor, truth: Tensor, where: str) -> dict:
+        if predicted.shape != truth.shape:
+            raise PredictionError(
+                f'{where}: the prediction is {tuple(predicted.shape)} (height, width), '
+                f'the truth {tuple(truth.shape)}'
+            )
+        try:
+            counts = count_pixels(predicted, truth, len(self.classes), self.ignore_index)
+        except ValueError as error:
+            raise PredictionError(f'{where}: {error}') from None
+        counts = counts.flatten()
+        cells = counts.nonzero()[:, 0]
+        return {'id': key, 'cells': cells.cpu().numpy(), 'counts': counts[cells].cpu().numpy()}
+
+    def _write(self, image_path: str | None, predicted: Tensor, reduce_zero_label: bool) -> None:
+        if image_path is None:
+            raise ValueError('writing label maps needs "img_path" in the data samples')
+        stem = Path(image_path).stem
+        if self._written.setdefault(stem, image_path) != image_path:
+            raise ValueError(
+                f'{image_path} and {self._written[stem]} would both be written as {stem}.png'
+            )
+        labels = predicted.cpu().numpy().astype(np.int64) + bool(reduce_zero_label)
+        write_label_map(self.predictions_dir / f'{stem}.png', labels)
+
+    def score(self, samples: list[dict]) -> EvaluationResult:
+        """Add the counts of all images up and compute every score from the sum."""
+        num_classes = len(self.classes)
+        matrix = np.zeros(num_classes * num_classes, dtype=np.int64)
+        for sample in samples:
+            matrix[sample['cells']] += sample['counts']
+        matrix = matrix.reshape(num_classes, num_classes)
+        scores = class_scores(matrix, self.beta)
+        if self.nan_to_num is not None:
+            scores = {name: np.nan_to_num(v, nan=self.nan_to_num) for name, v in scores.items()}
+
+        metrics = {'aAcc': percent(_ratio(np.trace(matrix), matrix.sum()))}
+        wanted = ['IoU', 'Acc', 'Dice']
+        if 'mFscore' in self.iou_metrics:
+            wanted += ['Fscore', 'Precision', 'Recall']
+        for name in wanted:
+            metrics[f'm{name}'] = percent(_mean_defined(scores[name]))
+        pixels = matrix.sum(axis=1).tolist()
+        per_class = [
+            {'name': name, 'pixels': pixels[k]}
+            | {n: None if np.isnan(scores[n][k]) else percent(scores[n][k]) for n in wanted}
+            for k, name in enumerate(self.classes)
+        ]
+        return self.new_result(
+            'semantic',
+            len(samples),
+            metrics=metrics,
+            per_class=per_class,
+            arrays={'confusion_matrix': matrix},
+            per_sample=[
+                {'id': sample['id'], 'score': _sample_score(sample, num_classes)}
+                for sample in samples
+            ],
+            protocol={
+                'classes': num_classes,
+                'ignore_index': self.ignore_index,
+                'pixels': int(matrix.sum()),
+                'undefined_classes': 'left out of the means'
+                if self.nan_to_num is None
+                else f'counted as {self.nan_to_num}',
+                'image_score': 'mean IoU, percent, of the classes in its truth or prediction',
+            },
+        )
+
+    def read_predictions(self, path: Path, dataset: dict | None = None) -> list[dict]:
+        """Count the label PNGs of a folder against the truth of a dataset.
+
+        Args:
+            path: Folder of PNGs named like the images.
+            dataset: Config of an mmseg dataset; its images are not needed.
+        """
+        if dataset is None:
+            raise ValueError('scoring saved label maps needs the config of the dataset')
+        if not path.is_dir():
+            raise PredictionError(f'{path}: expected a folder of label maps')
+        built = build_lazily(dataset)
+        self.dataset_meta = built.metainfo
+        offset = int(bool(built.metainfo.get('reduce_zero_label')))
+        found = {file.stem: file for file in sorted(path.glob('*.png'))}
+        samples, seen = [], set()
+        for image_path, truth in truth_of_dataset(dataset, built):
+            stem = Path(image_path).stem
+            seen.add(stem)
+            file = found.get(stem, path / f'{stem}.png')
+            predicted = torch.from_numpy(read_label_map(file) - offset)
+            samples.append(self._count(image_path, predicted, torch.from_numpy(truth), str(file)))
+        extra = sorted(found.keys() - seen)
+        if extra:
+            raise PredictionError(
+                f'{found[extra[0]]}: no such image in the dataset ({len(extra)} such files)'
+            )
+        return samples
+
+    def save_predictions(self, directory: str | Path) -> None:
+        """Write each prediction as it comes, see ``output_dir``."""
+        super().save_predictions(directory)
+        self._written = {}
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """See :meth:`TaskMetric.evaluate`."""
+        self._written = {}
+        return super().evaluate(size)
+
+
+def count_pixels(
+    predicted: Tensor, truth: Tensor, num_classes: int, ignore_index: int = 255
+) -> Tensor:
+    """Confusion matrix of two label maps, counted on their device.
+
+    Args:
+        predicted: Class indices of any integer type and shape.
+        truth: Class indices of the same shape; ``ignore_index`` where nothing is known.
+        num_classes: Number of classes C.
+        ignore_index: Value of pixels of the truth that do not count.
+
+    Returns:
+        (C, C) int64, rows truth, columns prediction.
+
+    Raises:
+        ValueError: A prediction, or a truth other than ``ignore_index``, is not in 0..C-1.
+    """
+    cells = (num_classes + 1) * num_classes
+    total = torch.zeros(cells, dtype=torch.int64, device=predicted.device)
+    predicted, truth = predicted.reshape(-1), truth.reshape(-1)
+    for start in range(0, len(truth), CHUNK_PIXELS):
+        part = slice(start, start + CHUNK_PIXELS)
+        total += _count_chunk(predicted[part], truth[part], num_classes, ignore_index, cells)
+    return total.reshape(num_classes + 1, num_classes)[:num_classes]
+
+
+def _count_chunk(
+    predicted: Tensor, truth: Tensor, num_classes: int, ignore_index: int, cells: int
+) -> Tensor:
+    _check_range(predicted, num_classes, 'predicted class')
+    truth = truth.to(torch.int64)
+    # pixels that do not count go to a row of their own, after the last class
+    row = torch.where(truth != ignore_index, truth, num_classes)
+    low, high = (int(v) for v in row.aminmax())
+    one_above = ignore_index != num_classes and bool((truth == num_classes).any())
+    if low < 0 or high > num_classes or one_above:
+        _check_range(truth[truth != ignore_index], num_classes, 'true class')
+    cell = row.mul_(num_classes).add_(predicted)
+    if cell.device.type == 'cpu':  # NumPy's is the faster one
+        return torch.from_numpy(np.bincount(cell.numpy(), minlength=cells))
+    return torch.bincount(cell, minlength=cells)
+
+
+def _check_range(labels: Tensor, num_classes: int, what: str) -> None:
+    if labels.numel():
+        low, high = (int(v) for v in labels.aminmax())
+        if low < 0 or high >= num_classes:
+            wrong = low if low < 0 else high
+            raise ValueError(f'{what} {wrong} is not in 0..{num_classes - 1}')
+
+
+def class_scores(matrix: np.ndarray, beta: float = 1) -> dict[str, np.ndarray]:
+    """Scores of each class, 0-1, NaN where undefined.
+
+    Args:
+        matrix: (C, C) counts, rows truth, columns prediction.
+        beta: Weight of recall in the F-score.
+
+    Returns:
+        ``IoU``, ``Acc``, ``Dice``, ``Fscore``, ``Precision``, ``Recall``, each (C,).
+    """
+    hits, truth, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    precision, recall = _ratio(hits, predicted), _ratio(hits, truth)
+    return {
+        'IoU': _ratio(hits, truth + predicted - hits),
+        'Acc': recall,
+        'Dice': _ratio(2 * hits, truth + predicted),
+        'Fscore': _ratio((1 + beta**2) * precision * recall, beta**2 * precision + recall),
+        'Precision': precision,
+        'Recall': recall,
+    }
+
+
+def percent(share: float) -> float:
+    """A share of 0-1 in percent, as a Python float."""
+    return float(share) * 100
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return np.divide(numerator, denominator, dtype=np.float64)
+
+
+def _mean_defined(values: np.ndarray) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', RuntimeWarning)  # no class is defined: NaN
+        return float(np.nanmean(values))
+
+
+def _sample_score(sample: dict, num_classes: int) -> float:
+    """Mean IoU, percent, of one image over the classes in its truth or prediction."""
+    rows, columns = np.divmod(sample['cells'], num_classes)
+    counts = sample['counts']
+    truth = np.bincount(rows, counts, num_classes)
+    predicted = np.bincount(columns, counts, num_classes)
+    hits = np.bincount(rows, counts * (rows == columns), num_classes)
+    score = _mean_defined(_ratio(hits, truth + predicted - hits))
+    return 0.0 if np.isnan(score) else percent(score)
+
+
+def _label_map(element: dict) -> Tensor:
+    labels = torch.as_tensor(as_dict(element)['data'])
+    return labels.reshape(labels.shape[-2:])
