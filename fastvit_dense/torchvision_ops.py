@@ -278,9 +278,9 @@ def roi_pool_backward(
     """Gradient of `roi_pool_forward`: each bin's gradient goes to the cell of its maximum."""
     batch, channels, height, width = grad_input.shape
     gradient = _wide(grad_input).new_zeros(batch, channels, height * width)
-    image_index = rois[:, 0].long()[:, None, None].expand(-1, channels, argmax[0, 0].numel())
-    channel = torch.arange(channels, device=rois.device)[:, None].expand_as(image_index)
     cell = argmax.flatten(2).long()
+    image_index = rois[:, 0].long()[:, None, None].expand_as(cell)
+    channel = torch.arange(channels, device=rois.device)[:, None].expand_as(cell)
     gradient.index_put_(
         (image_index, channel, cell.clamp(min=0)),
         _wide(grad_output).flatten(2).masked_fill(cell < 0, 0),
@@ -368,8 +368,7 @@ def deform_conv_forward(
         im2col_step: Unused: images that the compiled function unfolds at a time.
     """
     geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-    no_mask, no_bias = input.new_empty(0), weight.new_zeros(weight.shape[0])
-    output.copy_(_deformable(input, weight, offset, no_mask, no_bias, geometry))
+    output.copy_(_deformable(input, weight, offset, None, None, geometry))
 
 
 def deform_conv_backward_input(
@@ -394,8 +393,7 @@ def deform_conv_backward_input(
 ) -> None:
     """Gradients of `deform_conv_forward`, written into `grad_input` and `grad_offset`."""
     geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-    no_mask, no_bias = input.new_empty(0), weight.new_zeros(weight.shape[0])
-    grads = _deformable_backward(grad_output, input, weight, offset, no_mask, no_bias, geometry)
+    grads = _deformable_backward(grad_output, input, weight, offset, None, None, geometry)
     grad_input.copy_(grads[0])
     grad_offset.copy_(grads[2])
 
@@ -422,9 +420,8 @@ def deform_conv_backward_parameters(
 ) -> None:
     """Gradient of `deform_conv_forward` by its weight, `scale` times, added to `grad_weight`."""
     geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-    weight, no_mask = torch.zeros_like(grad_weight), input.new_empty(0)
-    no_bias = weight.new_zeros(weight.shape[0])
-    grads = _deformable_backward(grad_output, input, weight, offset, no_mask, no_bias, geometry)
+    weight = torch.zeros_like(grad_weight)
+    grads = _deformable_backward(grad_output, input, weight, offset, None, None, geometry)
     grad_weight.add_(grads[1], alpha=scale)
 
 
@@ -473,8 +470,7 @@ def modulated_deform_conv_forward(
         with_bias: Whether `bias` is added.
     """
     geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
-    bias = bias if with_bias else weight.new_zeros(weight.shape[0])
-    output.copy_(_deformable(input, weight, offset, mask, bias, geometry))
+    output.copy_(_deformable(input, weight, offset, mask, bias if with_bias else None, geometry))
 
 
 def modulated_deform_conv_backward(
@@ -505,7 +501,7 @@ def modulated_deform_conv_backward(
 ) -> None:
     """Gradients of `modulated_deform_conv_forward`, written into the `grad_*` tensors."""
     geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
-    used_bias = bias if with_bias else weight.new_zeros(weight.shape[0])
+    used_bias = bias if with_bias else None
     grads = _deformable_backward(grad_output, input, weight, offset, mask, used_bias, geometry)
     destinations = [grad_input, grad_weight, grad_offset, grad_mask]
     if with_bias:
@@ -518,12 +514,12 @@ def _deformable(
     input: Tensor,
     weight: Tensor,
     offset: Tensor,
-    mask: Tensor,
-    bias: Tensor,
+    mask: Tensor | None,
+    bias: Tensor | None,
     geometry: tuple[int, ...],
 ) -> Tensor:
-    tensors = (_wide(t).contiguous() for t in (input, weight, offset, mask, bias))
-    return torch.ops.torchvision.deform_conv2d(*tensors, *geometry, mask.numel() > 0)
+    tensors = _with_placeholders(input, weight, offset, mask, bias)
+    return torch.ops.torchvision.deform_conv2d(*tensors, *geometry, mask is not None)
 
 
 def _deformable_backward(
@@ -531,19 +527,29 @@ def _deformable_backward(
     input: Tensor,
     weight: Tensor,
     offset: Tensor,
-    mask: Tensor,
-    bias: Tensor,
+    mask: Tensor | None,
+    bias: Tensor | None,
     geometry: tuple[int, ...],
 ) -> tuple[Tensor, ...]:
     """Gradients by input, weight, offset, mask and bias."""
-    tensors = (_wide(t).contiguous() for t in (grad_output, input, weight, offset, mask, bias))
-    return torch.ops.torchvision._deform_conv2d_backward(*tensors, *geometry, mask.numel() > 0)
+    tensors = [_wide(grad_output).contiguous()]
+    tensors += _with_placeholders(input, weight, offset, mask, bias)
+    return torch.ops.torchvision._deform_conv2d_backward(*tensors, *geometry, mask is not None)
+
+
+def _with_placeholders(
+    input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None
+) -> list[Tensor]:
+    """The tensors that torchvision's kernels want, also where there is no mask or no bias."""
+    mask = input.new_zeros(len(input), 1) if mask is None else mask
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    return [_wide(t).contiguous() for t in (input, weight, offset, mask, bias)]
 
 
 def ms_deform_attn_forward(
     value: Tensor,
-    spatial_shapes: Tensor,
-    level_start_index: Tensor,
+    value_spatial_shapes: Tensor,
+    value_level_start_index: Tensor,
     sampling_locations: Tensor,
     attention_weights: Tensor,
     im2col_step: int,
@@ -552,8 +558,8 @@ def ms_deform_attn_forward(
 
     Args:
         value: (B, sum of H_l * W_l, heads, D), the levels one after another, each row by row.
-        spatial_shapes: (L, 2), (H_l, W_l).
-        level_start_index: (L,), where each level begins in `value`.
+        value_spatial_shapes: (L, 2), (H_l, W_l).
+        value_level_start_index: (L,), where each level begins in `value`.
         sampling_locations: (B, Q, heads, L, P, 2), (x, y) with 0 to 1 across the level; samples
             outside count as zeros.
         attention_weights: (B, Q, heads, L, P).
@@ -564,7 +570,7 @@ def ms_deform_attn_forward(
     """
     batch, _, heads, dimension = value.shape
     queries, points = sampling_locations.shape[1], sampling_locations.shape[4]
-    levels = zip(level_start_index.tolist(), spatial_shapes.tolist(), strict=True)
+    levels = zip(value_level_start_index.tolist(), value_spatial_shapes.tolist(), strict=True)
     samples = []
     for level, (start, (height, width)) in enumerate(levels):
         image = value[:, start : start + height * width].permute(0, 2, 3, 1)
@@ -572,15 +578,15 @@ def ms_deform_attn_forward(
         grid = 2 * sampling_locations[:, :, :, level] - 1
         grid = grid.transpose(1, 2).reshape(batch * heads, queries, points, 2)
         samples.append(F.grid_sample(image, grid, align_corners=False))
-    weights = attention_weights.transpose(1, 2).reshape(batch * heads, 1, queries, -1)
+    weights = attention_weights.transpose(1, 2).flatten(3).flatten(0, 1)[:, None]
     attended = (torch.cat(samples, dim=-1) * weights).sum(-1)
     return attended.view(batch, heads * dimension, queries).transpose(1, 2).contiguous()
 
 
 def ms_deform_attn_backward(
     value: Tensor,
-    spatial_shapes: Tensor,
-    level_start_index: Tensor,
+    value_spatial_shapes: Tensor,
+    value_level_start_index: Tensor,
     sampling_locations: Tensor,
     attention_weights: Tensor,
     grad_output: Tensor,
@@ -596,7 +602,12 @@ def ms_deform_attn_backward(
             for t in (value, sampling_locations, attention_weights)
         ]
         output = ms_deform_attn_forward(
-            inputs[0], spatial_shapes, level_start_index, inputs[1], inputs[2], im2col_step
+            inputs[0],
+            value_spatial_shapes,
+            value_level_start_index,
+            inputs[1],
+            inputs[2],
+            im2col_step,
         )
         gradients = torch.autograd.grad(output, inputs, _wide(grad_output))
     for destination, gradient in zip(
