@@ -19,17 +19,20 @@ def curve_plots(curves: Mapping[str, Any]) -> list[tuple[str, str]]:
     Args:
         curves: Families by name. A family is a dict of lists of equal length: the first holds the
             positions on the axis, each other one is a line. Lines named ``bbox_...`` and
-            ``segm_...`` stand in plots of their own. Other entries are left out.
+            ``segm_...`` stand in plots of their own. Other entries are left out, as is a family
+            whose axis has gaps.
 
     Returns:
         Pairs of a title and an ``<svg>`` element.
     """
     plots = []
     for family, entries in curves.items():
-        lists = {name: value for name, value in entries.items() if _is_line(value)}
-        if len(lists) < 2:
+        if not isinstance(entries, Mapping):
             continue
-        axis, x = next(iter(lists.items()))
+        lists = {name: value for name, value in entries.items() if _is_line(value)}
+        axis, x = next(iter(lists.items()), ('', [None]))
+        if None in x:
+            continue
         title, x_label, y_label = _FAMILIES.get(
             family, (family.replace('_', ' '), axis.replace('_', ' '), '')
         )
@@ -40,7 +43,7 @@ def curve_plots(curves: Mapping[str, Any]) -> list[tuple[str, str]]:
                 groups.setdefault(kind, {})[line] = [_defined(value) for value in values]
         for kind, lines in groups.items():
             heading = f'{title}: {kind}' if kind else title
-            plots.append((heading, line_plot(x, lines, x_label, y_label)))
+            plots.append((heading, line_plot(heading, x, lines, x_label, y_label)))
     return plots
 
 

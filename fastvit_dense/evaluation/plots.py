@@ -47,20 +47,20 @@ _WIDTH = 4.6  # inches of 72 points: about the size at which a phone shows it
 
 
 def line_plot(
+    title: str,
     x: Sequence[float],
     series: Mapping[str, Sequence[float | None]],
     x_label: str,
     y_label: str,
-    percent: bool = False,
 ) -> str:
     """Lines over one axis; at most six are told apart by colour, more by lightness.
 
     Args:
+        title: What a screen reader says; another one for each plot of a page.
         x: Positions, shared by all lines.
         series: Values by name, from 0 to 1; None and NaN leave a gap.
         x_label: Axis title with its unit.
         y_label: Axis title with its unit.
-        percent: The values are percentages, from 0 to 100.
 
     Returns:
         An ``<svg>`` element.
@@ -72,11 +72,11 @@ def line_plot(
             strength = 1 - 0.8 * index / max(len(series) - 1, 1)
             style = {'color': SERIES[0], 'alpha': strength} if many else {'color': SERIES[index]}
             axes.plot(x, y, label=name, **style)
-        axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, 101 if percent else 1.01))
+        axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, 1.01))
         axes.set_xlim(min(x), max(x))
         if len(series) > 1:
             axes.legend(loc='best', ncols=2 if len(series) > 6 else 1)
-        return _to_svg(figure, f'{y_label} over {x_label}')
+        return _to_svg(figure, title)
 
 
 def confusion_plot(matrix: np.ndarray, names: Sequence[str]) -> str:
@@ -155,7 +155,7 @@ def _to_svg(figure: 'Figure', title: str) -> str:
     svg = svg[svg.index('<svg') :]
     svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.DOTALL)
     svg = re.sub(r'<style type="text/css">.*?</style>', '', svg, flags=re.DOTALL)
-    mark = hashlib.sha1(svg.encode()).hexdigest()[:8]  # ids must differ between plots of a page
+    mark = hashlib.sha1(title.encode()).hexdigest()[:8]  # ids must differ between plots
     svg = re.sub(r'(<\w+ id=")|(url\(#|href="#)', lambda found: f'{found[0]}p{mark}-', svg)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, variable)

@@ -130,7 +130,7 @@ def model_info(model: Any, cfg: Any, checkpoint: str | Path | None) -> dict[str,
         checkpoint: The file that its weights came from.
 
     Returns:
-        ``config`` (relative to the working directory, or the file's name), ``checkpoint_sha256``,
+        ``config`` (its path from ``configs`` on, or its name), ``checkpoint_sha256``,
         ``parameters`` (a count), ``macs`` (None where they cannot be counted) and ``macs_of``:
         what was counted, at which input size.
     """
@@ -218,8 +218,11 @@ def _cpu_name() -> str:
 
 
 def _public_path(path: Any) -> str | None:
+    """A config's path from ``configs`` on, or its name: nothing that stands before names a user."""
     if path is None:
         return None
-    path = Path(path).resolve()
-    inside = path.is_relative_to(Path.cwd())
-    return (path.relative_to(Path.cwd()) if inside else Path(path.name)).as_posix()
+    parts = Path(path).parts
+    if 'configs' not in parts:
+        return parts[-1]
+    start = len(parts) - 1 - parts[::-1].index('configs')
+    return Path(*parts[start:]).as_posix()
