@@ -97,7 +97,9 @@ def _open_array(path: Path, field: str, cache_dir: Path | None) -> np.ndarray:
     places = [cache_dir] if cache_dir else [beside, cache_home / 'fastvit_dense' / digest]
     for place in places:
         if (place / name).is_file():
-            with contextlib.suppress(ValueError, OSError):  # a damaged array is made again
+            with contextlib.suppress(
+                ValueError, OSError, EOFError
+            ):  # a damaged array is made again
                 return _map(place / name, field)
     for place in places:
         try:
@@ -328,7 +330,7 @@ def _read_list(
     reader: JsonReader, name: str, rows: int | None, count: int | None, dtype: type
 ) -> np.ndarray:
     entries = []
-    for index, value in enumerate(reader.values(f'{name} entry')):
+    for index, value in enumerate(reader.values(name)):
         if index == count:
             raise DataError(f'{reader.name}: expected {count} {name} entries, found more')
         array = as_numbers(value, (rows, 3), f'{reader.name}: {name} of entry {index}')

@@ -15,7 +15,9 @@ from ..datasets.errors import DataError
 
 CHUNK = 1 << 20
 MAX_ENTRY = 1 << 24  # characters; the largest entry of FreiHAND, a mesh, has about 50,000
+MARGIN = 64
 _SPACE = ' \t\r\n'
+_AFTER = tuple(_SPACE + ',]')
 
 
 class JsonReader:
@@ -67,13 +69,17 @@ class JsonReader:
             raise DataError(f'{self.name}: {where}: expected {wanted}, found {seen}')
         self._at += len(character)
 
-    def values(self, where: str = 'entry') -> Iterator[object]:
+    def values(self, name: str = '') -> Iterator[object]:
         """The values of the list that starts here, decoded one by one.
+
+        Args:
+            name: What the list holds, for messages.
 
         Raises:
             DataError: No list, or one that is damaged or truncated.
         """
-        self.expect('[', f'start of the list of {where}s')
+        where = f'{name} entry'.strip()
+        self.expect('[', f'start of the list of {name}' if name else 'start of the list')
         if self._peek() == ']':
             self._at += 1
             return
@@ -91,13 +97,17 @@ class JsonReader:
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
-                # A number that touches the end of the text read so far may go on.
-                if end < len(self._text) or self._ended:
+                # A number near the end of the text read so far may go on: 1, 10., 10.5e, ...
+                if (
+                    self._ended
+                    or end < len(self._text) - MARGIN
+                    or self._text[end : end + 1] in _AFTER
+                ):
                     self._at = end
                     return value
             except json.JSONDecodeError as error:
                 # Far from the end of the text read so far, more of it cannot mend the entry.
-                if self._ended or error.pos < len(self._text) - 64:
+                if self._ended or error.pos < len(self._text) - MARGIN:
                     problem = error.msg if self._text[self._at :].strip() else 'nothing'
                     raise DataError(
                         f'{self.name}: {where}: expected a list of numbers, found {problem} '
@@ -130,20 +140,21 @@ def as_numbers(value: object, shape: tuple[int | None, ...], where: str) -> np.n
     Raises:
         DataError: Ragged lists, another shape, something else than numbers, NaN, infinity.
     """
-    wanted = ' x '.join('n' if n is None else str(n) for n in shape) or 'one'
+    wanted = ' x '.join('n' if n is None else str(n) for n in shape)
+    wanted = f'{wanted} numbers' if wanted else 'a number'
     try:
         array = np.asarray(value)
     except ValueError:
-        raise DataError(f'{where}: expected {wanted} numbers, found uneven lists') from None
+        raise DataError(f'{where}: expected {wanted}, found uneven lists') from None
     fits = array.ndim == len(shape) and all(
         have == want or (want is None and have > 0)
         for have, want in zip(array.shape, shape, strict=True)
     )
     if not fits:
         found = ' x '.join(map(str, array.shape)) or f'{value!r:.40}'
-        raise DataError(f'{where}: expected {wanted} numbers, found {found}')
+        raise DataError(f'{where}: expected {wanted}, found {found}')
     if array.dtype.kind not in 'fiu':
-        raise DataError(f'{where}: expected {wanted} numbers, found {array.flat[0]!r:.40}')
+        raise DataError(f'{where}: expected {wanted}, found {array.flat[0]!r:.40}')
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
         index = np.argwhere(~np.isfinite(array))[0].tolist()

@@ -1,0 +1,22 @@
+"""A small FreiHAND tree, drawn once for all tests of hands."""
+
+import pytest
+
+TRAIN, EVALUATION = 20, 6
+
+
+@pytest.fixture(scope='session')
+def hand_tree(tmp_path_factory):
+    """Folder of a FreiHAND tree: 20 training annotations (80 images), 6 for evaluation."""
+    from fastvit_dense.hand.sample import make_sample_hands
+
+    root = tmp_path_factory.mktemp('sample')
+    return make_sample_hands(root, TRAIN, EVALUATION, workers=0) / 'freihand'
+
+
+@pytest.fixture
+def hand_copy(hand_tree, tmp_path):
+    """A copy of the tree that a test may damage."""
+    import shutil
+
+    return shutil.copytree(hand_tree, tmp_path / 'freihand')
