@@ -96,7 +96,7 @@ class Stage(nn.Module):
         x = self.pos_emb(self.downsample(x))
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():
-                contexts = lambda block=block: (nullcontext(), _untracked_statistics(block))
+                contexts = lambda block=block: (nullcontext(), _unmoved_statistics(block))
                 x = checkpoint(block, x, use_reentrant=False, context_fn=contexts)
             else:
                 x = block(x)
@@ -298,13 +298,16 @@ def _norms_to_eval(module: nn.Module) -> None:
 
 
 @contextmanager
-def _untracked_statistics(module: nn.Module) -> Iterator[None]:
+def _unmoved_statistics(module: nn.Module) -> Iterator[None]:
     """Keep BatchNorms from counting a batch twice when checkpointing recomputes a block."""
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    kept = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm, _, batches in kept:
+        norm.momentum = 0.0
+        norm.num_batches_tracked = None if batches is None else batches.clone()
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum, batches in kept:
+            norm.momentum = momentum
+            norm.num_batches_tracked = batches

@@ -1,0 +1,346 @@
+"""FastViT: sizes against the published tables, values against timm, training behaviour."""
+
+import copy
+import functools
+
+import pytest
+import timm
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+
+from fastvit_dense.backbones import FastViT, count_macs, reparameterize
+from fastvit_dense.backbones.blocks import Attention, LayerNorm2d, SqueezeExcite
+from fastvit_dense.backbones.fastvit import VARIANTS
+
+from .randomise import randomise, relative_error
+
+LARGE = ('mci3', 'mci4')
+SMALL = tuple(arch for arch in VARIANTS if arch not in (*LARGE, 'hd'))
+ALL = (*SMALL, *(pytest.param(arch, marks=pytest.mark.slow) for arch in LARGE))
+
+# arch: parameters in M with four output norms and no head, train form and folded (where the table
+# keeps the norms of ConvFFN and attention and the layer scales); GMACs folded at 512x512
+SIZES = {
+    't8': (3.173, 3.146, 2.74),
+    't12': (6.384, 6.343, 5.56),
+    's12': (8.304, 8.263, 7.17),
+    'sa12': (10.411, 10.380, 7.84),
+    'sa24': (20.385, 20.336, 15.24),
+    'sa36': (30.358, 30.292, 22.64),
+    'ma36': (42.650, 42.572, 31.61),
+}
+# the same without output norms, with the 3x3 convolution in front of the classifier
+MCI_PARAMETERS = {
+    'mci0': (10.88, 10.83),
+    'mci1': (21.02, 20.94),
+    'mci2': (35.16, 35.05),
+    'mci3': (122.88, 122.71),
+    'mci4': (318.64, 318.42),
+}
+
+
+def parameters(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+@functools.cache
+def meta(arch, **kwargs):
+    with torch.device('meta'):
+        return FastViT(arch, **kwargs)
+
+
+def stages(arch):
+    return tuple(range(len(VARIANTS[arch].layers)))
+
+
+def head_convolution_parameters(channels):
+    """Return the parameters of a MobileOne 3x3 depthwise C -> 2C with SE, train form and folded."""
+    out = 2 * channels
+    squeeze_excite = 2 * out * (out // 16) + out // 16 + out
+    return out * (9 + 2 + 1 + 2) + squeeze_excite, out * (9 + 1) + squeeze_excite
+
+
+@pytest.mark.parametrize('arch', SIZES)
+def test_sizes(arch):
+    train, folded, gmacs = SIZES[arch]
+    assert round(parameters(meta(arch)) / 1e6, 3) == train
+    model = meta(arch, reparameterized=True)
+    assert parameters(model) / 1e6 == pytest.approx(folded, rel=0.01)
+    macs = count_macs(model, torch.empty(1, 3, 512, 512, device='meta'))
+    assert macs / 1e9 == pytest.approx(gmacs, rel=0.01)
+
+
+@pytest.mark.parametrize('arch', MCI_PARAMETERS)
+def test_parameter_counts_of_mci(arch):
+    kwargs = dict(out_indices=stages(arch), out_norm=None)
+    train, folded = MCI_PARAMETERS[arch]
+    head_train, head_folded = head_convolution_parameters(VARIANTS[arch].embed_dims[-1])
+    assert round((parameters(meta(arch, **kwargs)) + head_train) / 1e6, 2) == train
+    model = meta(arch, reparameterized=True, **kwargs)
+    assert (parameters(model) + head_folded) / 1e6 == pytest.approx(folded, rel=0.01)
+
+
+@pytest.mark.parametrize('arch', ALL)
+def test_agrees_with_timm(arch):
+    """The same tensors under timm's names compute the same stage ends, odd sizes included."""
+    expected_model = randomise(timm.create_model(f'fastvit_{arch}', num_classes=0)).eval()
+    model = FastViT(arch, out_indices=stages(arch), out_norm=None).eval()
+    state = {
+        key.removesuffix('.gamma'): tensor
+        for key, tensor in expected_model.state_dict().items()
+        if not key.startswith(('final_conv.', 'head.'))
+    }
+    model.load_state_dict(state)
+    images = torch.randn(1, 3, 47, 33, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = expected_model.forward_intermediates(images, intermediates_only=True)
+        outputs = model(images)
+        folded = reparameterize(model)(images)
+    assert len(outputs) == len(expected) == len(VARIANTS[arch].layers)
+    for output, fold, target in zip(outputs, folded, expected, strict=True):
+        assert relative_error(output, target) < 1e-4
+        assert relative_error(fold, target) < 1e-4
+
+
+def test_hd_is_mci3():
+    assert VARIANTS['hd'] is VARIANTS['mci3']
+    model = meta('hd', out_indices=(0, 1, 2, 3, 4))
+    assert model.out_channels == (96, 192, 384, 768, 1536)
+    assert model.out_strides == (4, 8, 16, 32, 64)
+
+
+@pytest.mark.parametrize('arch', ['t8', 'sa12', 'sa24', 'sa36', 'ma36', 'mci0'])
+def test_every_parameter_gets_a_gradient(arch):
+    torch.manual_seed(0)
+    model = FastViT(arch)
+    outputs = model(torch.randn(2, 3, 33, 33))
+    sum((output * torch.randn_like(output)).sum() for output in outputs).backward()
+    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not without
+
+
+@pytest.mark.parametrize('size', [(32, 32), (33, 47), (63, 100), (125, 33)])
+@pytest.mark.parametrize('reparameterized', [False, True])
+def test_output_sizes(size, reparameterized):
+    model = FastViT('sa12', reparameterized=reparameterized).eval()
+    with torch.no_grad():
+        outputs = model(torch.randn(1, 3, *size))
+    assert model.out_channels == (64, 128, 256, 512)
+    for output, channels, stride in zip(
+        outputs, model.out_channels, model.out_strides, strict=True
+    ):
+        assert output.shape == (1, channels, -(-size[0] // stride), -(-size[1] // stride))
+        assert output.isfinite().all()
+
+
+def test_out_indices_choose_stages_and_drop_what_follows():
+    model = FastViT('sa12', out_indices=(1, 2), out_norm=None).eval()
+    assert model.out_channels == (128, 256)
+    assert model.out_strides == (8, 16)
+    assert len(model.stages) == 3
+    whole = FastViT('sa12', out_norm=None).eval()
+    whole.load_state_dict(model.state_dict(), strict=False)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        for a, b in zip(model(images), whole(images)[1:3], strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ('out_norm', 'kind'),
+    [
+        ('BN', nn.BatchNorm2d),
+        ('SyncBN', nn.SyncBatchNorm),
+        (dict(type='BN', eps=0.5), nn.BatchNorm2d),
+        (dict(type='GN', num_groups=4), nn.GroupNorm),
+        ('LN', LayerNorm2d),
+    ],
+)
+def test_output_norms(out_norm, kind):
+    model = FastViT('t8', out_indices=(0, 2), out_norm=out_norm).eval()
+    raw = FastViT('t8', out_indices=(0, 2), out_norm=None).eval()
+    raw.load_state_dict(model.state_dict(), strict=False)
+    assert list(model.out_norms) == ['0', '2']
+    assert all(isinstance(norm, kind) for norm in model.out_norms.values())
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        for norm, feature, output in zip(
+            model.out_norms.values(), raw(images), model(images), strict=True
+        ):
+            assert torch.equal(norm(feature), output)
+
+
+def norms_of(model):
+    return [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+def test_norm_cfg_reaches_every_norm_inside():
+    synced = meta('sa12', norm_cfg='SyncBN')
+    with torch.device('meta'):
+        quick = FastViT('sa12', norm_cfg=dict(type='BN', momentum=0.5))
+    assert sum(not isinstance(norm, nn.SyncBatchNorm) for norm in norms_of(synced)) == 4
+    assert [norm.momentum for norm in norms_of(quick)].count(0.1) == 4  # the output norms
+    assert {norm.momentum for norm in norms_of(quick)} == {0.1, 0.5}
+
+
+def test_drop_path_rates_are_those_of_timm():
+    from mmcv.cnn.bricks import DropPath
+
+    expected = timm.create_model('fastvit_sa12', drop_path_rate=0.2)
+    for out_indices in ((0, 1, 2, 3), (0, 1)):
+        model = FastViT('sa12', out_indices=out_indices, drop_path_rate=0.2)
+        for stage, expected_stage in zip(model.stages, expected.stages, strict=False):
+            for block, reference in zip(stage.blocks, expected_stage.blocks, strict=True):
+                path = getattr(reference, 'drop_path1', None) or reference.drop_path
+                rate = block.drop_path.drop_prob if isinstance(block.drop_path, DropPath) else 0
+                assert rate == pytest.approx(getattr(path, 'drop_prob', 0))
+
+
+def test_layer_scales_start_as_in_the_original():
+    for arch, value in (('sa12', 1e-5), ('sa36', 1e-6), ('ma36', 1e-6), ('mci1', 1e-5)):
+        scales = [
+            p for n, p in FastViT(arch, out_indices=(0,)).named_parameters() if 'layer_scale' in n
+        ]
+        assert scales
+        assert all((p == value).all() for p in scales)
+
+
+def running_statistics(module):
+    return {n: t.clone() for n, t in module.state_dict().items() if 'running' in n}
+
+
+def changed(before, module):
+    after = module.state_dict()
+    return {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
+
+
+@pytest.mark.parametrize('frozen_stages', [-1, 0, 2, 4])
+def test_frozen_stages(frozen_stages):
+    model = FastViT('sa12', frozen_stages=frozen_stages).train()
+    before = running_statistics(model)
+    sum(output.sum() for output in model(torch.randn(2, 3, 40, 33))).backward()
+    frozen = (
+        *(['stem.'] if frozen_stages >= 0 else []),
+        *(f'stages.{i}.' for i in range(max(frozen_stages, 0))),
+    )
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad == (not name.startswith(frozen))
+        assert (parameter.grad is None) == name.startswith(frozen)
+    moved = changed(before, model)
+    assert {name.startswith(frozen) for name in moved} == {False}
+    assert len(moved) == sum(not name.startswith(frozen) for name in before)
+
+
+def test_norm_eval_keeps_the_statistics():
+    model = FastViT('sa12', norm_eval=True, drop_path_rate=0.1)
+    model.eval().train()
+    before = running_statistics(model)
+    outputs = model(torch.randn(2, 3, 40, 33))
+    sum(output.sum() for output in outputs).backward()
+    assert not changed(before, model)
+    assert all(p.grad is not None for p in model.parameters())
+    assert model.stages[3].blocks[1].drop_path.training
+
+
+@pytest.mark.parametrize('norm_eval', [False, True])
+def test_checkpointing_trains_the_same(norm_eval):
+    plain = randomise(FastViT('sa12', drop_path_rate=0.3, norm_eval=norm_eval))
+    saving = FastViT('sa12', drop_path_rate=0.3, norm_eval=norm_eval, with_cp=True)
+    saving.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 3, 40, 33)
+    for model in (plain, saving):
+        torch.manual_seed(3)
+        sum(output.square().mean() for output in model(images)).backward()
+    for a, b in zip(plain.parameters(), saving.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
+    state = saving.state_dict()
+    for name, tensor in plain.state_dict().items():  # a batch recomputed is counted once
+        assert torch.equal(tensor, state[name]), name
+
+
+def test_the_seed_decides_the_weights():
+    states = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        states.append(FastViT('t8').state_dict()['stages.0.blocks.0.mlp.fc1.weight'])
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+def test_registry_and_copies():
+    model = MODELS.build(dict(type='FastViT', arch='t8', out_indices=[0, 3])).eval()
+    assert isinstance(model, FastViT)
+    assert model.out_indices == (0, 3)
+    images = torch.randn(1, 3, 32, 32)
+    twin = copy.deepcopy(reparameterize(model))
+    with torch.no_grad():
+        assert torch.equal(model(images)[1], twin(images)[1])
+
+
+def test_timm_keeps_its_own_models():
+    assert timm.model_entrypoint('fastvit_sa12').__module__ == 'timm.models.fastvit'
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        (dict(arch='sa13'), "unknown arch 'sa13'.*sa12.*mci4, hd"),
+        (dict(arch='T8'), 'unknown arch'),
+        (dict(out_indices=(0, 4)), r'0 to 3 for .sa12'),
+        (dict(out_indices=(-1,)), 'out_indices'),
+        (dict(out_indices=()), 'out_indices'),
+        (dict(out_indices=(1, 1)), 'increasing'),
+        (dict(out_indices=(2, 1)), 'increasing'),
+        (dict(out_indices=(0.0, 1)), 'out_indices'),
+        (dict(out_indices=3), 'out_indices'),
+        (dict(frozen_stages=5), r'frozen_stages is 5.*-1 \(none\) to 4'),
+        (dict(frozen_stages=-2), 'frozen_stages'),
+        (dict(drop_path_rate=1.0), 'drop_path_rate'),
+        (dict(drop_path_rate=-0.1), 'drop_path_rate'),
+        (dict(norm_cfg=dict(type='GN', num_groups=1)), 'BatchNorm'),
+        (dict(norm_cfg=None), 'norm'),
+        (dict(norm_cfg='NoSuchNorm'), 'NoSuchNorm'),
+        (dict(out_norm=dict(eps=1)), 'norm'),
+        (dict(out_norm=dict(type='BN', epsilon=1)), 'epsilon'),
+    ],
+)
+def test_bad_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        FastViT(**{'arch': 'sa12', **kwargs})
+
+
+def test_pretrained_without_a_file_is_refused():
+    model = FastViT('t8', out_indices=(0,), init_cfg=dict(type='Pretrained'))
+    with pytest.raises(ValueError, match='checkpoint'):
+        model.init_weights()
+    assert not model.is_init
+
+
+def test_init_weights_applies_other_types_once():
+    cfg = dict(type='Constant', layer='Conv2d', val=0.5, bias=0)
+    model = FastViT('t8', out_indices=(0,), init_cfg=cfg)
+    model.init_weights()
+    assert (model.stages[0].blocks[0].mlp.fc1.weight == 0.5).all()
+    model.stages[0].blocks[0].mlp.fc1.weight.data.zero_()
+    model.init_weights()
+    assert (model.stages[0].blocks[0].mlp.fc1.weight == 0).all()
+
+
+def test_attention_is_softmax_attention():
+    attention = Attention(96).double()
+    x = torch.randn(2, 96, 3, 5, dtype=torch.float64)
+    tokens = x.flatten(2).mT
+    query, key, value = (part.unflatten(-1, (3, 32)) for part in attention.qkv(tokens).chunk(3, -1))
+    weights = torch.einsum('bqhc,bkhc->bhqk', query, key).div(32**0.5).softmax(-1)
+    mixed = torch.einsum('bhqk,bkhc->bqhc', weights, value).flatten(2)
+    expected = attention.proj(mixed).mT.reshape(x.shape)
+    torch.testing.assert_close(attention(x), expected)
+
+
+def test_squeeze_excite_gates_by_the_global_mean():
+    module, x = SqueezeExcite(8).double(), torch.randn(2, 8, 3, 4, dtype=torch.float64)
+    mean = x.mean((2, 3))
+    hidden = (mean @ module.fc1.weight.flatten(1).T + module.fc1.bias).clamp(min=0)
+    gates = torch.sigmoid(hidden @ module.fc2.weight.flatten(1).T + module.fc2.bias)
+    torch.testing.assert_close(module(x), x * gates[:, :, None, None])
