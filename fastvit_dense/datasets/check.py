@@ -74,7 +74,11 @@ def _check(cfg: Config, loaders: tuple[str, ...], read_files: bool, progress: bo
         if split != 'train':
             _check_evaluator(cfg, split, report)
     if not datasets:
-        report.error('config', 'no dataset', f'{cfg.filename}: no dataset in {", ".join(loaders)}')
+        report.error(
+            'config',
+            'no dataset',
+            f'{cfg.filename or "config"}: no dataset in {", ".join(loaders)}',
+        )
     for dataset, splits in datasets.values():
         _check_dataset(cfg, dataset, ', '.join(dict.fromkeys(splits)), report, read_files, progress)
     return report
@@ -94,7 +98,8 @@ def _check_dataset(
     name = dataset.get('type')
     cls = find_type(name, dataset.get('_scope_', cfg.get('default_scope')))
     if cls is None:
-        report.error(split, 'dataset', f'{cfg.filename}: no dataset type {name!r} is registered')
+        where = cfg.filename or 'config'
+        report.error(split, 'dataset', f'{where}: no dataset type {name!r} is registered')
         return
     kind = cls.__name__
     bases = [base.__name__ for base in inspect.getmro(cls)]

@@ -40,7 +40,7 @@ def check_coco(check: DatasetCheck) -> None:
     if unlabelled:
         check.warning('no ground truth', f'{path}: no annotations: predictions only, no scores')
         content['annotations'] = []
-    if not _check_entries(check, path, content):
+    if not _check_entries(check, path, content, unlabelled):
         return
     _check_categories(check, path, content)
     if not unlabelled:
@@ -84,7 +84,7 @@ def read_coco(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_entries(check: DatasetCheck, path: Path, content: dict) -> bool:
+def _check_entries(check: DatasetCheck, path: Path, content: dict, unlabelled: bool) -> bool:
     """Whether every entry has its fields, with the right types, and an id of its own."""
     fields = {
         'images': IMAGE_FIELDS,
@@ -96,7 +96,7 @@ def _check_entries(check: DatasetCheck, path: Path, content: dict) -> bool:
         check.error('annotation file', f"{path}: expected a list 'annotations', found none")
         return False
     for group, types in fields.items():
-        if not content[group]:
+        if not content[group] and not (unlabelled and group == 'annotations'):
             check.error('empty list', f'{path}: expected entries in {group!r}, found an empty list')
         for index, entry in enumerate(content[group]):
             problem = _field_problem(entry, types)

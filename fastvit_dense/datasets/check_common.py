@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ class DatasetCheck:
         self, function: Callable[[Item], Result | None], items: Sequence[Item]
     ) -> Iterable[Result]:
         """Call a function that reads files for every item, in threads; yield what is not None."""
-        bar = ProgressBar(len(items)) if self.progress and items else None
+        bar = ProgressBar(len(items), file=sys.stderr) if self.progress and items else None
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for result in pool.map(function, items):
                 if bar:
@@ -92,7 +93,7 @@ class DatasetCheck:
                 if result is not None:
                     yield result
         if bar:
-            print()
+            print(file=sys.stderr)
 
 
 def _listing(folder: Path) -> str:

@@ -31,7 +31,7 @@ def image_problem(data: bytes) -> str | None:
     if not data:
         return 'expected an image, found an empty file (0 bytes)'
     # neither marker can stand inside compressed data; OpenCV fills a missing rest with grey
-    if data[:2] == b'\xff\xd8' and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):
+    if data[:2] == b'\xff\xd8' and data.rfind(b'\xff\xd9') <= data.rfind(b'\xff\xda'):
         return f'expected a whole JPEG file, found it truncated after {len(data)} bytes'
     if data[:4] == b'\x89PNG' and b'IEND' not in data[-4096:]:
         return f'expected a whole PNG file, found it truncated after {len(data)} bytes'

@@ -1,0 +1,31 @@
+import runpy
+from pathlib import Path
+
+import pytest
+
+from fastvit_dense.datasets import sample
+
+TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'sample_data.py'
+
+
+@pytest.fixture
+def main(monkeypatch):
+    monkeypatch.setattr(sample, 'SPLITS', {'train': 2, 'val': 1})
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    return runpy.run_path(str(TOOL))['main']
+
+
+@pytest.mark.parametrize(
+    ('tasks', 'trees'),
+    [(['instance'], ['coco']), (['semantic', 'instance'], ['ade20k', 'coco'])],
+)
+def test_makes_the_tasks_asked_for(main, tmp_path, tasks, trees, capsys):
+    main([str(tmp_path), '--tasks', *tasks])
+    assert sorted(path.name for path in tmp_path.iterdir()) == trees
+    assert str(tmp_path) in capsys.readouterr().out
+
+
+def test_unknown_task_is_refused(main, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), '--tasks', 'sound'])
+    assert "'sound'" in capsys.readouterr().err
