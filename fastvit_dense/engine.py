@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 
 from .config import ConfigError, datasets_of, default_work_dir, load_config
 
+OFFICIAL_NAMES = {'CocoDataset': 'COCO', 'ADE20KDataset': 'ADE20K', 'FreiHAND': 'FreiHAND'}
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
@@ -349,6 +350,9 @@ def _report(
 
 
 def _dataset_name(cfg: Config) -> str:
-    """The name of the data folder, for a dataset that does not tell its own."""
+    """The config's `dataset_name`, the dataset whose classes are used, or the data folder's name."""
     dataset = next(datasets_of(cfg, ['test_dataloader']))
-    return Path(dataset.get('data_root') or '.').resolve().name
+    own_classes = (dataset.get('metainfo') or {}).get('classes')
+    official = None if own_classes else OFFICIAL_NAMES.get(dataset.type)
+    folder = Path(dataset.get('data_root') or '.').resolve().name
+    return cfg.get('dataset_name') or official or folder

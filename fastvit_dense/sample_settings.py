@@ -57,6 +57,7 @@ def apply_sample_settings(cfg: Config) -> None:
     SETTINGS[task](cfg)
     cfg.default_hooks.logger.interval = min(cfg.default_hooks.logger.get('interval', 10), 10)
     cfg.load_from = None
+    cfg.dataset_name = 'fastvit_dense sample data'
     cfg.pop('expected_results', None)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(loader):
@@ -80,9 +81,7 @@ def _instance(cfg: Config) -> None:
                 data_root=f'{root}/',
                 ann_file=f'annotations/instances_{split}2017.json',
                 data_prefix=ConfigDict(img=f'{split}2017/'),
-                metainfo=ConfigDict(
-                    classes=SAMPLE_CLASSES, dataset_name='fastvit_dense sample', split=split
-                ),
+                metainfo=ConfigDict(classes=SAMPLE_CLASSES),
             )
     for name in ('val_evaluator', 'test_evaluator'):
         if cfg.get(name):
@@ -113,8 +112,6 @@ def _semantic(cfg: Config) -> None:
                 metainfo=ConfigDict(
                     classes=SAMPLE_SEMANTIC_CLASSES,
                     palette=[list(color) for color in SAMPLE_SEMANTIC_PALETTE],
-                    dataset_name='fastvit_dense sample',
-                    split=split,
                 ),
             )
     set_num_classes(cfg.model, len(SAMPLE_SEMANTIC_CLASSES))
@@ -189,7 +186,8 @@ def _by_epoch(cfg: Config, schedules: dict[str | None, Schedule]) -> None:
     )
     loader = cfg.train_dataloader
     loader.batch_size = schedule.batch_size
-    loader.drop_last = True
+    if 'batch_sampler' not in loader:
+        loader.drop_last = True
     loader.sampler = dict(type='SeededSampler', shuffle=True)
     for dataset in datasets_of(cfg, ['train_dataloader']):
         dataset.indices = schedule.images

@@ -18,3 +18,9 @@ def shared_dir():
     if not path.is_dir():
         pytest.skip(f'no folder of golden and real data at ../{path.name}')
     return path
+
+
+@pytest.fixture(scope='session')
+def root_dir():
+    """The checkout's top folder."""
+    return ROOT

@@ -1,0 +1,67 @@
+"""Train, test and picture every task on the embedded sample data; what `make demo` runs.
+
+python tools/demo.py
+python tools/demo.py --tasks instance
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from _cli import make_parser, run
+
+CONFIGS = {
+    'instance': 'configs/maskrcnn_fastvit_sa24.py',
+    'semantic': 'configs/semfpn_fastvit_sa24.py',
+    'hand': 'configs/handmesh_fastvit_sa24.py',
+}
+HEADLINES = {
+    'instance': ('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'segm_mAP_50'),
+    'semantic': ('mIoU', 'mAcc', 'aAcc'),
+    'hand': ('PA-MPJPE', 'PA-MPVPE', 'f_al_score_5', 'f_al_score_15'),
+}
+
+
+def main(argv: Sequence[str] | None) -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument('--tasks', nargs='+', choices=list(CONFIGS), default=list(CONFIGS))
+    parser.add_argument('--work-dir', default='work_dirs/demo', help='(default: %(default)s)')
+    args = parser.parse_args(argv)
+
+    root, lines = Path(args.work_dir), []
+    for task in args.tasks:
+        config, folder, start = CONFIGS[task], root / task, time.time()
+        step('train.py', config, '--sample', '--work-dir', folder)
+        trained = time.time()
+        checkpoint = (folder / 'last_checkpoint').read_text().strip()
+        step('test.py', config, checkpoint, '--sample', '--work-dir', folder)
+        metrics = json.loads((folder / 'report.json').read_text())['metrics']
+        numbers = ', '.join(f'{name} {metrics[name]:.3f}' for name in HEADLINES[task])
+        lines.append(
+            f'{task}: {numbers}\n    trained in {(trained - start) / 60:.1f} min, '
+            f'tested in {(time.time() - trained) / 60:.1f} min; pictures: {folder}/pictures, '
+            f'report: {folder}/report.html'
+        )
+
+    from fastvit_dense.evaluation.summary import write_summary
+
+    page = write_summary([root / task for task in args.tasks], root)
+    print('\nOn the embedded sample data, from random weights (nothing said of accuracy):')
+    print('\n'.join(lines))
+    print(f'all of it on one page: {page}')
+
+
+def step(tool: str, *arguments: object) -> None:
+    """Run a tool of this folder, after showing the command; a failure ends the demo."""
+    words = [str(Path(__file__).parent / tool), *map(str, arguments)]
+    print(f'\n$ python tools/{tool} {" ".join(words[1:])}', flush=True)
+    status = subprocess.run([sys.executable, *words], check=False).returncode
+    if status:
+        sys.exit(status)
+
+
+if __name__ == '__main__':
+    run(main)
