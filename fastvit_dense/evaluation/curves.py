@@ -9,7 +9,14 @@ from .plots import line_plot
 # What a family of curves is drawn as: title, axis titles.
 _FAMILIES = {
     'precision_recall': ('Precision over recall', 'recall', 'precision, mean over classes'),
-    'pck': ('Share of points within a distance', 'threshold, mm', 'share of points'),
+    'pck': ('PCK: share of points within a distance', 'distance, mm', 'share of points'),
+}
+# What lines are called where their own names would not do.
+_LINES = {
+    'xyz': 'joints',
+    'xyz_al': 'joints, aligned',
+    'mesh': 'vertices',
+    'mesh_al': 'vertices, aligned',
 }
 
 
@@ -66,4 +73,4 @@ def _split(name: str) -> tuple[str, str]:
     kind, _, rest = name.partition('_')
     if kind in KINDS and rest:
         return KINDS[kind], f'IoU {int(rest) / 100:.2f}' if rest.isdigit() else rest
-    return '', name.replace('_', ' ')
+    return '', _LINES.get(name, name.replace('_', ' '))

@@ -83,9 +83,13 @@ def is_number(value: object) -> bool:
 
 
 def is_defined(name: str, value: object) -> bool:
-    """Whether ``value`` of the metric ``name`` is a score; COCO's -1 stands for none."""
-    undefined_at_minus_one = name.partition('_')[0] in KINDS
-    return is_number(value) and not (undefined_at_minus_one and value == -1)
+    """Whether ``value`` of the metric ``name`` is a score.
+
+    COCO writes -1 where there is nothing to score, FreiHAND -1 and -100 without a mesh; none of
+    their metrics can be negative.
+    """
+    never_negative = name.partition('_')[0] in KINDS or name.endswith(('_mean3d', '_auc3d'))
+    return is_number(value) and not (never_negative and value < 0)
 
 
 def format_value(name: str, value: object, unit: bool = False, digits: int | None = None) -> str:

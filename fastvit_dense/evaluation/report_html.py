@@ -56,7 +56,7 @@ def render_report(
         classes=_classes(report),
         curves=[(title, Markup(svg)) for title, svg in curve_plots(report['curves'])],
         confusion=_confusion(report, arrays),
-        gallery=_gallery(gallery),
+        gallery=_gallery(gallery, report['task']),
         gallery_note=gallery_note,
         sections=_sections(report),
     )
@@ -271,19 +271,26 @@ def _confusion(
     }
 
 
-def _gallery(entries: Sequence[tuple]) -> list[dict[str, Any]]:
+def _gallery(entries: Sequence[tuple], task: str) -> list[dict[str, Any]]:
     """Groups of figures; a picture that cannot be read leaves a line in its place."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for entry in (GalleryEntry(*entry) for entry in entries):
         figure = {'title': entry.title, 'uri': None, 'problem': '', 'score': ''}
         if is_number(entry.score):
-            figure['score'] = f'{entry.score:.3f}'
+            figure['score'] = _sample_score(task, entry.score)
         try:
             figure['uri'], figure['width'], figure['height'] = data_uri(entry.picture)
         except ValueError as error:
             figure['problem'] = str(error)
         groups.setdefault(entry.group, []).append(figure)
     return [{'name': name, 'figures': figures} for name, figures in groups.items()]
+
+
+def _sample_score(task: str, score: float) -> str:
+    """A sample's score in words; a hand's is minus its error in mm, an image's mIoU in percent."""
+    if task == 'hand':
+        return f'error {-score:.1f} mm'
+    return f'mIoU {score:.1f} %' if task == 'semantic' else f'score {score:.3f}'
 
 
 def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -69,7 +69,9 @@ def semantic_result(classes=('wall', 'sky', 'lamp', 'rug'), dataset='ADE20K', sa
         metrics,
         per_class,
         arrays={'confusion_matrix': confusion},
-        per_sample=[{'id': f'{i:08d}', 'score': float(s)} for i, s in enumerate(random.random(9))],
+        per_sample=[
+            {'id': f'{i:08d}', 'score': 100 * float(s)} for i, s in enumerate(random.random(9))
+        ],
         protocol={'image_size': [512, 2048], 'resize': 'to multiples of 32', 'fused': False},
     )
 
@@ -77,7 +79,7 @@ def semantic_result(classes=('wall', 'sky', 'lamp', 'rug'), dataset='ADE20K', sa
 def hand_result(dataset='FreiHAND', samples=3960, stand_in=False):
     threshold = np.linspace(0, 50, 100)
     pck = {'threshold_mm': threshold.tolist()}
-    for name, scale in (('joints_aligned', 7.0), ('vertices_aligned', 7.2), ('joints', 22.0)):
+    for name, scale in (('xyz', 22.0), ('xyz_al', 7.0), ('mesh', 22.5), ('mesh_al', 7.2)):
         pck[name] = (1 - np.exp(-((threshold / scale) ** 1.6))).tolist()
     metrics = {
         'xyz_mean3d': 5.123456, 'xyz_auc3d': 0.2134, 'xyz_al_mean3d': 0.6612, 'xyz_al_auc3d': 0.868,
@@ -91,7 +93,8 @@ def hand_result(dataset='FreiHAND', samples=3960, stand_in=False):
         'evaluation',
         samples,
         metrics,
-        curves={'pck': pck},
+        [{'name': f'joint {k}', 'PA-MPJPE': 4.0 + k / 5, 'MPJPE': 20.0 + k} for k in range(21)],
+        {'pck': pck},
         per_sample=[{'id': i, 'score': -float(i)} for i in range(20)],
         protocol={'joints': 'FreiHAND, 21', 'hand_model': 'stand-in' if stand_in else 'MANO'},
     )

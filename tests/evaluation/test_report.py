@@ -248,3 +248,15 @@ def test_a_gallery_of_pictures_and_files(tmp_path):
     assert text.count('<img src="data:image/jpeg;base64,') == 2
     assert 'Gallery left out' not in text
     assert text.index('<h3>Best</h3>') < text.index('<h3>Worst</h3>')
+
+
+def test_freihands_marks_of_a_missing_mesh_are_dashes(tmp_path):
+    result = hand_result()
+    result.metrics |= {'mesh_mean3d': -100.0, 'mesh_auc3d': -1.0, 'PA-MPVPE': math.nan}
+    report = write_report(result, tmp_path)
+    assert report['metrics']['mesh_mean3d'] == -100.0
+    assert report['metrics']['PA-MPVPE'] is None
+    text = (tmp_path / 'report.md').read_text(encoding='utf-8')
+    lines = {line.split('|')[1].strip(): line for line in text.splitlines() if line[:1] == '|'}
+    for name in ('mesh_mean3d', 'mesh_auc3d', 'PA-MPVPE'):
+        assert lines[name].split('|')[3].strip() == '–'
