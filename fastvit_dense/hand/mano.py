@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 # Parent of each of MANO's 16 joints: wrist, then index, middle, pinky, ring, thumb (3 each, from
@@ -104,6 +105,8 @@ class Mano(nn.Module):
 
     Attributes:
         faces: (1538, 3) int64.
+        mean_pose: (15, 3, 3) the hand mean as rotations, for who wants to start there; `forward`
+            does not add it.
         is_standin, name: those of ``model``.
     """
 
@@ -122,6 +125,7 @@ class Mano(nn.Module):
 
         v_template, shapedirs, posedirs = model.v_template, model.shapedirs, model.posedirs
         faces = model.f.astype(np.int64)
+        mean_pose = Rotation.from_rotvec(model.hands_mean.reshape(15, 3)).as_matrix()
         if side == 'left':
             mirror = np.array([-1.0, 1.0, 1.0])
             v_template = v_template * mirror
@@ -130,6 +134,7 @@ class Mano(nn.Module):
             signs = np.tile(np.outer(mirror, mirror).ravel(), 15)
             posedirs = posedirs * mirror[:, None] * signs
             faces = faces[:, ::-1].copy()
+            mean_pose = mean_pose * np.outer(mirror, mirror)
 
         tips = np.zeros((5, 778))
         tips[range(5), FINGERTIP_VERTICES] = 1
@@ -147,6 +152,7 @@ class Mano(nn.Module):
         rest_joint_dirs = np.einsum('jv,vcs->sjc', model.J_regressor, shapedirs)
         buffer('rest_joint_dirs', rest_joint_dirs.reshape(10, -1))  # (10, 48)
         buffer('joint_regressor', joint_regressor)  # (21, 778), FreiHAND's order
+        buffer('mean_pose', mean_pose)  # (15, 3, 3)
         self.register_buffer('faces', torch.from_numpy(faces), persistent=False)
 
     def forward(
@@ -193,6 +199,10 @@ class Mano(nn.Module):
         if transl is not None:
             vertices = vertices + transl[:, None]
         return ManoOutput(vertices, self.joint_regressor @ vertices)
+
+    def wrist(self, betas: Tensor) -> Tensor:
+        """(B, 3) wrist joint of the rest pose, about which the hand turns, for betas (B, 10)."""
+        return self.rest_joints[0] + betas @ self.rest_joint_dirs[:, :3]
 
 
 def _chain(global_orient: Tensor, hand_pose: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:

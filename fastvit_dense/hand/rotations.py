@@ -118,11 +118,6 @@ def rotation_6d_to_matrix(rotation_6d: Tensor) -> Tensor:
     return torch.stack([first, second, third], dim=-2)
 
 
-def mean_pose(model: ManoModel) -> Tensor:
-    """(15, 3, 3) float32 rotations of the hand mean: where heads start."""
-    return pose_to_matrix(torch.zeros(45), 'freihand', model)
-
-
 def mirror_rotations(rotations: Tensor) -> Tensor:
     """Rotations (..., 3, 3) of the mirror image in x = 0, M R M: right to left hands and back."""
     mirror = rotations.new_tensor([-1.0, 1.0, 1.0])

@@ -7,11 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from fastvit_dense.hand import standin_mano
+from fastvit_dense.hand import Mano, standin_mano
 from fastvit_dense.hand.rotations import (
     FORMS,
     convert_pose,
-    mean_pose,
     mirror_rotations,
     pose_from_matrix,
     pose_to_matrix,
@@ -88,7 +87,11 @@ def test_pca_with_few_components_is_around_the_hand_mean():
 
 def test_zero_offsets_are_the_mean_pose_and_zero_axis_angle_is_not():
     mean = Rotation.from_rotvec(MODEL.hands_mean.reshape(15, 3)).as_matrix()
-    np.testing.assert_allclose(mean_pose(MODEL), mean, atol=1e-6)
+    zero = torch.zeros(45, dtype=torch.float64)
+    np.testing.assert_allclose(pose_to_matrix(zero, 'freihand', MODEL), mean, atol=1e-12)
+    np.testing.assert_allclose(Mano(MODEL).mean_pose, mean, atol=1e-6)
+    mirrored = mirror_rotations(torch.tensor(mean, dtype=torch.float32))
+    torch.testing.assert_close(Mano(MODEL, side='left').mean_pose, mirrored)
     np.testing.assert_array_equal(
         pose_to_matrix(torch.zeros(45), 'axis_angle'), np.tile(np.eye(3), (15, 1, 1))
     )
