@@ -1,17 +1,29 @@
 """FastViT for dense prediction; importing this package registers its types with OpenMMLab."""
 
-from . import checkpoint, openmmlab
+import sys
+
+from . import environment
 from .version import __version__
 
-openmmlab.install()
-checkpoint.install()
+try:
+    from . import checkpoint, openmmlab
 
-from . import evaluation, seeding  # noqa: E402, F401
-from .backbones import FastViT, reparameterize  # noqa: E402
-from .backbones.pretrained import load_pretrained  # noqa: E402
-from .checkpoint import CheckpointMismatch  # noqa: E402
-from .datasets import loading  # noqa: E402, F401
-from .inference import load_model  # noqa: E402
+    openmmlab.install()
+    checkpoint.install()
+
+    from . import evaluation, seeding  # noqa: F401
+    from .backbones import FastViT, reparameterize
+    from .backbones.pretrained import load_pretrained
+    from .checkpoint import CheckpointMismatch
+    from .datasets import loading  # noqa: F401
+    from .inference import load_model
+except Exception as error:
+    environment.import_error = error
+    # `python -m fastvit_dense` reports what is wrong, so it must get past this.
+    if sys.argv[:1] != ['-m']:
+        if reason := environment.explain(error):
+            raise ImportError(reason) from error
+        raise
 
 __all__ = [
     'CheckpointMismatch',

@@ -19,11 +19,9 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor
 
-HOW_TO_COMPILE = (
-    'install mmcv with its compiled operators (a C++ compiler and, for GPUs, the CUDA toolkit are '
-    'needed): MMCV_WITH_OPS=1 pip install --no-build-isolation --no-binary :all: '
-    '--force-reinstall --no-deps onedl-mmcv'
-)
+from .environment import COMPILE_MMCV
+
+HOW_TO_COMPILE = f'install mmcv with its compiled operators: {COMPILE_MMCV}'
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
