@@ -70,8 +70,10 @@ def line_plot(
         for index, (name, values) in enumerate(series.items()):
             y = np.array([np.nan if value is None else value for value in values], dtype=float)
             strength = 1 - 0.8 * index / max(len(series) - 1, 1)
-            style = {'color': SERIES[0], 'alpha': strength} if many else {'color': SERIES[index]}
-            axes.plot(x, y, label=name, **style)
+            color = SERIES[0 if many else index]
+            dashes = '-' if many or index < 2 else (0, (4, 2))  # so that two can lie on each other
+            alpha = strength if many else 1
+            axes.plot(x, y, label=name, color=color, alpha=alpha, linestyle=dashes)
         axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, 1.01))
         axes.set_xlim(min(x), max(x))
         if len(series) > 1:

@@ -54,6 +54,7 @@ def render_report(
         published=_published(report),
         metric_tables=_metric_tables(report['metrics']),
         classes=_classes(report),
+        class_word='joint' if report['task'] == 'hand' else 'class',
         curves=[(title, Markup(svg)) for title, svg in curve_plots(report['curves'])],
         confusion=_confusion(report, arrays),
         gallery=_gallery(gallery, report['task']),
@@ -116,11 +117,14 @@ def _published(report: Mapping[str, Any]) -> dict[str, Any] | None:
         for name in COLUMNS[report['task']]
         if any(name in row['metrics'] for row in references)
     ]
+    # the first that this run has too leads
+    names.sort(key=lambda name: not is_defined(name, report['metrics'].get(name)))
     main = names[0]
+    config = (report['model'] or {}).get('config')
     ours = {
         'kind': 'ours',
         'name': 'This run',
-        'backbone': report_title(report),
+        'backbone': report_title(report) if config else 'from predictions',
         'source': scored_on(report),
         'metrics': report['metrics'],
     }

@@ -28,7 +28,8 @@ def render_markdown(report: Mapping[str, Any]) -> str:
     if report['reference']:
         parts += ['## Published results', *_reference_table(report)]
     if report['per_class']:
-        parts += ['## Per class', _class_table(report)]
+        word = 'joint' if report['task'] == 'hand' else 'class'
+        parts += [f'## Per {word}', _class_table(report)]
     sections = {
         'Protocol': report['protocol'],
         'Model': report['model'] or {},

@@ -194,3 +194,14 @@ def test_dark_and_light(pages, browser):
 
     assert brightness(dark=True) < 150
     assert brightness(dark=False) > 600
+
+
+def test_masks_alone_lead_the_table(tmp_path):
+    result = instance_result()
+    result.metrics = {name: v for name, v in result.metrics.items() if name.startswith('segm')}
+    write_report(result, tmp_path, references=find_references('instance', 'COCO', 5000, 'sa24'))
+    text = (tmp_path / 'report.html').read_text(encoding='utf-8')
+    heads = re.findall(r'<th[^>]*>(.*?)</th>', text)
+    assert 'mask AP' in heads[1]
+    rows = re.findall(r'<span class="who">(.*?)</span>', text)
+    assert rows.index('This run') == 7, 'masks of 0.379 between those of 0.380 and 0.377'
