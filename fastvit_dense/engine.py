@@ -324,8 +324,7 @@ def _report(
     from .evaluation.report import write_report
     from .visualization.gallery import make_gallery, save_gallery
 
-    if not result.dataset:
-        result.dataset = _dataset_name(cfg)
+    result.dataset = cfg.get('dataset_name') or result.dataset or _dataset_name(cfg)
     gallery, note = make_gallery(cfg, result, predictions)
     save_gallery(gallery, Path(cfg.work_dir) / 'pictures')
     references = find_references(
@@ -350,9 +349,8 @@ def _report(
 
 
 def _dataset_name(cfg: Config) -> str:
-    """The config's `dataset_name`, the dataset whose classes are used, or the data folder's name."""
+    """The official dataset where its own classes are used, else the data folder's name."""
     dataset = next(datasets_of(cfg, ['test_dataloader']))
     own_classes = (dataset.get('metainfo') or {}).get('classes')
     official = None if own_classes else OFFICIAL_NAMES.get(dataset.type)
-    folder = Path(dataset.get('data_root') or '.').resolve().name
-    return cfg.get('dataset_name') or official or folder
+    return official or Path(dataset.get('data_root') or '.').resolve().name

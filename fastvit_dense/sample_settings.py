@@ -46,6 +46,12 @@ SEMANTIC = {
     'ma36': Schedule(1, 160, 4, 1e-3),
     None: Schedule(1, 100, 4, 1e-3),
 }
+HAND = {
+    't8': Schedule(6, 400, 16, 1e-3),
+    'sa12': Schedule(4, 400, 16, 1e-3),
+    'sa24': Schedule(2, 400, 16, 1e-3),
+    None: Schedule(1, 400, 16, 1e-3),
+}
 
 
 def apply_sample_settings(cfg: Config) -> None:
@@ -120,9 +126,21 @@ def _semantic(cfg: Config) -> None:
 
 
 def _hand(cfg: Config) -> None:
-    from .hand.sample_settings import apply_hand_sample
+    from .hand.sample import make_sample_hands
 
-    apply_hand_sample(cfg, SAMPLE_ROOT)
+    root = make_sample_hands(SAMPLE_ROOT) / 'freihand'
+    for loader, split in _splits(train='training', val='evaluation'):
+        for dataset in datasets_of(cfg, [loader]):
+            dataset.update(
+                data_root=str(root),
+                ann_file='',
+                data_prefix=ConfigDict(),
+                mano='standin',
+                split=split,
+                portion='all',
+            )
+    cfg.model.mano = dict(standin=True)
+    _by_epoch(cfg, HAND)
 
 
 SETTINGS: dict[str, Callable[[Config], None]] = {
