@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Stand-ins that matplotlib draws with and `_to_svg` replaces by the page's CSS variables.
-INK, LINE, FAINT = '#111101', '#111102', '#111103'
+INK, LINE, FAINT, CARD = '#111101', '#111102', '#111103', '#111104'
 SERIES = ('#1111a0', '#1111a1', '#1111a2', '#1111a3', '#1111a4', '#1111a5')
-_VARIABLES = {INK: 'var(--ink)', LINE: 'var(--line)', FAINT: 'var(--faint)'} | {
-    colour: f'var(--series-{index})' for index, colour in enumerate(SERIES)
-}
+_VARIABLES = {
+    INK: 'var(--ink)',
+    LINE: 'var(--line)',
+    FAINT: 'var(--faint)',
+    CARD: 'var(--card)',
+} | {colour: f'var(--series-{index})' for index, colour in enumerate(SERIES)}
 _STYLE = {
     'svg.fonttype': 'none',
     'svg.hashsalt': 'fastvit_dense',
@@ -92,14 +95,16 @@ def confusion_plot(matrix: np.ndarray, names: Sequence[str]) -> str:
         An ``<svg>`` element.
     """
     count = len(names)
-    side = max(3.4, min(7.2, 0.34 * count + 1.6))
+    side = max(4.8, min(7.2, 0.34 * count + 1.6))
     with _figure(side, side) as (figure, axes):
         shares = np.nan_to_num(np.asarray(matrix, dtype=float))
         for (row, column), share in np.ndenumerate(shares):
             # White-to-blue by opacity, so that an empty cell has the page's own background.
             axes.add_patch(_cell(column, row, SERIES[0], float(share)))
             if count <= 10 and share >= 0.005:
-                axes.text(column, row, f'{100 * share:.0f}', ha='center', va='center', fontsize=9)
+                ink = CARD if share > 0.55 else INK
+                text = f'{100 * share:.0f}'
+                axes.text(column, row, text, color=ink, ha='center', va='center', fontsize=9)
         axes.set(xlim=(-0.5, count - 0.5), ylim=(count - 0.5, -0.5), aspect='equal')
         axes.grid(False)
         size = 9.5 if count <= 12 else 8
