@@ -174,26 +174,32 @@ def _check_annotations(check: DatasetCheck, path: Path, content: dict) -> None:
     categories = {category['id'] for category in content['categories']}
     problems: list[tuple[str, str]] = []
     for index, annotation in enumerate(content['annotations']):
-        entry = f'{path}: annotations[{index}] (id {annotation["id"]}): '
-        if annotation['image_id'] not in sizes:
-            found = annotation['image_id']
-            check.error(
-                'unknown image', f'{entry}expected the id of an image, found image_id {found!r}'
-            )
-        elif annotation['category_id'] not in categories:
-            check.error(
-                'unknown category',
-                f'{entry}expected a category_id among {_some(categories)}, found '
-                f'{annotation["category_id"]}',
-            )
-        else:
-            size = sizes[annotation['image_id']]
-            problem = _box_problem(annotation, size) or _mask_problem(annotation, size, with_masks)
-            if problem:
-                problems.append((problem[0], entry + problem[1]))
-    tolerated = len(problems) <= TOLERATED * len(content['annotations'])
+        size = sizes.get(annotation['image_id'])
+        problem = (
+            _reference_problem(annotation, sizes, categories)
+            or _box_problem(annotation, size)
+            or _mask_problem(annotation, size, with_masks)
+        )
+        if problem:
+            entry = f'{path}: annotations[{index}] (id {annotation["id"]})'
+            problems.append((problem[0], f'{entry}: {problem[1]}'))
+    few = len(problems) <= TOLERATED * len(content['annotations'])
     for kind, message in problems:
+        tolerated = few and not kind.startswith('unknown')
         check.report.add(check.split, 'warning' if tolerated else 'error', kind, message)
+
+
+def _reference_problem(annotation: dict, images: dict, categories: set) -> tuple[str, str] | None:
+    """(kind, message) where an annotation belongs to no image or no category of the file."""
+    image, category = annotation['image_id'], annotation['category_id']
+    if image not in images:
+        return 'unknown image', f'image_id: expected the id of an image, found {image!r}'
+    if category not in categories:
+        return (
+            'unknown category',
+            f'category_id: expected one of {_some(categories)}, found {category}',
+        )
+    return None
 
 
 def _some(values: set) -> str:
@@ -204,7 +210,7 @@ def _some(values: set) -> str:
 def _box_problem(annotation: dict, size: tuple[int, int]) -> tuple[str, str] | None:
     """(kind, message) where the box or the area of an annotation cannot be."""
     box, (width, height) = annotation['bbox'], size
-    if len(box) != 4 or not all(_is_number(v) for v in box):
+    if len(box) != 4 or not _are_numbers(box):
         return 'box', f'bbox: expected four finite numbers x, y, width, height, found {box}'
     x, y, w, h = box
     if w <= 0 or h <= 0:
@@ -214,7 +220,7 @@ def _box_problem(annotation: dict, size: tuple[int, int]) -> tuple[str, str] | N
             'box outside the image',
             f'bbox: expected x, y, width, height inside {width}x{height} pixels, found {box}',
         )
-    if not _is_number(annotation.get('area')) or annotation['area'] <= 0:
+    if not _are_numbers([annotation.get('area')]) or annotation['area'] <= 0:
         return 'area', f'area: expected a number above 0, found {annotation.get("area")!r}'
     return None
 
@@ -235,7 +241,7 @@ def _mask_problem(annotation: dict, size: tuple[int, int], needed: bool) -> tupl
 
 def _polygon_problem(polygons: list) -> str | None:
     for index, polygon in enumerate(polygons):
-        if not isinstance(polygon, list) or not all(_is_number(v) for v in polygon):
+        if not isinstance(polygon, list) or not _are_numbers(polygon):
             return f'[{index}]: expected a list of finite numbers, found {polygon!r}'
         if len(polygon) < 6 or len(polygon) % 2:
             return f'[{index}]: expected at least 3 points x, y, found {len(polygon)} numbers'
@@ -249,7 +255,7 @@ def _rle_problem(rle: dict, size: tuple[int, int]) -> str | None:
     counts, total = rle.get('counts'), None
     if isinstance(counts, str):
         total = rle_length(counts)
-    elif isinstance(counts, list) and all(_is_number(v) and v >= 0 for v in counts):
+    elif isinstance(counts, list) and _are_numbers(counts) and min(counts, default=0) >= 0:
         total = sum(counts)
     if total != size[0] * size[1]:
         found = 'broken ones' if total is None else f'{total}'
@@ -280,8 +286,12 @@ def rle_length(counts: str) -> int | None:
     return sum(runs) if shift == 0 and all(run >= 0 for run in runs) else None
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _are_numbers(values: list) -> bool:
+    """Whether all are finite numbers; their sum tells, quickly."""
+    try:
+        return math.isfinite(sum(values))
+    except TypeError:
+        return False
 
 
 def _counts(content: dict) -> dict[str, int]:

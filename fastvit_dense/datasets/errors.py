@@ -6,3 +6,7 @@ class DataError(ValueError):
 
     The message names the file and the entry, what was expected and what was found.
     """
+
+    def __init__(self, message: str = '') -> None:
+        # torch raises a data loading worker's error anew, with the worker's traceback for a message
+        super().__init__(message.rpartition(f'{__name__}.DataError: ')[2].rstrip('\n'))

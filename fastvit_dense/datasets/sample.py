@@ -76,7 +76,9 @@ def make_sample_data(
     try:
         _write_trees(workspace, wanted)
         for name in wanted:
-            _publish(workspace / name, root / name)
+            # another process, a rank of the same training perhaps, may have been faster
+            if force or not _up_to_date(root / name):
+                _publish(workspace / name, root / name)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
     return root
@@ -106,7 +108,6 @@ def _publish(made: Path, tree: Path) -> None:
     try:
         made.rename(tree)
     except OSError:
-        # another process, a rank of the same training perhaps, was faster: its bytes are ours
         if not _up_to_date(tree):
             raise
 

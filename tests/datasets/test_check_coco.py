@@ -92,11 +92,11 @@ DAMAGE = {
     ),
     'unknown category': (
         set_entry('annotations', 1, category_id=9),
-        r'annotations\[1\] \(id 2\): expected a category_id among 3, 4, found 9',
+        r'annotations\[1\] \(id 2\): category_id: expected one of 3, 4, found 9',
     ),
     'unknown image': (
         set_entry('annotations', 1, image_id=99),
-        r'annotations\[1\] \(id 2\): expected the id of an image, found image_id 99',
+        r'annotations\[1\] \(id 2\): image_id: expected the id of an image, found 99',
     ),
     'box outside': (
         set_entry('annotations', 1, bbox=[55, 5, 10, 12]),

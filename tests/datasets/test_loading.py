@@ -7,6 +7,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS, DefaultScope
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from fastvit_dense.config import find_type
 from fastvit_dense.datasets.errors import DataError
@@ -206,6 +207,16 @@ def test_evaluation_stops_at_the_first_broken_image(coco_tree, loader):
     assert dataset[0]['inputs'].shape == (3, 40, 60)
     with pytest.raises(DataError, match=r'1\.jpg: expected a whole JPEG file'):
         dataset[1]
+
+
+def test_error_of_a_loading_process_comes_without_its_traceback(coco_tree):
+    coco_tree.images[1].write_bytes(b'')
+    dataset = build(coco_tree.config('val', test_mode=True), 'val')
+    loader = DataLoader(dataset, num_workers=1, collate_fn=list)
+    with pytest.raises(DataError) as error:
+        list(loader)
+    path = coco_tree.root / 'images/1.jpg'
+    assert str(error.value) == f'{path}: expected an image, found an empty file (0 bytes)'
 
 
 def test_semantic_pipeline_of_a_config_is_checked(semantic_tree):

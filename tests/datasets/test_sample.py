@@ -141,10 +141,13 @@ def test_another_process_that_was_faster_is_accepted(few, tmp_path, monkeypatch)
         write_trees(workspace, trees)
         monkeypatch.setattr(sample, '_write_trees', write_trees)
         make_sample_data(tmp_path)
+        first.append((tmp_path / 'coco').stat().st_ino)
 
+    first = []
     monkeypatch.setattr(sample, '_write_trees', be_overtaken)
     make_sample_data(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ['ade20k', 'coco']
+    assert (tmp_path / 'coco').stat().st_ino == first[0]  # others may read it already
 
 
 def test_real_data_of_that_name_is_left_alone(few, tmp_path):
