@@ -6,6 +6,7 @@ import functools
 import pytest
 import timm
 import torch
+from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -315,6 +316,30 @@ def test_pretrained_without_a_file_is_refused():
     with pytest.raises(ValueError, match='checkpoint'):
         model.init_weights()
     assert not model.is_init
+
+
+def test_pretrained_is_loaded_once_and_not_overwritten_by_the_model_around_it(tmp_path):
+    source = randomise(FastViT('t8', out_indices=(0,)))
+    path = tmp_path / 't8.pth'
+    torch.save(source.state_dict(), path)
+    pretrained = dict(type='Pretrained', checkpoint=str(path))
+    constant = dict(type='Constant', layer='Conv2d', val=0.5)
+
+    class Detector(BaseModule):
+        def __init__(self):
+            super().__init__(init_cfg=constant)
+            self.backbone = FastViT('t8', out_indices=(0,), init_cfg=[pretrained, constant])
+            self.neck = nn.Conv2d(48, 4, 1)
+
+    detector = Detector()
+    detector.init_weights()
+    loaded = detector.backbone.state_dict()
+    for key, tensor in source.state_dict().items():
+        assert torch.equal(loaded[key], tensor), key
+    assert (detector.neck.weight == 0.5).all()
+    assert detector.backbone.init_cfg == [pretrained, constant]
+    path.unlink()
+    detector.backbone.init_weights()
 
 
 def test_init_weights_applies_other_types_once():

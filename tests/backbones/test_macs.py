@@ -1,11 +1,14 @@
 """The MAC counter against closed forms."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 from torch.nn import functional as F
 
-from fastvit_dense.backbones import count_macs
+from fastvit_dense.backbones import count_macs, reparameterize
 
 
 @pytest.mark.parametrize('device', ['cpu', 'meta'])
@@ -37,3 +40,18 @@ def test_a_whole_model_through_a_callable():
     forward = lambda images: model['head'](model['backbone'](images)).argmax(1)
     assert count_macs(forward, torch.randn(1, 3, 4, 5)) == 20 * (3 * 8 + 8 * 2)
     assert model.training
+
+
+@pytest.mark.parametrize(
+    ('arch', 'gmacs'), [('sa12', 29.3), ('sa24', 36.7), ('sa36', 44.1), ('ma36', 53.1)]
+)
+def test_semantic_fpn(arch, gmacs):
+    """Whole models at 512x512; the paper prints 29, 37, 44, 53 (Table 9)."""
+    from mmseg.registry import MODELS
+
+    config = Path(__file__).parents[2] / 'configs' / f'semfpn_fastvit_{arch}.py'
+    with torch.device('meta'):
+        model = reparameterize(MODELS.build(Config.fromfile(config).model).eval())
+        images = torch.empty(1, 3, 512, 512)
+    macs = count_macs(lambda: model(images, mode='tensor'))
+    assert round(macs / 1e9, 1) == gmacs

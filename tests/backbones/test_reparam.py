@@ -2,9 +2,11 @@
 
 import copy
 import re
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 from torch.nn import functional as F
 
@@ -22,6 +24,7 @@ from fastvit_dense.backbones.reparam import (
 from .randomise import randomise, relative_error
 
 D = torch.float64
+ROOT = Path(__file__).parents[2]
 
 
 def batch_norm(channels, **kwargs):
@@ -183,6 +186,21 @@ def test_nested_models_keep_their_other_norms(sa12):
     reparameterize(model)
     assert isinstance(model.neck[1], nn.BatchNorm2d)
     assert model.backbone.stem[0].reparam_conv is not None
+
+
+def test_a_whole_mask_rcnn():
+    from mmdet.registry import MODELS
+
+    cfg = Config.fromfile(ROOT / 'configs' / 'maskrcnn_fastvit_t8.py').model
+    detector = randomise(MODELS.build(cfg)).eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = detector.extract_feat(images)
+        got = reparameterize(detector).extract_feat(images)
+    for a, b in zip(got, expected, strict=True):
+        assert relative_error(a, b) < 1e-4
+    norms = [name for name, m in detector.named_modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms == [f'backbone.out_norms.{i}' for i in range(4)]
 
 
 def test_a_block_by_itself_and_a_model_without_blocks():
