@@ -15,8 +15,9 @@ from .freihand_io import FIELDS, annotation_prefix, check_unit, read_annotations
 from .mano import FINGERTIP_VERTICES, ManoModel
 
 VERSIONS = ('gs', 'hom', 'sample', 'auto')  # in the order of the image numbers
-NUM_BLOCKS = 200  # of the validation split
-VAL_EVERY = 20
+NUM_BLOCKS = 200  # of consecutive annotations
+VAL_EVERY = 20  # blocks
+VAL_FIRST = 10
 
 
 @DATASETS.register_module()
@@ -40,7 +41,7 @@ class FreiHAND(BaseDataset):
         versions: Which of the training images: any of gs (green screen), hom, sample, auto.
         portion: `all`, or `train` and `val`, which share the annotations out: these fall
             into 200 blocks of consecutive numbers, because neighbours show similar poses, and
-            every 20th block is for validation.
+            every 20th block, from number 10 on, is for validation.
         mano: Whose mean pose to add to FreiHAND's pose numbers, which are offsets to it: a MANO
             file (`read_mano`), or `standin`. Without it `hand_pose` is left out.
         cache_dir: Folder for the parsed annotations, by default beside them.
@@ -110,6 +111,13 @@ class FreiHAND(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """One dict of image number, annotation and version per image; checks that all are there."""
         data_list = self._entries()
+        if not data_list:
+            count = len(self.annotations['K'])
+            raise DataError(
+                f'{annotation_prefix(self.ann_file)}: portion {self.portion!r}, versions '
+                f'{self.versions}: expected at least one image, '
+                f'found none among {count} annotations'
+            )
         folder = Path(self.data_prefix['img'])
         found = set(os.listdir(folder)) if folder.is_dir() else set()
         missing = [d for d in data_list if _image_name(d['img_id']) not in found]
@@ -174,7 +182,8 @@ class FreiHAND(BaseDataset):
 def portion_indices(count: int, portion: str) -> list[int]:
     """Annotation numbers of a portion (`all`, `train`, `val`) of `count` annotations."""
     indices = np.arange(count)
-    is_val = (indices * NUM_BLOCKS // max(count, 1)) % VAL_EVERY == VAL_EVERY - 1
+    block = indices * min(NUM_BLOCKS, count) // max(count, 1)
+    is_val = block % VAL_EVERY == VAL_FIRST
     wanted = {'all': indices >= 0, 'train': ~is_val, 'val': is_val}[portion]
     return indices[wanted].tolist()
 

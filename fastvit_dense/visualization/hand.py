@@ -182,13 +182,14 @@ def _square(image: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     from ..hand.transforms import warp_image
 
     height, width = image.shape[:2]
-    low, high = np.zeros(2), np.array([width, height], np.float64)
-    if height != width or width > 448:
-        uv = uv[np.isfinite(uv).all(1)].clip(0, (width, height)) if len(uv) else uv
-        if len(uv) and (np.ptp(uv, axis=0) > 1).all():
-            low, high = uv.min(0), uv.max(0)
-    side = max(high - low) * (1.0 if height == width and width <= 448 else 1.3)
-    scale = PANEL / side
+    if height == width <= 448:
+        resized = cv2.resize(image, (PANEL, PANEL), interpolation=cv2.INTER_LINEAR)
+        return resized, np.diag([PANEL / width, PANEL / width, 1.0])
+    inside = uv[np.isfinite(uv).all(1)].clip(0, (width, height))
+    if not len(inside) or (np.ptp(inside, axis=0) < 2).any():
+        inside = np.array([[0, 0], [width, height]])
+    low, high = inside.min(0), inside.max(0)
+    scale = PANEL / (1.3 * max(high - low))
     A = np.diag([scale, scale, 1.0])
     A[:2, 2] = PANEL / 2 - scale * (low + high) / 2
     return warp_image(image, A, (PANEL, PANEL), border=(128, 128, 128)), A

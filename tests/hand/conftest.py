@@ -2,12 +2,12 @@
 
 import pytest
 
-TRAIN, EVALUATION = 20, 6
+TRAIN, EVALUATION = 12, 4
 
 
 @pytest.fixture(scope='session')
 def hand_tree(tmp_path_factory):
-    """Folder of a FreiHAND tree: 20 training annotations (80 images), 6 for evaluation."""
+    """Folder of a FreiHAND tree: 12 training annotations (48 images), 4 for evaluation."""
     from fastvit_dense.hand.sample import make_sample_hands
 
     root = tmp_path_factory.mktemp('sample')
