@@ -1,0 +1,17 @@
+"""Hand mesh by joint tokens and MANO, FastViT-SA24, FreiHAND, 224x224, 100 epochs at batch 256.
+
+torchrun --nproc_per_node 8 tools/train.py configs/handmesh_token_fastvit_sa24.py --launcher pytorch
+python tools/train.py configs/handmesh_token_fastvit_sa24.py --auto-scale-lr    # one GPU
+Expected on FreiHAND's evaluation set: none published.
+"""
+
+_base_ = [
+    './_base_/models/handmesh_token_fastvit.py',
+    './_base_/datasets/freihand.py',
+    './_base_/schedules/handmesh.py',
+]
+
+model = dict(
+    backbone=dict(arch='sa24', init_cfg=dict(checkpoint='apple/fastvit_sa24')),
+    neck=dict(in_channels=[128, 256, 512]),
+)
