@@ -162,8 +162,8 @@ class SoftArgmax(nn.Module):
         """Features (B, C, H, W) to (B, num_keypoints, 2), x and y, -1 to 1 from edge to edge."""
         height, width = features.shape[2:]
         heat = self.heat(features).float().flatten(2).softmax(-1).unflatten(2, (height, width))
-        x = (torch.arange(width, device=heat.device) + 0.5) * (2 / width) - 1
-        y = (torch.arange(height, device=heat.device) + 0.5) * (2 / height) - 1
+        x = (torch.arange(width, dtype=heat.dtype, device=heat.device) + 0.5) / width * 2 - 1
+        y = (torch.arange(height, dtype=heat.dtype, device=heat.device) + 0.5) / height * 2 - 1
         return torch.stack([(heat.sum(2) * x).sum(-1), (heat.sum(3) * y).sum(-1)], dim=-1)
 
 
@@ -179,7 +179,7 @@ class ManoTokenHead(BaseModule):
     """Joint-guided tokens from a fine map, a small transformer, one projection-guided correction.
 
     1. 21 keypoints by soft-argmax on the finest map; the features there become joint tokens, the
-       pooled coarsest map a global token (the idea of simpleHand and TokenHand).
+       pooled coarser maps a global token (the idea of simpleHand and TokenHand).
     2. Self-attention; each joint's own token gives its rotation, the wrist's the global one, the
        global token betas and camera. The root's place in the image starts at its keypoint.
     3. The hand so found is projected into the map; the features at its vertices, averaged over
@@ -229,16 +229,17 @@ class ManoTokenHead(BaseModule):
         """Predict.
 
         Args:
-            features: (B, in_channels, H, W) each, finest first.
+            features: two or more (B, in_channels, H, W), finest first.
             mano: the hand layer, for its mean pose, surface and skinning weights.
 
         Returns:
             Two stages: before and after the correction.
         """
-        fine, coarse = features[0], features[-1]
+        fine = features[0]
+        pooled = sum(coarse.mean((2, 3)) for coarse in features[1:])
         keypoints = self.keypoints(fine)
         joints = self.joint_embed(sample(fine, keypoints)) + self.place_embed(keypoints.detach())
-        whole = self.global_embed(coarse.mean((2, 3)))[:, None]
+        whole = self.global_embed(pooled)[:, None]
         tokens = self.blocks(torch.cat([joints, whole], dim=1) + self.token_embed)
 
         rotations, betas, camera = self.predict(tokens)
