@@ -160,10 +160,13 @@ class Predictor:
             for name in ('joints', 'vertices', 'global_orient', 'hand_pose', 'betas')
         }
         mano = self.model.mano
+        # K of the network's input and the way there from the picture give K of the picture
+        to_input = sample.metainfo.get('image_transform', np.eye(3))
+        K = np.linalg.inv(to_input) @ np.asarray(sample.metainfo['K'])
         return HandResult(
             **arrays,
             faces=np.asarray(mano.faces),
-            K=np.asarray(sample.metainfo['K']),
+            K=K.astype(np.float32),
             hand_model=mano.name,
             image=image,
         )

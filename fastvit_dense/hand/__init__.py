@@ -1,5 +1,7 @@
 """The third task: MANO hand meshes from single images."""
 
+from . import transforms  # noqa: F401  (registers them)
+from .freihand import FreiHAND
 from .heads import ManoHead, ManoTokenHead
 from .mano import Mano, ManoModel, ManoOutput
 from .mano_io import ManoFileError, read_mano, save_npz
@@ -7,6 +9,7 @@ from .regressor import HandMeshRegressor
 from .standin import standin_mano
 
 __all__ = [
+    'FreiHAND',
     'HandMeshRegressor',
     'Mano',
     'ManoFileError',

@@ -1,6 +1,7 @@
 """The FreiHAND dataset (Zimmermann et al., ICCV 2019), in its official folder layout."""
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class FreiHAND(BaseDataset):
         self.versions = versions if split == 'training' else ('gs',)
         self.portion = portion
         self.cache_dir = cache_dir
-        self.model = _read_model(mano) if mano else None
+        self.mano = mano
         self._arrays: dict[str, np.ndarray] | None = None
         folders = {'img': f'{split}/rgb', 'mask': f'{split}/mask'}
         super().__init__(
@@ -100,19 +101,31 @@ class FreiHAND(BaseDataset):
         # a pickled memory map would be a copy of the whole array
         return {**self.__dict__, '_arrays': None}
 
-    def _entries(self) -> list[dict]:
+    @cached_property
+    def model(self) -> ManoModel | None:
+        """Whose mean pose the pose numbers refer to; read when first needed."""
+        return _read_model(self.mano) if self.mano else None
+
+    def _all_numbers(self) -> list[int]:
         count = len(self.annotations['K'])
-        return [
-            {'img_id': i + count * VERSIONS.index(v), 'annotation': i, 'version': v}
-            for v in self.versions
-            for i in portion_indices(count, self.portion)
-        ]
+        indices = portion_indices(count, self.portion)
+        return [i + count * VERSIONS.index(version) for version in self.versions for i in indices]
+
+    def image_numbers(self) -> list[int]:
+        """Numbers of this dataset's images in its order; no image need be there.
+
+        The annotation of image number k is k modulo the number of annotations.
+        """
+        numbers = self._all_numbers()
+        if isinstance(self._indices, int):
+            return numbers[: self._indices] if self._indices >= 0 else numbers[self._indices :]
+        return numbers if self._indices is None else [numbers[i] for i in self._indices]
 
     def load_data_list(self) -> list[dict]:
-        """One dict of image number, annotation and version per image; checks that all are there."""
-        data_list = self._entries()
-        if not data_list:
-            count = len(self.annotations['K'])
+        """The number of each image; checks that all images and the MANO file are there."""
+        numbers = self._all_numbers()
+        count = len(self.annotations['K'])
+        if not numbers:
             raise DataError(
                 f'{annotation_prefix(self.ann_file)}: portion {self.portion!r}, versions '
                 f'{self.versions}: expected at least one image, '
@@ -120,60 +133,43 @@ class FreiHAND(BaseDataset):
             )
         folder = Path(self.data_prefix['img'])
         found = set(os.listdir(folder)) if folder.is_dir() else set()
-        missing = [d for d in data_list if _image_name(d['img_id']) not in found]
+        missing = [number for number in numbers if _image_name(number) not in found]
         if missing:
-            first = missing[0]
+            version, annotation = divmod(missing[0], count)
             raise FileNotFoundError(
-                f'{folder / _image_name(first["img_id"])} (annotation {first["annotation"]}, '
-                f'version {first["version"]}): no such image; {len(missing)} of '
-                f'{len(data_list)} images that {annotation_prefix(self.ann_file)}_*.json asks '
+                f'{folder / _image_name(missing[0])} (annotation {annotation}, '
+                f'version {VERSIONS[version]}): no such image; {len(missing)} of '
+                f'{len(numbers)} images that {annotation_prefix(self.ann_file)}_*.json asks '
                 f'for are missing'
             )
-        return data_list
-
-    def truth(self) -> dict[str, np.ndarray]:
-        """What predictions are scored against; needs the annotations only, no images.
-
-        Returns:
-            For the samples of this dataset in order: `img_id` (N,), `joints` (N, 21, 3) and
-            `vertices` (N, 778, 3), metres.
-
-        Raises:
-            DataError: The annotations hold no joints or vertices.
-        """
-        missing = [field for field in ('xyz', 'verts') if field not in self.annotations]
-        if missing:
-            name = annotation_prefix(self.ann_file)
-            raise DataError(
-                f'{name}: expected {name.name}_{missing[0]}.json to score with, found none'
-            )
-        entries = self._entries()
-        if isinstance(self._indices, int):
-            entries = entries[: self._indices] if self._indices >= 0 else entries[self._indices :]
-        elif self._indices is not None:
-            entries = [entries[i] for i in self._indices]
-        index = [entry['annotation'] for entry in entries]
-        return {
-            'img_id': np.array([entry['img_id'] for entry in entries], int),
-            'joints': self.annotations['xyz'][index],
-            'vertices': self.annotations['verts'][index],
-        }
+        if 'mano' in self.annotations:
+            _ = self.model
+        return [{'img_id': number} for number in numbers]
 
     def get_data_info(self, idx: int) -> dict:
         """The sample as described above, before the pipeline."""
         info = super().get_data_info(idx)
-        index = info['annotation']
-        name = _image_name(info['img_id'])
-        info['img_path'] = os.path.join(self.data_prefix['img'], name)
-        mask = os.path.join(self.data_prefix['mask'], name)
-        if info['version'] == 'gs' and os.path.isfile(mask):
-            info['mask_path'] = mask
-        info['is_right'] = True
+        return {**info, **self.describe(info['img_id'])}
+
+    def describe(self, number: int) -> dict:
+        """All that is known of image `number`; the image need not be there."""
         arrays = self.annotations
-        for field, name in (('K', 'K'), ('xyz', 'joints'), ('verts', 'vertices')):
+        version, index = divmod(number, len(arrays['K']))
+        name = _image_name(number)
+        info = {
+            'img_id': number,
+            'annotation': index,
+            'version': VERSIONS[version],
+            'img_path': os.path.join(self.data_prefix['img'], name),
+            'scale': float(arrays['scale'][index]),
+            'is_right': True,
+        }
+        mask = os.path.join(self.data_prefix['mask'], name)
+        if version == 0 and os.path.isfile(mask):
+            info['mask_path'] = mask
+        for field, key in (('K', 'K'), ('xyz', 'joints'), ('verts', 'vertices')):
             if field in arrays:
-                info[name] = np.array(arrays[field][index])
-        info['scale'] = float(arrays['scale'][index])
+                info[key] = np.array(arrays[field][index])
         if 'mano' in arrays:
             info.update(decode_mano(arrays['mano'][index], self.model))
         return info

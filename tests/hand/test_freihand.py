@@ -138,33 +138,38 @@ def test_evaluation_without_public_annotations(hand_copy):
     assert len(dataset) == 4
     assert {'K', 'scale', 'img_path'} <= set(dataset[0])
     assert not {'joints', 'vertices', 'global_orient'} & set(dataset[0])
-    with pytest.raises(DataError, match=r'expected evaluation_xyz\.json to score with'):
-        dataset.truth()
     messages, _ = check_freihand({'data_root': str(hand_copy), 'split': 'evaluation'})
     assert [severity for severity, _ in messages] == ['warning']
     assert 'no xyz' in messages[0][1]
 
 
-def test_truth_needs_no_images(hand_copy):
+def test_what_is_known_without_images(hand_copy):
     import shutil
 
     shutil.rmtree(hand_copy / 'evaluation')
-    dataset = FreiHAND(hand_copy, split='evaluation', lazy_init=True)
-    truth = dataset.truth()
-    assert truth['img_id'].tolist() == [0, 1, 2, 3]
-    np.testing.assert_allclose(truth['joints'], read(hand_copy, 'evaluation', 'xyz'), atol=1e-7)
-    np.testing.assert_allclose(truth['vertices'], read(hand_copy, 'evaluation', 'verts'), atol=1e-7)
+    settings = {'data_root': hand_copy, 'split': 'evaluation', 'lazy_init': True}
+    dataset = FreiHAND(**settings, mano='there/is/no/such/file.pkl')
+    assert dataset.image_numbers() == [0, 1, 2, 3]
+    known = FreiHAND(**settings).describe(2)
+    np.testing.assert_allclose(known['joints'], read(hand_copy, 'evaluation', 'xyz')[2], atol=1e-7)
+    np.testing.assert_allclose(
+        known['vertices'], read(hand_copy, 'evaluation', 'verts')[2], atol=1e-7
+    )
     for indices, expected in ((2, [0, 1]), (-1, [3]), ([2, 0], [2, 0])):
-        some = FreiHAND(hand_copy, split='evaluation', lazy_init=True, indices=indices)
-        assert some.truth()['img_id'].tolist() == expected
+        assert FreiHAND(**settings, indices=indices).image_numbers() == expected
 
 
-def test_truth_is_in_the_order_of_the_samples(hand_tree):
-    dataset = FreiHAND(hand_tree, versions=('auto', 'hom'), portion='train', indices=[3, 20, 7])
-    truth = dataset.truth()
-    for index in range(3):
-        assert truth['img_id'][index] == dataset[index]['img_id']
-        np.testing.assert_array_equal(truth['joints'][index], dataset[index]['joints'])
+@pytest.mark.parametrize('indices', [None, 3, -5, [3, 20, 7]])
+def test_numbers_are_in_the_order_of_the_samples(hand_tree, indices):
+    dataset = FreiHAND(hand_tree, versions=('auto', 'hom'), portion='train', indices=indices)
+    numbers = dataset.image_numbers()
+    assert numbers == [dataset[i]['img_id'] for i in range(len(dataset))]
+    assert len(numbers) == len(dataset)
+
+
+def test_a_missing_mano_file(hand_tree, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'MANO_RIGHT'):
+        FreiHAND(hand_tree, mano=str(tmp_path / 'MANO_RIGHT.pkl'))
 
 
 def test_missing_images(hand_copy):
