@@ -245,7 +245,7 @@ def image_scores(evaluator: COCOeval_faster) -> dict[int, float]:
 def _best_f1(truth: list[dict], found: list[dict], ious: dict, limit: int) -> float:
     objects = sum(not a.get('iscrowd', 0) for a in truth)
     if not objects:
-        return max(0.0, 1.0 - max((a['score'] for a in found), default=0.0))
+        return min(max(1.0 - max((a['score'] for a in found), default=0.0), 0.0), 1.0)
     scores, hits = [], []
     crowds, ranked = {}, {}
     for a in truth:

@@ -5,7 +5,6 @@ reflect; joints and vertices are fitted separately. AUC under the share of point
 (100 thresholds, ``<=``); F-scores of nearest-vertex distances at 5 and 15 mm (strictly nearer).
 """
 
-import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -83,7 +82,7 @@ def score_hands(
     arrays = [np.asarray(a) for a in (gt_xyz, gt_verts, pred_xyz, pred_verts)]
     _check_arrays(*arrays)
     starts = range(0, len(arrays[0]), CHUNK_SAMPLES)
-    with ThreadPoolExecutor(min(len(starts), len(os.sched_getaffinity(0)))) as pool:
+    with ThreadPoolExecutor(min(len(starts), torch.get_num_threads())) as pool:
         parts = list(
             pool.map(lambda s: _score_chunk(*(a[s : s + CHUNK_SAMPLES] for a in arrays)), starts)
         )

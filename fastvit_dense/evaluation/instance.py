@@ -150,9 +150,11 @@ class InstanceMetric(TaskMetric):
         predicted = as_dict(sample['pred_instances'])
         image_id = sample['img_id']
         corners = _float64(predicted['bboxes']).reshape(-1, 4)
+        with np.errstate(invalid='ignore'):
+            sides = corners[:, 2:] - corners[:, :2]
         found = {
             'id': int(image_id),
-            'boxes': np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1),
+            'boxes': np.concatenate([corners[:, :2], sides], axis=1),
             'scores': _float64(predicted['scores']),
             'labels': _numpy(predicted['labels']).astype(np.int64),
         }
@@ -191,9 +193,9 @@ class InstanceMetric(TaskMetric):
             )
         for field in ('boxes', 'scores', 'mask_scores'):
             if field in found:
-                finite = np.isfinite(found[field]).reshape(count, -1).all(axis=1)
+                finite = np.isfinite(found[field])
                 if not finite.all():
-                    i = int(np.argmin(finite))
+                    i = int(np.argwhere(~finite)[0, 0])
                     value = np.asarray(found[field][i]).tolist()
                     raise PredictionError(f'{where}, detection {i}: {field} {value} not finite')
         size = None
