@@ -16,6 +16,7 @@ try:
     from .backbones.pretrained import load_pretrained
     from .checkpoint import CheckpointMismatch
     from .datasets import loading  # noqa: F401
+    from .hand import freihand, transforms  # noqa: F401
     from .inference import load_model
 except Exception as error:
     environment.import_error = error

@@ -140,6 +140,8 @@ def _hand(cfg: Config) -> None:
                 portion='all',
             )
     cfg.model.mano = dict(standin=True)
+    # a mean over thousands of steps is still the random start after a hundred
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook['type'] != 'EMAHook']
     _by_epoch(cfg, HAND)
 
 
