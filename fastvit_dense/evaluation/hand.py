@@ -24,6 +24,7 @@ THRESHOLDS = np.linspace(0.0, 0.05, 100)
 F_THRESHOLDS = (0.005, 0.015)
 CHUNK_SAMPLES = 64
 KINDS = ('xyz', 'xyz_al', 'mesh', 'mesh_al')
+POINTS = ('gt_hand.joints', 'gt_hand.vertices', 'pred_hand.joints', 'pred_hand.vertices')
 FINGERS = ('thumb', 'index', 'middle', 'ring', 'pinky')
 JOINTS = ('wrist', *(f'{finger} {k}' for finger in FINGERS for k in (1, 2, 3, 'tip')))
 
@@ -300,14 +301,8 @@ class HandMetric(TaskMetric):
 
     def score(self, samples: list[dict]) -> EvaluationResult:
         """Score the hands of all samples."""
-        arrays = {
-            name: _stack([sample[name] for sample in samples], name, samples)
-            for name in ('gt_hand.joints', 'gt_hand.vertices')
-        } | {
-            name: _stack([sample[name] for sample in samples], name, samples)
-            for name in ('pred_hand.joints', 'pred_hand.vertices')
-        }
-        hands = score_hands(*arrays.values())
+        arrays = [_stack([sample[name] for sample in samples], name, samples) for name in POINTS]
+        hands = score_hands(*arrays)
         ranked_by = 'mesh_al' if 'mesh_al' in hands.errors else 'xyz_al'
         joint_errors = {
             'PA-MPJPE': hands.errors['xyz_al'].mean(axis=0) * 1000,
@@ -333,7 +328,7 @@ class HandMetric(TaskMetric):
             ],
             protocol={
                 'joints': '21, FreiHAND order',
-                'vertices': arrays['pred_hand.vertices'].shape[1],
+                'vertices': arrays[3].shape[1],
                 'unaligned': 'camera space, no root subtracted',
                 'alignment': 'similarity per hand, reflection allowed, joints and mesh separately',
                 'aligned_by_reflection': int(
@@ -360,7 +355,6 @@ class HandMetric(TaskMetric):
             path: The file, or the folder that holds ``pred.json``.
             dataset: Config of a FreiHAND dataset; its images are not needed.
         """
-        from ..hand.freihand import VERSIONS, portion_indices
         from ..hand.freihand_io import read_predictions
         from .label_maps import build_lazily
 
@@ -374,8 +368,7 @@ class HandMetric(TaskMetric):
         if 'xyz' not in truth or 'verts' not in truth:
             raise ValueError(f'{built.ann_file}: no xyz and verts to score against')
         count = len(truth['xyz'])
-        chosen = portion_indices(count, built.portion)
-        ids = sorted(i + count * VERSIONS.index(v) for v in built.versions for i in chosen)
+        ids = sorted(built.image_numbers())
         joints, vertices = read_predictions(path, len(ids), truth['xyz'], np.float32)
         return [
             {

@@ -126,7 +126,7 @@ def paste_masks_rle(
     """Paste box-sized mask predictions into the image and encode them, one at a time.
 
     On the CPU pixel for pixel what mmdet's ``FCNMaskHead`` pastes, but never more than one mask
-    of the image's size is in memory, and sampling works in strips of about a million pixels.
+    is in memory, no larger than its box; sampling works in strips of about a million pixels.
 
     Args:
         mask_probs: (N, h, w) mask probabilities, 0-1, one per detection.
@@ -138,28 +138,53 @@ def paste_masks_rle(
         N run-length codes ``{'size': [H, W], 'counts': bytes}``.
     """
     height, width = (int(n) for n in image_size)
-    canvas = np.zeros((height, width), dtype=np.uint8, order='F')
     codes = []
     for probs, box in zip(mask_probs, boxes, strict=True):
         left, top = (box[:2].floor() - 1).clamp(min=0).int().tolist()
         right = min(int(box[2].ceil()) + 1, width)
         bottom = min(int(box[3].ceil()) + 1, height)
-        if right > left and bottom > top:
+        mask = np.zeros((max(bottom - top, 0), max(right - left, 0)), dtype=bool)
+        if mask.size:
             columns = _sampling_points(left, right, box[0], box[2])
             rows = _sampling_points(top, bottom, box[1], box[3])
-            strip = max(1, STRIP_PIXELS // (right - left))
-            for y in range(0, bottom - top, strip):
+            strip = max(1, STRIP_PIXELS // mask.shape[1])
+            for y in range(0, len(mask), strip):
                 part = rows[y : y + strip]
                 grid = torch.stack(
                     [columns.expand(len(part), -1), part[:, None].expand(-1, len(columns))], dim=2
                 )
                 pasted = F.grid_sample(probs[None, None].float(), grid[None], align_corners=False)
-                canvas[top + y : top + y + len(part), left:right] = (
-                    (pasted[0, 0] >= threshold).cpu().numpy()
-                )
-        codes.append(coco_mask.encode(canvas))
-        canvas[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = 0
+                mask[y : y + strip] = (pasted[0, 0] >= threshold).cpu().numpy()
+        codes.append(encode_part(mask, (left, top), (height, width)))
     return codes
+
+
+def encode_part(mask: np.ndarray, corner: tuple[int, int], size: tuple[int, int]) -> dict:
+    """Encode an image that is empty outside a part of it.
+
+    Args:
+        mask: The part, (h, w) bool.
+        corner: Column and row of its first pixel.
+        size: Height and width of the image.
+
+    Returns:
+        The run-length code, as :func:`encode_masks` gives it for the whole image.
+    """
+    (left, top), (height, width) = corner, size
+    # by columns, an empty pixel after each, so that every run ends in its column
+    by_column = np.zeros((mask.shape[1], mask.shape[0] + 1), dtype=bool)
+    by_column[:, :-1] = mask.T
+    flat = by_column.ravel()
+    changes = np.flatnonzero(np.diff(flat, prepend=False))
+    column, row = np.divmod(changes, mask.shape[0] + 1)
+    places = (left + column) * height + top + row
+    # a run that goes on at the top of the next column is one run
+    goes_on = np.flatnonzero(places[1:-1:2] == places[2::2])
+    places = np.delete(places, np.concatenate([2 * goes_on + 1, 2 * goes_on + 2]))
+    runs = np.diff(places, prepend=0, append=height * width)
+    if runs[-1] == 0:
+        runs = runs[:-1]
+    return coco_mask.frPyObjects({'size': [height, width], 'counts': runs.tolist()}, height, width)
 
 
 def _sampling_points(start: int, stop: int, low: Tensor, high: Tensor) -> Tensor:

@@ -210,7 +210,8 @@ def write_predictions(
 ) -> Path:
     """Writes FreiHAND's `pred.json`, or a `.zip` that holds it, as its eval.py takes it.
 
-    `[list of joints, list of vertices]`, rounded to 1e-6 m. Both are walked through once, first the
+    `[list of joints, list of vertices]` with nine significant digits: float32 numbers come back as
+    they were, so that saved hands score as they did. Both are walked through once, first the
     joints; the file appears when it is whole.
 
     Args:
@@ -254,7 +255,7 @@ def _write(output: BinaryIO, path: Path, joints: Iterable, vertices: Iterable) -
             array = as_numbers(entry, (rows, 3), f'{path}: {name} of entry {count}')
             if rows is None:
                 rows = len(array)
-            row = ', '.join(['[%.6f, %.6f, %.6f]'] * rows)
+            row = ', '.join(['[%.9g, %.9g, %.9g]'] * rows)
             text = f'[{row}]' % tuple(array.ravel())
             output.write((f', {text}' if count else text).encode())
             count += 1

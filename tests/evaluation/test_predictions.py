@@ -1,0 +1,188 @@
+"""Saved predictions: hands and COCO files there and back, and files that are broken."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fastvit_dense.datasets.errors import DataError
+from fastvit_dense.evaluation import (
+    HandMetric,
+    InstanceMetric,
+    PredictionError,
+    SemanticMetric,
+    evaluate_predictions,
+)
+from fastvit_dense.evaluation.predictions import read_coco_results, written_whole
+
+from .coco_sets import rectangle_rle
+from .test_hand import data_samples, made_up_hands
+from .test_instance import SIZE, small_truth, write
+
+
+@pytest.fixture
+def metric(tmp_path):
+    return InstanceMetric(write(tmp_path / 'truth.json', small_truth()), metric=['bbox', 'segm'])
+
+
+def entry(**fields):
+    box = [10, 10, 20, 20]
+    found = {'image_id': 1, 'category_id': 3, 'score': 0.5, 'bbox': box}
+    return found | {'segmentation': rectangle_rle(box, SIZE)} | fields
+
+
+CODE = rectangle_rle([1, 1, 5, 5], SIZE)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'image_id': 999}, 'image_id 999 is not in the annotation file'),
+        ({'image_id': '1'}, "image_id '1' is not in"),
+        ({'image_id': [1]}, r'image_id \[1\] is not in'),
+        ({'category_id': 4}, 'category_id 4 is not among the 2 scored'),
+        ({'category_id': None}, 'category_id None'),
+        ({'score': float('nan')}, 'score nan is not a finite number'),
+        ({'score': 'high'}, "score 'high' is not"),
+        ({'bbox': [1, 2, 3]}, r'expected bbox .*, found \[1, 2, 3\]'),
+        ({'bbox': [1, 2, 3, float('inf')]}, 'expected bbox'),
+        ({'segmentation': [[1, 2, 3, 4, 5, 6]]}, 'expected a run-length code, found list'),
+        ({'segmentation': CODE | {'size': [80, 60]}}, r'the image is \[60, 80\]'),
+        ({'segmentation': {'size': list(SIZE)}}, 'expected compressed run-length "counts"'),
+        ({'segmentation': CODE | {'counts': CODE['counts'][:-2]}}, 'the run-length code'),
+        (
+            {'segmentation': CODE | {'counts': CODE['counts'] + '1'}},
+            'covers 4806 pixels, the image has 4800',
+        ),
+        ({'segmentation': CODE | {'counts': 'é'}}, 'expected compressed'),
+        ({'segmentation': CODE | {'counts': [3, 4]}}, 'the run-length code covers 7 pixels'),
+    ],
+)
+def test_entries_that_cannot_be_scored(metric, tmp_path, change, message):
+    entries = [entry(), entry(image_id=2), entry() | change]
+    path = write(tmp_path / 'results.json', entries)
+    with pytest.raises(PredictionError, match=message) as caught:
+        evaluate_predictions(metric, path)
+    assert 'results.json: entry 2' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('[{"image_id": 1, "cat', r'results\.json is not valid JSON .* is it complete\?'),
+        ('', 'is not valid JSON'),
+        ('{"annotations": []}', 'expected a list of entries, found dict'),
+        ('[1, 2]', 'entry 0: expected an object, found int'),
+        ('[{"image_id": 1, "category_id": 3, "score": 1}]', 'entry 0.*expected the fields'),
+        ('\x00\xff', 'is not valid JSON'),
+    ],
+)
+def test_files_that_are_no_results(metric, tmp_path, content, message):
+    path = tmp_path / 'results.json'
+    path.write_text(content, encoding='latin1')
+    with pytest.raises(PredictionError, match=message):
+        evaluate_predictions(metric, path)
+
+
+def test_mixed_entries_are_refused(metric, tmp_path):
+    without = entry()
+    del without['segmentation']
+    path = write(tmp_path / 'results.json', [entry(), without])
+    with pytest.raises(PredictionError, match=r'entry 1 .*expected the fields'):
+        evaluate_predictions(metric, path)
+
+
+def test_boxes_alone_and_masks_alone(metric, tmp_path, capsys):
+    box_only, mask_only = entry(), entry()
+    del box_only['segmentation'], mask_only['bbox']
+    found = evaluate_predictions(metric, write(tmp_path / 'boxes.json', [box_only]))
+    assert {name.split('_')[0] for name in found.metrics} == {'bbox'}
+    other = InstanceMetric(metric.ann_file, metric=['bbox', 'segm'])
+    masks = evaluate_predictions(other, write(tmp_path / 'masks.json', [mask_only]))
+    assert masks.metrics['bbox_mAP'] == masks.metrics['segm_mAP'] > 0
+    segm = InstanceMetric(metric.ann_file, metric='segm')
+    with pytest.raises(PredictionError, match='holds boxes alone'):
+        evaluate_predictions(segm, tmp_path / 'boxes.json')
+
+
+def test_uncompressed_codes_are_read(metric, tmp_path):
+    runs = [0, 2, 4798]
+    path = write(
+        tmp_path / 'results.json', [entry(segmentation={'size': list(SIZE), 'counts': runs})]
+    )
+    (sample,) = read_coco_results(tmp_path / 'results.json', metric.truth, [3, 7])
+    assert sample['size'] == list(SIZE)
+    assert evaluate_predictions(metric, path).protocol['detections'] == 1
+
+
+def test_nothing_there(metric, tmp_path):
+    with pytest.raises(FileNotFoundError, match='no predictions at'):
+        evaluate_predictions(metric, tmp_path / 'nowhere.json')
+    with pytest.raises(FileNotFoundError, match=r'no predictions at .*instances\.json'):
+        evaluate_predictions(metric, tmp_path)
+    with pytest.raises(ValueError, match='the config of the dataset'):
+        evaluate_predictions(SemanticMetric(), tmp_path)
+
+
+def test_an_interruption_leaves_no_file(tmp_path):
+    path = tmp_path / 'new' / 'file.json'
+
+    def interrupted():
+        with written_whole(path) as file:
+            file.write('half')
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.fixture
+def hands(tmp_path):
+    """Annotations of an evaluation set in FreiHAND's layout, and predictions; no images."""
+    gx, gv, px, pv = (a.astype(np.float32) for a in made_up_hands(4))
+    contents = {
+        'K': np.eye(3)[None].repeat(4, 0) * [[480], [480], [1]],
+        'scale': np.full(4, 0.03),
+        'xyz': gx,
+        'verts': gv,
+    }
+    for name, array in contents.items():
+        write(tmp_path / f'evaluation_{name}.json', array.tolist())
+    dataset = {'type': 'FreiHAND', 'data_root': str(tmp_path), 'split': 'evaluation'}
+    return dataset, (gx, gv, px, pv)
+
+
+@pytest.mark.parametrize('form', ['folder', 'json', 'zip'])
+def test_saved_hands_score_the_same_to_the_last_digit(hands, tmp_path, form):
+    from fastvit_dense.hand.freihand_io import write_predictions
+
+    dataset, arrays = hands
+    metric = HandMetric(output_dir=str(tmp_path / 'saved'))
+    metric.process({}, data_samples(*arrays)[::-1])
+    expected = metric.evaluate(4)
+    path = tmp_path / 'saved'
+    if form == 'json':
+        path = path / 'pred.json'
+    elif form == 'zip':
+        path = write_predictions(tmp_path / 'pred.zip', arrays[2], arrays[3])
+    found = evaluate_predictions({'type': 'HandMetric'}, path, dataset)
+    assert found.metrics == expected
+    assert found.per_sample == metric.result.per_sample
+    assert found.dataset == 'FreiHAND'
+
+
+def test_saved_hands_that_cannot_be_scored(hands, tmp_path):
+    dataset, (_, _, px, pv) = hands
+    path = tmp_path / 'pred.json'
+    for content, message in (
+        ([px[:2].tolist(), pv[:2].tolist()], 'expected 4 joints entries, found 2'),
+        ([px.tolist(), pv[:3].tolist()], 'expected 4 vertices entries, found 3'),
+        ([(1000 * px).tolist(), pv.tolist()], 'millimetres'),
+    ):
+        path.write_text(json.dumps(content))
+        with pytest.raises(DataError, match=message):
+            evaluate_predictions(HandMetric(), path, dataset)
+    path.write_text(json.dumps([px.tolist(), pv.tolist()])[:-500])
+    with pytest.raises(DataError, match=r'pred\.json'):
+        evaluate_predictions(HandMetric(), path, dataset)
