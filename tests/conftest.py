@@ -1,14 +1,13 @@
-"""Fixtures that every test may use."""
+"""Settings and fixtures of all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+# The tests are many small operators on two processes; more threads would wait for each other.
+os.environ['OMP_NUM_THREADS'] = '1'
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def pytest_configure(config):
-    config.addinivalue_line('filterwarnings', 'default')
 
 
 @pytest.fixture(scope='session')
