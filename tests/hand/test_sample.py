@@ -114,10 +114,10 @@ def test_palms_and_backs_are_seen():
 
 
 def test_same_bytes_whatever_the_workers(tmp_path):
-    first = make_sample_hands(tmp_path / 'a', 3, 2, seed=5, workers=0) / 'freihand'
-    second = make_sample_hands(tmp_path / 'b', 3, 2, seed=5, workers=2) / 'freihand'
+    first = make_sample_hands(tmp_path / 'a', 2, 1, seed=5, workers=0) / 'freihand'
+    second = make_sample_hands(tmp_path / 'b', 2, 1, seed=5, workers=2) / 'freihand'
     assert digests(first) == digests(second)
-    other = make_sample_hands(tmp_path / 'c', 3, 2, seed=6, workers=0) / 'freihand'
+    other = make_sample_hands(tmp_path / 'c', 2, 1, seed=6, workers=0) / 'freihand'
     assert (
         digests(other)['training/rgb/00000000.jpg'] != digests(first)['training/rgb/00000000.jpg']
     )
