@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import tiny
 
 # The tests are many small operators on two processes; more threads would wait for each other.
 os.environ['OMP_NUM_THREADS'] = '1'
@@ -23,3 +24,44 @@ def shared_dir():
 def root_dir():
     """The checkout's top folder."""
     return ROOT
+
+
+@pytest.fixture(scope='session')
+def sample_data(root_dir):
+    """The embedded sample data of the instance and semantic task, made on first use."""
+    from fastvit_dense.datasets.sample import make_sample_data
+
+    return make_sample_data(root_dir / 'data/sample')
+
+
+@pytest.fixture(scope='session')
+def tiny_instance(sample_data, tmp_path_factory):
+    """Config file of Mask R-CNN T8 on a few small pictures."""
+    return tiny.write_instance_config(tmp_path_factory.mktemp('instance'), sample_data / 'coco')
+
+
+@pytest.fixture(scope='session')
+def tiny_semantic(sample_data, tmp_path_factory):
+    """Config file of Semantic FPN T8 on a few small pictures."""
+    ade = sample_data / 'ade20k/ADEChallengeData2016'
+    return tiny.write_semantic_config(tmp_path_factory.mktemp('semantic'), ade)
+
+
+@pytest.fixture(scope='session')
+def trained(tiny_instance, tmp_path_factory):
+    """The checkpoint of `tiny_instance` after its three iterations."""
+    from fastvit_dense.engine import train
+
+    work_dir = tmp_path_factory.mktemp('trained')
+    train(tiny_instance, work_dir=str(work_dir))
+    return work_dir / 'epoch_1.pth'
+
+
+@pytest.fixture(scope='session')
+def trained_semantic(tiny_semantic, tmp_path_factory):
+    """The checkpoint of `tiny_semantic` after its four iterations."""
+    from fastvit_dense.engine import train
+
+    work_dir = tmp_path_factory.mktemp('trained_semantic')
+    train(tiny_semantic, work_dir=str(work_dir))
+    return work_dir / 'iter_4.pth'
