@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-import tiny
+
+from . import tiny
 
 # The tests are many small operators on two processes; more threads would wait for each other.
 os.environ['OMP_NUM_THREADS'] = '1'
