@@ -10,7 +10,7 @@ import io
 import logging
 import re
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
@@ -63,16 +63,18 @@ def load_checkpoint_file(path: str | Path, map_location: Any = 'cpu') -> Any:
         return _read_pickle(file, path, map_location)
 
 
-def find_state_dict(checkpoint: Any, path: str | Path) -> tuple[str, dict[str, Tensor]]:
+def find_state_dict(
+    checkpoint: Any, path: str | Path, entries: Iterable[str] = (*WRAPPERS, '')
+) -> tuple[str, dict[str, Tensor]]:
     """Find the weights in what a file holds.
 
     Args:
         checkpoint: what `load_checkpoint_file` returned.
         path: for messages.
+        entries: where to look, in this order; '' is the file as a whole.
 
     Returns:
-        The entry that holds them ('' when the file is a bare state dict), one of `WRAPPERS`, and
-        the tensors by name.
+        The entry that holds them, and the tensors by name.
 
     Raises:
         CheckpointError: no entry of the file is a dict of tensors.
@@ -81,7 +83,7 @@ def find_state_dict(checkpoint: Any, path: str | Path) -> tuple[str, dict[str, T
         raise CheckpointError(
             f'{path}: expected a dict of tensors by name, found {type(checkpoint).__name__}'
         )
-    for entry in (*WRAPPERS, ''):
+    for entry in entries:
         state = checkpoint.get(entry) if entry else checkpoint
         if not isinstance(state, Mapping):
             continue
@@ -100,7 +102,7 @@ def load_model_state(model: nn.Module, path: str | Path) -> dict:
 
     Args:
         model: for example a detector; its weights are replaced.
-        path: a local file, as a training run or `tools/convert_weights.py --publish` wrote it.
+        path: a file or address: what a training run or `tools/convert_weights.py` wrote.
 
     Returns:
         The checkpoint's ``meta`` (classes, config, epoch), empty where it has none.
@@ -109,6 +111,9 @@ def load_model_state(model: nn.Module, path: str | Path) -> dict:
         CheckpointError: the file cannot be read.
         CheckpointMismatch: a tensor is missing, left over, of another shape or holds NaN.
     """
+    from .backbones.download import resolve
+
+    path = resolve(path)
     checkpoint = load_checkpoint_file(path)
     state = find_state_dict(checkpoint, path)[1]
     state = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
@@ -146,9 +151,11 @@ def compare(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> list[s
 
 def _is_broken(tensor: Tensor, own: Tensor) -> bool:
     """Whether there is NaN in a tensor, or Inf where the network's own has none."""
-    if tensor.isfinite().all():
+    if tensor.sum().isfinite():  # one pass; an overflow only means a closer look
         return False
-    return bool(tensor.isnan().any() or own.isfinite().all())
+    if tensor.isnan().any():
+        return True
+    return bool(tensor.isinf().any() and own.isfinite().all())
 
 
 def _some(names: list[str], limit: int = 4) -> str:
@@ -226,6 +233,7 @@ def _safe_types() -> list[tuple[Any, str]]:
         *((_number, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
         (_History, 'mmengine.logging.history_buffer.HistoryBuffer'),
         (_no_method, 'builtins.getattr'),
+        (bytes, 'builtins.bytes'),  # an empty array's
         (ConfigDict, 'mmengine.config.config.ConfigDict'),
         (Namespace, 'argparse.Namespace'),
     ]
