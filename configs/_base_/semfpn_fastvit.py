@@ -47,7 +47,7 @@ auto_scale_lr = dict(enable=False, base_batch_size=32)
 train_pipeline = [
     dict(type='SeedSample'),
     dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='LoadAnnotations'),
     dict(type='RandomResize', scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
@@ -60,14 +60,15 @@ test_pipeline = [
     # Resized up, not padded, to multiples of 32: the AlignResize of all peers.
     dict(type='ResizeToMultiple', size_divisor=32),
     # After the resizing: the truth is scored at its own size.
-    dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]
+# The masks hold 0 for "not labelled" and 1 to 150 for the classes; said once, for the loading too.
 train_dataloader = dict(
     sampler=dict(_delete_=True, type='SeededInfiniteSampler', shuffle=True),
-    dataset=dict(pipeline=train_pipeline),
+    dataset=dict(reduce_zero_label=True, pipeline=train_pipeline),
 )
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(dataset=dict(reduce_zero_label=True, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 val_evaluator = dict(_delete_=True, type='SemanticMetric')
