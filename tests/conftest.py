@@ -1,5 +1,6 @@
 """Settings and fixtures of all tests."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -66,3 +67,20 @@ def trained_semantic(tiny_semantic, tmp_path_factory):
     work_dir = tmp_path_factory.mktemp('trained_semantic')
     train(tiny_semantic, work_dir=str(work_dir))
     return work_dir / 'iter_4.pth'
+
+
+@pytest.fixture
+def logged():
+    """Messages that go to mmengine's log, which pytest's `caplog` does not see."""
+    from mmengine.logging import MMLogger
+
+    messages = []
+
+    class Keep(logging.Handler):
+        def emit(self, record):
+            messages.append(record.getMessage())
+
+    logger, handler = MMLogger.get_current_instance(), Keep()
+    logger.addHandler(handler)
+    yield messages
+    logger.removeHandler(handler)

@@ -2,14 +2,12 @@
 
 import copy
 import json
-import logging
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 
 import fastvit_dense  # noqa: F401
 
@@ -132,18 +130,3 @@ def coco_tree(tmp_path):
 @pytest.fixture
 def semantic_tree(tmp_path):
     return SemanticTree(tmp_path / 'semantic')
-
-
-@pytest.fixture
-def logged():
-    """Messages that go to mmengine's log, which pytest's `caplog` does not see."""
-    messages = []
-
-    class Keep(logging.Handler):
-        def emit(self, record):
-            messages.append(record.getMessage())
-
-    logger, handler = MMLogger.get_current_instance(), Keep()
-    logger.addHandler(handler)
-    yield messages
-    logger.removeHandler(handler)
