@@ -21,6 +21,11 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='apple/fastvit_sa24'),
     ),
     neck=dict(in_channels=[64, 128, 256, 512]),
+    # FCNMaskHead whose predicted masks are run-length codes: large images fit into memory.
+    roi_head=dict(mask_head=dict(type='RLEMaskHead')),
+)
+custom_imports = dict(
+    imports=['fastvit_dense', 'fastvit_dense.mask_head'], allow_failed_imports=False
 )
 
 optim_wrapper = dict(
