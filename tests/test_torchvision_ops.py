@@ -21,6 +21,7 @@ import fastvit_dense  # noqa: F401  (offers mmcv._ext)
 from fastvit_dense import openmmlab, torchvision_ops
 
 ops = pytest.importorskip('mmcv.ops')
+pytestmark = pytest.mark.integration
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 needs_stand_in = pytest.mark.skipif(
