@@ -138,8 +138,9 @@ class Predictor:
         if 'masks' in predicted:
             from .evaluation.masks import encode_masks
 
-            masks = encode_masks(predicted.masks)
-            rles = [masks[i] for i in order.tolist()]
+            masks = predicted.masks
+            codes = masks if isinstance(masks, list) else encode_masks(masks)
+            rles = [codes[i] for i in order.tolist()]
         return InstanceResult(
             boxes=predicted.bboxes[order].float().numpy(),
             scores=predicted.scores[order].float().numpy(),
