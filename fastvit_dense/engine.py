@@ -110,7 +110,7 @@ def evaluate_checkpoint(
     model = getattr(runner.model, 'module', runner.model)
     load_model_state(model, checkpoint)
     if fuse:
-        reparameterize(model)
+        reparameterize(model.eval())
     from .evaluation.report import model_info
 
     info = model_info(model, cfg, checkpoint) if is_main_process() else None
@@ -158,12 +158,14 @@ def score_predictions(
     """
     from mmengine.registry import init_default_scope
 
+    from .datasets.loading import use_checked_loading
     from .evaluation.predictions import evaluate_predictions
 
     cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
     cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(config)
     start = time.perf_counter()
     init_default_scope(cfg.get('default_scope') or 'mmengine')
+    use_checked_loading(cfg)
     dataset = next(datasets_of(cfg, ['test_dataloader']))
     result = evaluate_predictions(cfg.test_evaluator, predictions, dataset)
     _report(cfg, result, Path(predictions), {'evaluate': time.perf_counter() - start})

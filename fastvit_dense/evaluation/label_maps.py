@@ -10,6 +10,8 @@ from PIL import Image, UnidentifiedImageError
 
 from .base import PredictionError
 
+LOADING = ('LoadAnnotations', 'LoadCheckedMask')
+
 
 def write_label_map(path: Path, labels: np.ndarray) -> None:
     """Write class indices (H, W) as a PNG, 8 bits where they fit and 16 where not."""
@@ -47,10 +49,10 @@ def truth_of_dataset(config: dict, dataset: object) -> Iterator[tuple[str, np.nd
     Where the folder of images is missing, the images are those of the label maps.
 
     Args:
-        config: The dataset's config, for the ``LoadAnnotations`` of its pipeline.
+        config: The dataset's config, for the loading of label maps in its pipeline.
         dataset: The dataset, from :func:`build_lazily`.
     """
-    steps = [s for s in config.get('pipeline', ()) if s['type'].endswith('LoadAnnotations')]
+    steps = [s for s in config.get('pipeline', ()) if s['type'].endswith(LOADING)]
     with DefaultScope.overwrite_default_scope(_scope(config)):
         load = TRANSFORMS.build(steps[0] if steps else {'type': 'LoadAnnotations'})
     image_dir = dataset.data_prefix.get('img_path') or ''
