@@ -37,13 +37,21 @@ def sample_data(root_dir):
 
 
 @pytest.fixture(scope='session')
-def tiny_instance(sample_data, tmp_path_factory):
+def quick_logs():
+    """Configs go into logs and checkpoints as they are: yapf's line breaks take seconds a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
+        yield
+
+
+@pytest.fixture(scope='session')
+def tiny_instance(sample_data, quick_logs, tmp_path_factory):
     """Config file of Mask R-CNN T8 on a few small pictures."""
     return tiny.write_instance_config(tmp_path_factory.mktemp('instance'), sample_data / 'coco')
 
 
 @pytest.fixture(scope='session')
-def tiny_semantic(sample_data, tmp_path_factory):
+def tiny_semantic(sample_data, quick_logs, tmp_path_factory):
     """Config file of Semantic FPN T8 on a few small pictures."""
     ade = sample_data / 'ade20k/ADEChallengeData2016'
     return tiny.write_semantic_config(tmp_path_factory.mktemp('semantic'), ade)

@@ -13,6 +13,15 @@ classes = {classes}
 model = dict(
     backbone=dict(init_cfg=None, drop_path_rate=0.2),
     train_cfg=dict(rpn_proposal=dict(nms_pre=100, max_per_img=40), rcnn=dict(sampler=dict(num=16))),
+    # a narrow neck and heads: quick steps, small checkpoints
+    neck=dict(out_channels=32),
+    rpn_head=dict(in_channels=32, feat_channels=32),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=32),
+        bbox_head=dict(in_channels=32, fc_out_channels=64),
+        mask_roi_extractor=dict(out_channels=32),
+        mask_head=dict(in_channels=32, conv_out_channels=32, num_convs=1),
+    ),
     # everything counts as found: there is something to score after three iterations
     test_cfg=dict(rpn=dict(nms_pre=100, max_per_img=40), rcnn=dict(score_thr=0.0, max_per_img=20)),
 )
@@ -54,7 +63,7 @@ test_evaluator = val_evaluator
 train_cfg = dict(max_epochs=1)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=8)]
-default_hooks = dict(logger=dict(interval=1))
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(save_best=None))
 """
 
 _SEMANTIC = """
@@ -112,7 +121,7 @@ test_dataloader = val_dataloader
 train_cfg = dict(max_iters=4, val_interval=4)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 default_hooks = dict(
-    logger=dict(interval=1), checkpoint=dict(interval=2), visualization=dict(draw=False)
+    logger=dict(interval=1), checkpoint=dict(interval=2, save_best=None), visualization=dict(draw=False)
 )
 """
 
@@ -124,9 +133,7 @@ def write_instance_config(folder: Path, coco: Path) -> Path:
     _subset(coco / 'annotations/instances_train2017.json', folder / 'train.json', TRAIN_IMAGES)
     _subset(coco / 'annotations/instances_val2017.json', folder / 'val.json', VAL_IMAGES)
     path = folder / 'tiny_instance.py'
-    path.write_text(
-        _fill(_INSTANCE, root=ROOT, coco=coco, folder=folder, classes=SAMPLE_CLASSES)
-    )
+    path.write_text(_fill(_INSTANCE, root=ROOT, coco=coco, folder=folder, classes=SAMPLE_CLASSES))
     return path
 
 
@@ -147,6 +154,11 @@ def write_semantic_config(folder: Path, ade: Path) -> Path:
         )
     )
     return path
+
+
+def read_log(work_dir: Path) -> str:
+    """The log of the only run, or the runs one after another, of a work dir."""
+    return ''.join(path.read_text() for path in sorted(work_dir.glob('*/*.log')))
 
 
 def _fill(text: str, **values: object) -> str:
