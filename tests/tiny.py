@@ -121,7 +121,8 @@ test_dataloader = val_dataloader
 train_cfg = dict(max_iters=4, val_interval=4)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 default_hooks = dict(
-    logger=dict(interval=1), checkpoint=dict(interval=2, save_best=None), visualization=dict(draw=False)
+    logger=dict(interval=1),
+    checkpoint=dict(interval=2, save_best=None),
 )
 """
 
