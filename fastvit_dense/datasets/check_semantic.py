@@ -7,7 +7,7 @@ import numpy as np
 
 from .check_common import DatasetCheck, existing_files
 from .errors import DataError
-from .loading import MAX_BROKEN_IMAGES, mask_value_problem, read_image, read_mask
+from .loading import IGNORED, MAX_BROKEN_IMAGES, mask_value_problem, read_image, read_mask
 
 
 def check_semantic(check: DatasetCheck) -> None:
@@ -44,6 +44,13 @@ def _check_settings(check: DatasetCheck) -> None:
     if not check.classes:
         check.error('classes', f'{check.kind}: expected metainfo.classes, found none in the config')
     of_dataset = check.built.reduce_zero_label
+    most = IGNORED - of_dataset
+    if len(check.classes) > most:
+        check.error(
+            'classes',
+            f'{check.kind}: expected at most {most} classes (masks are read as bytes, {IGNORED} is '
+            f'ignored, reduce_zero_label={of_dataset}), found {len(check.classes)}',
+        )
     for step in check.steps:
         if step.get('reduce_zero_label') not in (None, of_dataset):
             check.error(

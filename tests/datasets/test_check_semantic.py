@@ -155,6 +155,19 @@ def test_no_classes_and_wrong_palette(semantic_tree):
     assert 'palette does not match classes' in only_error(semantic_tree, metainfo=palette)
 
 
+@pytest.mark.parametrize('reduce_zero_label', [False, True])
+def test_more_classes_than_a_byte_tells_apart(semantic_tree, reduce_zero_label):
+    most = 254 if reduce_zero_label else 255
+    for count, errors in ((most, []), (most + 1, [f'at most {most} classes'])):
+        names = tuple(map(str, range(count)))
+        cfg = semantic_tree.config(metainfo={'classes': names}, reduce_zero_label=reduce_zero_label)
+        cfg.model.decode_head.num_classes = count
+        del cfg.train_dataloader.dataset.pipeline[1]['reduce_zero_label']
+        found = check_config(cfg, read_files=False).errors
+        assert len(found) == len(errors)
+        assert all(text in message for text, message in zip(errors, found, strict=True))
+
+
 def test_images_without_masks_to_predict(semantic_tree):
     shutil.rmtree(semantic_tree.root / 'masks')
     report = check_config(semantic_tree.config('test'))
