@@ -34,7 +34,7 @@ class _Refused(Exception):
     """Something that is not safe to build; raised inside the unpickler."""
 
 
-class CheckpointMismatch(ValueError):
+class CheckpointMismatch(CheckpointError):
     """A checkpoint that does not fit the network; the network is unchanged."""
 
 
@@ -304,11 +304,17 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
 
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """Read a URL for mmengine; files that torch.hub or mmengine fetched before are used."""
-    from .backbones.download import fetch
+    """Read a URL for mmengine.
 
-    fetched = Path(torch.hub.get_dir(), 'checkpoints', filename.rsplit('/', 1)[-1])
-    return load_from_local(fetched if fetched.is_file() else fetch(filename), map_location)
+    A file that torch.hub or mmengine fetched before is used when its name carries its hash: they
+    keep files of all addresses by their last name in one folder.
+    """
+    from .backbones.download import HASH_IN_NAME, fetch
+
+    name = filename.rsplit('/', 1)[-1]
+    fetched = Path(torch.hub.get_dir(), 'checkpoints', name)
+    use_it = HASH_IN_NAME.search(name) and fetched.is_file()
+    return load_from_local(fetched if use_it else fetch(filename), map_location)
 
 
 def load_from_openmmlab(filename: str, map_location: Any = None) -> Any:

@@ -389,6 +389,17 @@ def test_addresses_go_through_the_loader(tmp_path, monkeypatch):
     assert not mark.exists()
 
 
+def test_files_that_torch_hub_fetched_are_used_by_their_hash(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    (tmp_path / 'checkpoints').mkdir()
+    write(tmp_path / 'checkpoints' / 'x-0123abcd.pth', dict(a=torch.ones(1)), 'zip')
+    write(tmp_path / 'checkpoints' / 'x.pth', dict(a=torch.ones(1)), 'zip')
+    monkeypatch.setenv('FASTVIT_DENSE_CACHE', str(tmp_path / 'cache'))
+    assert 'a' in CheckpointLoader.load_checkpoint('http://127.0.0.1:9/y/x-0123abcd.pth')
+    with pytest.raises(CheckpointError, match='no connection'):
+        CheckpointLoader.load_checkpoint('http://127.0.0.1:9/y/x.pth')
+
+
 def test_every_loader_of_mmengine_is_ours():
     schemes = CheckpointLoader._schemes
     theirs = {s for s, f in schemes.items() if f.__module__ != 'fastvit_dense.checkpoint'}

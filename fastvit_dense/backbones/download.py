@@ -40,7 +40,7 @@ ATTEMPTS = 4  # connections, each going on where the one before broke off
 _CHUNK = 1 << 18
 # the first digits of a SHA-256 before the suffix, as torch.hub, OpenMMLab and we name files; eight
 # digits that read as a date are none
-_HASH_IN_NAME = re.compile(r'-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.')
+HASH_IN_NAME = re.compile(r'-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.')
 
 
 def cache_dir() -> Path:
@@ -124,7 +124,7 @@ def _download(url: str, path: Path) -> None:
             if attempt == ATTEMPTS or not _is_interruption(error):
                 raise
             time.sleep(2 ** (attempt - 1) / 2)
-    wanted = _HASH_IN_NAME.search(path.name)
+    wanted = HASH_IN_NAME.search(path.name)
     if wanted:
         found = sha256(part)
         if not found.startswith(wanted[1]):

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModule, PretrainedInit
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -235,7 +236,7 @@ class FastViT(BaseModule):
 
             if not cfg.get('checkpoint'):
                 raise ValueError(f"init_cfg is {cfg!r}: type 'Pretrained' needs a 'checkpoint'")
-            load_pretrained(self, cfg['checkpoint'])
+            print_log(str(load_pretrained(self, cfg['checkpoint'])), logger='current')
         self._is_init = True
 
 

@@ -116,6 +116,14 @@ def is_classifier(name: str) -> bool:
     return name.startswith(_CLASSIFIER)
 
 
+def is_foreign_output_norm(name: str) -> bool:
+    """Whether a tensor (our name) is of an output norm that stands at the end of no stage.
+
+    Apple's dense code has one behind the positional encoding of the SA and MA variants.
+    """
+    return re.match(r'norm\d+\.', name) is not None
+
+
 def to_ours(keys: Iterable[str], style: str) -> dict[str, str]:
     """Return our name for each of the keys of a file (prefix removed), in their order.
 

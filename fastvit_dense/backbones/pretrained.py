@@ -8,10 +8,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import CheckpointMismatch, compare, find_state_dict, load_checkpoint_file
+from ..checkpoint import (
+    CheckpointError,
+    CheckpointMismatch,
+    compare,
+    find_state_dict,
+    load_checkpoint_file,
+)
 from .download import resolve
 from .fastvit import VARIANTS, Variant
-from .layouts import backbone_names, detect_layout, is_classifier
+from .layouts import backbone_names, detect_layout, is_classifier, is_foreign_output_norm
 from .reparam import batch_norm_affine, fold_affine_after, fold_affine_before
 
 __all__ = ['CheckpointMismatch', 'LoadReport', 'load_pretrained']
@@ -81,15 +87,18 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
         What was loaded and what was left aside.
 
     Raises:
-        CheckpointError: the file cannot be had or read.
-        CheckpointMismatch: the file does not hold exactly what the backbone needs, its output norms
-            aside; the backbone is unchanged.
+        CheckpointMismatch: the file cannot be read, or does not hold exactly what the backbone
+            needs, its output norms aside; the backbone is unchanged.
+        CheckpointError: the file cannot be downloaded, or no published file has that name.
     """
     needed = backbone.state_dict()
     if 'stages.0.blocks.0.mlp.fc1.weight' not in needed:
         raise TypeError(f'expected a FastViT backbone, got {type(backbone).__name__}')
     path = resolve(checkpoint)
-    entry, state = find_state_dict(load_checkpoint_file(path), path)
+    try:
+        entry, state = find_state_dict(load_checkpoint_file(path), path)
+    except CheckpointError as error:
+        raise CheckpointMismatch(str(error)) from error
     try:
         layout = detect_layout(state)
         if layout is None:
@@ -146,7 +155,7 @@ def _check_form(path: Path, fused_file: bool, folded_network: bool) -> None:
 
 def _is_ignored(name: str, backbone: nn.Module, needed: Mapping[str, Tensor]) -> bool:
     """Whether a backbone can do without a tensor of a file (our name)."""
-    if is_classifier(name):
+    if is_classifier(name) or is_foreign_output_norm(name):
         return True
     if name.startswith('out_norms.'):
         return name not in needed

@@ -2,11 +2,13 @@
 
 import importlib.util
 import json
+import logging.handlers
 import sys
 
 import pytest
 import timm
 import torch
+from mmengine.logging import MMLogger
 
 from fastvit_dense.backbones import FastViT, reparameterize
 from fastvit_dense.backbones.layouts import from_ours, to_ours
@@ -136,8 +138,9 @@ def test_folded_file_equals_folding_after_loading(timm_t8, save):
     reparameterize(first.eval())
     file = timm.utils.reparameterize_model(timm_t8).state_dict()
     second = load_and_return(t8(reparameterized=True), save(file))
+    found = second.state_dict()
     for name, tensor in first.state_dict().items():
-        assert relative_error(second.state_dict()[name], tensor) < 1e-5, name
+        assert relative_error(found[name], tensor) < 1e-5, name
 
 
 def load_and_return(model, path):
@@ -288,6 +291,18 @@ def test_output_norms_stay_new(t8_apple, save):
     assert table[7].strip() == "not the backbone's: 18 tensors: conv_exp (16), head (2)"
 
 
+def test_output_norms_of_apples_dense_code_do_not_disturb(save):
+    """Its norm6 stands behind the positional encoding for SA12, which is no stage's end."""
+    state = renamed(make_timm('sa12', num_classes=0).state_dict(), 'apple', 'backbone.')
+    norms = {f'backbone.norm{n}.weight': torch.full((64 << n // 2,), n) for n in (0, 2, 4, 6)}
+    model = FastViT('sa12', out_indices=(0, 3))
+    report = load_pretrained(model, save(dict(state_dict=state | norms)))
+    ignored = {key for key in report.ignored if 'conv_exp' not in key}
+    assert ignored == set(list(norms)[1:])
+    assert 'out_norms.0.weight' in report.loaded
+    assert (model.out_norms['3'].weight == 1).all()
+
+
 def test_stages_behind_the_last_output_are_ignored(t8_apple, save):
     report = load_pretrained(FastViT('t8', out_indices=(0, 2), out_norm=None), save(t8_apple))
     assert {key.split('.')[1] for key in report.ignored if key.startswith('network')} == {'5', '6'}
@@ -303,7 +318,12 @@ def test_batch_counters_may_be_absent(t8_apple, save):
 def test_init_cfg_takes_this_path(t8_apple, save):
     init_cfg = dict(type='Pretrained', checkpoint=str(save(t8_apple)))
     model = FastViT('t8', init_cfg=init_cfg)
+    log = logging.handlers.BufferingHandler(1000)
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(log)
     model.init_weights()
+    logger.removeHandler(log)
+    assert any('stage 2       159 of  159 tensors' in r.getMessage() for r in log.buffer)
     weight = t8_apple['patch_embed.0.rbr_conv.0.conv.weight']
     assert torch.equal(model.stem[0].conv_kxk[0].conv.weight, weight)
     with pytest.raises(CheckpointMismatch, match='looks like t8, the network is t12'):
@@ -377,6 +397,14 @@ def test_folded_file_with_a_part_missing(timm_t8, save):
 def test_other_networks(save):
     resnet = timm.create_model('resnet18').state_dict()
     refuse(t8(), save(resnet), 'no FastViT in it', 'conv1.weight')
+
+
+def test_damaged_files(t8_apple, save):
+    path = save(t8_apple)
+    path.write_bytes(path.read_bytes()[:100_000])
+    refuse(t8(), path, 'truncated')
+    path.write_bytes(b'')
+    refuse(t8(), path, 'zero bytes')
 
 
 def test_files_without_weights(save):
