@@ -14,5 +14,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(arch='ma36', init_cfg=dict(checkpoint='apple/fastvit_ma36')),
-    neck=dict(in_channels=[152, 304, 608]),
+    head=dict(in_channels=(152, 304, 608)),
 )

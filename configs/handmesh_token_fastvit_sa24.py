@@ -13,5 +13,4 @@ _base_ = [
 
 model = dict(
     backbone=dict(arch='sa24', init_cfg=dict(checkpoint='apple/fastvit_sa24')),
-    neck=dict(in_channels=[128, 256, 512]),
 )

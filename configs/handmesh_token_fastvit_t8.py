@@ -13,6 +13,5 @@ _base_ = [
 
 model = dict(
     backbone=dict(arch='t8', init_cfg=dict(checkpoint='apple/fastvit_t8')),
-    neck=dict(in_channels=[96, 192, 384], out_channels=128),
-    head=dict(in_channels=128),
+    head=dict(in_channels=(96, 192, 384), channels=128),
 )

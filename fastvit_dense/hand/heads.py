@@ -5,6 +5,7 @@ mean for the fingers, the identity for the whole hand. The hand mean comes from 
 run time and never enters a checkpoint.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,9 +21,9 @@ from .rotations import rotation_6d_to_matrix
 NUM_ROTATIONS = 16
 NUM_BETAS = 10
 NUM_KEYPOINTS = 21
-# Which of FreiHAND's joints is each of MANO's 16; and which of MANO's stands for each token: a
-# fingertip has its last joint's, the global token the wrist's.
-KEYPOINT_OF_JOINT = [FREIHAND_ORDER.index(joint) for joint in range(NUM_ROTATIONS)]
+NUM_NUMBERS = 6 * NUM_ROTATIONS + NUM_BETAS + 3
+# Which of MANO's joints stands for each token: a fingertip has its last joint's, the global token
+# the wrist's.
 JOINT_OF_TOKEN = [
     joint if joint < NUM_ROTATIONS else FREIHAND_ORDER[k - 1]
     for k, joint in enumerate(FREIHAND_ORDER)
@@ -47,22 +48,20 @@ class HandParameters(NamedTuple):
     keypoints: Tensor | None = None
 
 
-def decode(rotations: Tensor, betas: Tensor, camera: Tensor, mano: Mano) -> HandParameters:
+def decode(numbers: Tensor, mano: Mano) -> HandParameters:
     """Hand parameters from a network's raw numbers, all 0 at the starting point.
 
     Args:
-        rotations: (B, 96) or (B, 16, 6) added to the 6D of the identity and of the hand mean.
-        betas: (B, 10).
-        camera: (B, 3) logarithm of s over its typical value, tx, ty.
+        numbers: (B, 109): 16 x 6 added to the 6D of the identity and of the hand mean, 10 betas,
+            logarithm of s over its typical value, tx, ty.
         mano: whose hand mean to start from.
     """
-    start = torch.cat([torch.eye(3, device=betas.device)[None], mano.mean_pose])[:, :2].flatten(1)
-    matrices = rotation_6d_to_matrix(rotations.reshape(-1, NUM_ROTATIONS, 6).float() + start)
-    camera = camera.float()
-    scale = TYPICAL_SCALE * camera[:, :1].clamp(-3, 3).exp()
-    return HandParameters(
-        matrices[:, 0], matrices[:, 1:], betas.float(), torch.cat([scale, camera[:, 1:]], dim=1)
-    )
+    rotations, betas, scale, place = numbers.float().split([6 * NUM_ROTATIONS, NUM_BETAS, 1, 2], 1)
+    identity = torch.eye(3, device=numbers.device)[None]
+    start = torch.cat([identity, mano.mean_pose])[:, :2].flatten(1)
+    matrices = rotation_6d_to_matrix(rotations.reshape(-1, NUM_ROTATIONS, 6) + start)
+    scale = TYPICAL_SCALE * (3 * torch.tanh(scale / 3)).exp()  # within a factor of 20
+    return HandParameters(matrices[:, 0], matrices[:, 1:], betas, torch.cat([scale, place], dim=1))
 
 
 @MODELS.register_module()
@@ -91,16 +90,15 @@ class ManoHead(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.num_steps = num_steps
-        num_numbers = NUM_ROTATIONS * 6 + NUM_BETAS + 3
         self.layers = nn.Sequential(
-            nn.Linear(in_channels + num_numbers, hidden_channels),
+            nn.Linear(in_channels + NUM_NUMBERS, hidden_channels),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
             nn.Linear(hidden_channels, hidden_channels),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
         )
-        self.step = nn.Linear(hidden_channels, num_numbers)
+        self.step = nn.Linear(hidden_channels, NUM_NUMBERS)
 
     def init_weights(self) -> None:
         """Start near the mean hand."""
@@ -119,11 +117,10 @@ class ManoHead(BaseModule):
             One stage.
         """
         pooled = features[-1].mean((2, 3))
-        numbers = pooled.new_zeros(len(pooled), NUM_ROTATIONS * 6 + NUM_BETAS + 3)
+        numbers = pooled.new_zeros(len(pooled), NUM_NUMBERS)
         for _ in range(self.num_steps):
             numbers = numbers + self.step(self.layers(torch.cat([pooled, numbers], dim=1)))
-        rotations, betas, camera = numbers.split([NUM_ROTATIONS * 6, NUM_BETAS, 3], dim=1)
-        return [decode(rotations, betas, camera, mano)]
+        return [decode(numbers, mano)]
 
 
 class AttentionBlock(nn.Module):
@@ -174,21 +171,70 @@ def sample(features: Tensor, places: Tensor) -> Tensor:
     return found[..., 0].transpose(1, 2)
 
 
+class FineMap(nn.Module):
+    """One map at the finest input's size from several stages, by a top-down path (FPN, 2017).
+
+    Args:
+        in_channels: channels of the maps, finest first, each half the size of the one before.
+        channels: of the result.
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, channels, 1, bias=False), nn.BatchNorm2d(channels))
+            for c in in_channels
+        )
+        self.fuse = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.GELU(),
+        )
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Maps (B, in_channels[i], H_i, W_i) to (B, channels, H_0, W_0)."""
+        maps = [lateral(x) for lateral, x in zip(self.laterals, features, strict=True)]
+        merged = maps[-1]
+        for finer in reversed(maps[:-1]):
+            merged = finer + functional.interpolate(merged, size=finer.shape[2:])
+        return self.fuse(merged)
+
+
+class Readout(nn.Module):
+    """Tokens (B, N, C) to the raw numbers (B, 109) of `decode`.
+
+    Each token has its own linear map and their mean is taken, which keeps steps of Adam as small
+    as those of a map from one token.
+    """
+
+    def __init__(self, num_tokens: int, channels: int) -> None:
+        super().__init__()
+        self.num_tokens = num_tokens
+        self.norm = nn.LayerNorm(channels)
+        self.linear = nn.Linear(num_tokens * channels, NUM_NUMBERS)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Read the numbers."""
+        return self.linear(self.norm(tokens).flatten(1)) / self.num_tokens
+
+
 @MODELS.register_module()
 class ManoTokenHead(BaseModule):
     """Joint-guided tokens from a fine map, a small transformer, one projection-guided correction.
 
-    1. 21 keypoints by soft-argmax on the finest map; the features there become joint tokens, the
-       pooled coarser maps a global token (the idea of simpleHand and TokenHand).
-    2. Self-attention; each joint's own token gives its rotation, the wrist's the global one, the
-       global token betas and camera. The root's place in the image starts at its keypoint.
+    1. The pooled last stage gives a first guess of all numbers, as in `ManoHead`, and a global
+       token.
+    2. 21 keypoints by soft-argmax on a fine map (stride 8); the features there become joint tokens
+       (the idea of simpleHand and TokenHand). After self-attention all tokens together correct the
+       guess. The root's place in the image starts at its keypoint.
     3. The hand so found is projected into the map; the features at its vertices, averaged over
-       each joint's skinning weights, are added to the joints' tokens, and a further block predicts
-       corrections (the idea of WiLoR's refinement).
+       each joint's skinning weights, are added to the joints' tokens, and one more block corrects
+       once more (the idea of WiLoR's refinement).
 
     Args:
-        in_channels: channels of the maps, finest first (an FPN's output: stride 8 to 32).
-        embed_dims: channels of the tokens.
+        in_channels: channels of the backbone's maps, finest first (strides 8, 16, 32).
+        channels: of the fine map and of the tokens.
+        hidden_channels: of the first guess.
         num_blocks: attention blocks of step 2; step 3 has one more.
         num_heads: of attention.
         init_cfg: mmengine's.
@@ -196,93 +242,71 @@ class ManoTokenHead(BaseModule):
 
     def __init__(
         self,
-        in_channels: int = 256,
-        embed_dims: int = 256,
-        num_blocks: int = 3,
+        in_channels: Sequence[int] = (128, 256, 512),
+        channels: int = 256,
+        hidden_channels: int = 1024,
+        num_blocks: int = 2,
         num_heads: int = 8,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.keypoints = SoftArgmax(in_channels, NUM_KEYPOINTS)
-        self.joint_embed = nn.Linear(in_channels, embed_dims)
-        self.place_embed = nn.Linear(2, embed_dims)
-        self.global_embed = nn.Linear(in_channels, embed_dims)
-        self.token_embed = nn.Parameter(torch.zeros(NUM_KEYPOINTS + 1, embed_dims))
-        self.blocks = nn.Sequential(
-            *(AttentionBlock(embed_dims, num_heads) for _ in range(num_blocks))
+        num_tokens = NUM_KEYPOINTS + 1
+        self.fine_map = FineMap(in_channels, channels)
+        self.guess = nn.Sequential(
+            nn.Linear(in_channels[-1], hidden_channels),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden_channels, NUM_NUMBERS),
         )
-        self.predict = ParameterLayers(embed_dims)
-        self.part_embed = nn.Linear(in_channels, embed_dims)
-        self.part_place_embed = nn.Linear(2, embed_dims)
-        self.refine_block = AttentionBlock(embed_dims, num_heads)
-        self.correct = ParameterLayers(embed_dims)
+        self.keypoints = SoftArgmax(channels, NUM_KEYPOINTS)
+        self.place_embed = nn.Linear(2, channels)
+        self.global_embed = nn.Linear(in_channels[-1], channels)
+        self.token_embed = nn.Parameter(torch.zeros(num_tokens, channels))
+        self.blocks = nn.Sequential(
+            *(AttentionBlock(channels, num_heads) for _ in range(num_blocks))
+        )
+        self.correct = Readout(num_tokens, channels)
+        self.part_embed = nn.Linear(channels, channels)
+        self.last_block = AttentionBlock(channels, num_heads)
+        self.correct_again = Readout(num_tokens, channels)
 
     def init_weights(self) -> None:
-        """Start near the mean hand, with no correction."""
+        """Start near the mean hand, with nearly no corrections."""
         super().init_weights()
         nn.init.trunc_normal_(self.token_embed, std=0.02)
-        nn.init.normal_(self.keypoints.heat.weight, std=0.01)
-        for layers in (self.predict, self.correct):
-            layers.start_small()
+        for linear in (self.guess[-1], self.correct.linear, self.correct_again.linear):
+            nn.init.xavier_uniform_(linear.weight, gain=0.01)
+            nn.init.zeros_(linear.bias)
 
     def forward(self, features: tuple[Tensor, ...], mano: Mano) -> list[HandParameters]:
         """Predict.
 
         Args:
-            features: two or more (B, in_channels, H, W), finest first.
+            features: (B, in_channels[i], H_i, W_i), finest first.
             mano: the hand layer, for its mean pose, surface and skinning weights.
 
         Returns:
-            Two stages: before and after the correction.
+            Two stages: before and after the last correction.
         """
-        fine = features[0]
-        pooled = sum(coarse.mean((2, 3)) for coarse in features[1:])
+        fine = self.fine_map(features)
+        pooled = features[-1].mean((2, 3))
         keypoints = self.keypoints(fine)
-        joints = self.joint_embed(sample(fine, keypoints)) + self.place_embed(keypoints.detach())
-        whole = self.global_embed(pooled)[:, None]
-        tokens = self.blocks(torch.cat([joints, whole], dim=1) + self.token_embed)
+        tokens = sample(fine, keypoints) + self.place_embed(keypoints.detach())
+        tokens = torch.cat([tokens, self.global_embed(pooled)[:, None]], dim=1)
+        tokens = self.blocks(tokens + self.token_embed)
+        root_place = functional.pad(keypoints[:, ROOT], (NUM_NUMBERS - 2, 0))
+        numbers = self.guess(pooled) + self.correct(tokens) + root_place
+        first = decode(numbers, mano)
 
-        rotations, betas, camera = self.predict(tokens)
-        camera = torch.cat([camera[:, :1], camera[:, 1:] + keypoints[:, ROOT]], dim=1)
-        first = decode(rotations, betas, camera, mano)
-
-        tokens = tokens + self._look_again(fine, first, mano)
-        changes = self.correct(self.refine_block(tokens))
-        second = decode(
-            *(old + new for old, new in zip((rotations, betas, camera), changes, strict=True)), mano
-        )
+        tokens = self.last_block(tokens + self._look_again(fine, first, mano))
+        second = decode(numbers + self.correct_again(tokens), mano)
         return [stage._replace(keypoints=keypoints) for stage in (first, second)]
 
-    def _look_again(self, features: Tensor, hand: HandParameters, mano: Mano) -> Tensor:
+    def _look_again(self, fine: Tensor, hand: HandParameters, mano: Mano) -> Tensor:
         """(B, 22, C) to add to the tokens: what the image shows where the hand was found."""
         with torch.no_grad():
             out = mano(hand.global_orient, hand.hand_pose, hand.betas)
-            root = out.joints[:, ROOT, None]
-            places = weak_project(out.vertices - root, hand.camera)
-            share = mano.weights / mano.weights.sum(0)  # (778, 16), per joint
-        seen = share.T.to(features.dtype) @ sample(features, places)
-        parts = self.part_embed(seen) + self.part_place_embed(share.T @ places)
+            places = weak_project(out.vertices - out.joints[:, ROOT, None], hand.camera)
+            share = (mano.weights / mano.weights.sum(0)).T  # (16, 778), each joint's vertices
+        seen = share.to(fine.dtype) @ sample(fine, places)
+        parts = self.part_embed(seen) + self.place_embed(share @ places)
         return parts[:, JOINT_OF_TOKEN]
-
-
-class ParameterLayers(nn.Module):
-    """Linear layers from tokens (B, 22, C) to raw rotations (B, 16, 6), betas and camera."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(channels)
-        self.rotations = nn.Linear(channels, 6)
-        self.betas = nn.Linear(channels, NUM_BETAS)
-        self.camera = nn.Linear(channels, 3)
-
-    def start_small(self) -> None:
-        """Predict nearly nothing at first."""
-        for layer in (self.rotations, self.betas, self.camera):
-            nn.init.xavier_uniform_(layer.weight, gain=0.01)
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Raw numbers for `decode`."""
-        tokens = self.norm(tokens)
-        rotations = self.rotations(tokens[:, KEYPOINT_OF_JOINT])
-        return rotations, self.betas(tokens[:, -1]), self.camera(tokens[:, -1])

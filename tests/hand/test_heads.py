@@ -9,7 +9,6 @@ from fastvit_dense.hand import Mano, ManoHead, ManoTokenHead, standin_mano
 from fastvit_dense.hand.camera import TYPICAL_SCALE
 from fastvit_dense.hand.heads import (
     JOINT_OF_TOKEN,
-    KEYPOINT_OF_JOINT,
     SoftArgmax,
     decode,
     sample,
@@ -28,7 +27,9 @@ def maps(batch=2, channels=32):
 
 def build(kind):
     torch.manual_seed(0)
-    head = ManoHead(32, 64) if kind == 'pooled' else ManoTokenHead(32, 48, num_heads=4)
+    head = (
+        ManoHead(32, 64) if kind == 'pooled' else ManoTokenHead((32, 32, 32), 24, 64, num_heads=4)
+    )
     head.init_weights()
     return head
 
@@ -57,7 +58,7 @@ def test_starts_near_the_mean_hand_and_gives_rotations(kind, mano):
 
 
 def test_raw_zeros_are_the_mean_hand(mano):
-    found = decode(torch.zeros(1, 96), torch.zeros(1, 10), torch.zeros(1, 3), mano)
+    found = decode(torch.zeros(1, 109), mano)
     torch.testing.assert_close(found.global_orient[0], torch.eye(3))
     torch.testing.assert_close(found.hand_pose[0], mano.mean_pose, rtol=0, atol=1e-6)
     torch.testing.assert_close(found.camera, torch.tensor([[TYPICAL_SCALE, 0, 0]]))
@@ -78,7 +79,6 @@ def test_every_weight_learns_and_no_mano_array_is_saved(kind, mano):
 
 def test_tables_of_joints():
     """FreiHAND: wrist, thumb 1-4, index 5-8, middle 9-12, ring 13-16, little 17-20."""
-    assert KEYPOINT_OF_JOINT == [0, 5, 6, 7, 9, 10, 11, 17, 18, 19, 13, 14, 15, 1, 2, 3]
     assert JOINT_OF_TOKEN == [
         0, 13, 14, 15, 15, 1, 2, 3, 3, 4, 5, 6, 6, 10, 11, 12, 12, 7, 8, 9, 9, 0
     ]  # fmt: skip
@@ -101,8 +101,7 @@ def test_token_head_reads_the_map_where_the_joints_are(mano):
     """A change of the fine map at a keypoint changes the prediction, one far away hardly."""
     head = build('tokens').eval()
     nn.init.zeros_(head.keypoints.heat.weight)  # all keypoints in the middle
-    for parameters in (head.predict, head.correct):
-        nn.init.normal_(parameters.rotations.weight)
+    nn.init.normal_(head.correct.linear.weight)
     fine, middle, coarse = maps(1)
     near, far = fine.clone(), fine.clone()
     near[:, :, 13:15, 13:15] += 3

@@ -19,8 +19,13 @@ WIDTH = 64
 K = np.array([[140.0, 0, 32], [0, 140, 32], [0, 0, 1]], np.float32)
 TOKENS = dict(
     backbone=dict(type='FastViT', arch='t8', out_indices=(1, 2, 3)),
-    neck=dict(type='mmdet.FPN', in_channels=[96, 192, 384], out_channels=32, num_outs=3),
-    head=dict(type='ManoTokenHead', in_channels=32, embed_dims=32, num_blocks=1, num_heads=4),
+    head=dict(
+        type='ManoTokenHead',
+        in_channels=(96, 192, 384),
+        channels=32,
+        hidden_channels=64,
+        num_heads=4,
+    ),
 )
 POOLED = dict(
     backbone=dict(type='FastViT', arch='t8', out_indices=(3,)),
