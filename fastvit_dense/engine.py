@@ -1,6 +1,7 @@
 """Training, testing, scoring and predicting: what the command lines call."""
 
 import json
+import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,6 +54,13 @@ def train(
     if resume:
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else _existing(resume)
+        if resume == 'auto' and not (Path(cfg.work_dir) / 'last_checkpoint').is_file():
+            print_log(
+                f'--resume: no checkpoint in {cfg.work_dir}: training starts anew, from random '
+                'weights; without --resume it would start from the pretrained file, if any',
+                'current',
+                logging.WARNING,
+            )
     if amp:
         if not torch.cuda.is_available():
             raise ConfigError(
@@ -122,7 +130,10 @@ def evaluate_checkpoint(
     metrics = runner.test()
     seconds = time.perf_counter() - start
     result = getattr(metric, 'result', None)
-    if not is_main_process() or result is None:
+    if not is_main_process():
+        return 0
+    if result is None:
+        print(f'predictions only, in {keep}: no scores, hence no report')
         return 0
     result.protocol['form'] = 'reparameterized' if fuse else 'as trained'
     _report(cfg, result, keep, {'test': seconds}, info, expected)
@@ -270,7 +281,29 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -
         cfg.pop('val_evaluator', None)
     use_checked_loading(cfg)
     adapt_to_machine(cfg)
-    return Runner.from_cfg(cfg)
+    return StrictRunner.from_cfg(cfg)
+
+
+class StrictRunner(Runner):
+    """mmengine's runner, which would resume with whatever part of the weights fits."""
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Continue from a checkpoint that fits the model wholly.
+
+        Raises:
+            CheckpointError: The file cannot be read or holds no state of training.
+            CheckpointMismatch: It is of another model.
+        """
+        from .checkpoint import CheckpointError, load_model_state
+
+        meta = load_model_state(getattr(self.model, 'module', self.model), filename)
+        if 'iter' not in meta:
+            raise CheckpointError(
+                f'{filename}: holds weights, but not where training stood (meta.iter); --resume '
+                'needs a checkpoint that training wrote. To start from these weights: '
+                f'--cfg-options load_from={filename}'
+            )
+        super().resume(filename, *args, **kwargs)
 
 
 def adapt_to_machine(cfg: Config) -> None:

@@ -23,7 +23,7 @@ model = dict(
         mask_head=dict(in_channels=32, conv_out_channels=32, num_convs=1),
     ),
     # everything counts as found: there is something to score after three iterations
-    test_cfg=dict(rpn=dict(nms_pre=100, max_per_img=40), rcnn=dict(score_thr=0.0, max_per_img=20)),
+    test_cfg=dict(rpn=dict(nms_pre=1000, max_per_img=300), rcnn=dict(score_thr=0.0)),
 )
 train_pipeline = [
     dict(type='SeedSample'),
