@@ -26,6 +26,10 @@ class PredictionError(DataError):
     """A prediction that cannot be scored; the message names the entry."""
 
 
+class MissingFileError(DataError, FileNotFoundError):
+    """A file or folder that evaluation needs is not there."""
+
+
 class TaskMetric(BaseMetric):
     """Base of the project's metrics.
 

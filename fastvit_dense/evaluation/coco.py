@@ -11,6 +11,9 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from mmengine.fileio import get_local_path
 
+from ..datasets.errors import DataError
+from .base import MissingFileError
+
 AREAS = ('all', 's', 'm', 'l')
 
 
@@ -24,55 +27,53 @@ def load_annotations(path: str | Path, backend_args: dict | None = None) -> COCO
         backend_args: mmengine's file backend.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no COCO annotation file; the message names file, field and entry.
+        MissingFileError: There is no such file.
+        DataError: It is no COCO annotation file; the message names file, field and entry.
     """
     with get_local_path(str(path), backend_args=backend_args) as local_path:
         try:
             text = Path(local_path).read_text(encoding='utf-8')
         except FileNotFoundError:
-            raise FileNotFoundError(f'annotation file {path} does not exist') from None
+            raise MissingFileError(f'annotation file {path} does not exist') from None
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise ValueError(f'annotation file {path} is not valid JSON ({error})') from None
+        raise DataError(f'annotation file {path} is not valid JSON ({error})') from None
     check_annotations(content, str(path))
     return COCO(content)
 
 
 def check_annotations(content: dict, path: str) -> None:
-    """Check what scoring needs of an annotation file; raise ValueError at the first fault."""
+    """Check what scoring needs of an annotation file; raise DataError at the first fault."""
     where = f'annotation file {path}'
     if not isinstance(content, dict):
-        raise ValueError(f'{where}: expected an object, found {type(content).__name__}')
+        raise DataError(f'{where}: expected an object, found {type(content).__name__}')
     for field in ('images', 'categories'):
         if not isinstance(content.get(field), list):
-            raise ValueError(f'{where}: expected a list "{field}", found {content.get(field)!r}')
+            raise DataError(f'{where}: expected a list "{field}", found {content.get(field)!r}')
     known = {}
     for field in ('images', 'categories', 'annotations'):
         ids = Counter()
         for index, entry in enumerate(content.get(field, ())):
             if not isinstance(entry, dict) or not is_integer(entry.get('id')):
-                raise ValueError(f'{where}: {field}[{index}] has no integer "id"')
+                raise DataError(f'{where}: {field}[{index}] has no integer "id"')
             ids[entry['id']] += 1
         repeated = [i for i, count in ids.items() if count > 1]
         if repeated:
-            raise ValueError(
-                f'{where}: {len(repeated)} ids of "{field}" repeat, e.g. {repeated[0]}'
-            )
+            raise DataError(f'{where}: {len(repeated)} ids of "{field}" repeat, e.g. {repeated[0]}')
         known[field] = ids
     for entry in content['images']:
         for field in ('height', 'width'):
             if not is_integer(entry.get(field)):
                 found = entry.get(field)
-                raise ValueError(f'{where}: image {entry["id"]}: "{field}" is {found!r}')
+                raise DataError(f'{where}: image {entry["id"]}: "{field}" is {found!r}')
     for category in content['categories']:
         if not isinstance(category.get('name'), str):
-            raise ValueError(f'{where}: category {category["id"]} has no "name"')
+            raise DataError(f'{where}: category {category["id"]} has no "name"')
     for entry in content.get('annotations', ()):
         fault = _annotation_fault(entry, known)
         if fault:
-            raise ValueError(f'{where}: annotation {entry["id"]}: {fault}')
+            raise DataError(f'{where}: annotation {entry["id"]}: {fault}')
 
 
 def _annotation_fault(entry: dict, known: dict[str, Counter]) -> str | None:

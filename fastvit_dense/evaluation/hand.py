@@ -16,6 +16,7 @@ from mmengine.registry import METRICS
 from numpy.typing import ArrayLike
 from scipy.integrate import trapezoid
 
+from ..datasets.errors import DataError
 from .base import PredictionError, TaskMetric, as_dict
 from .nearest import shares_within
 from .result import EvaluationResult
@@ -272,7 +273,7 @@ class HandMetric(TaskMetric):
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
         if format_only and output_dir is None:
-            raise ValueError('format_only needs output_dir: where to write pred.json')
+            raise DataError('format_only needs output_dir: where to write pred.json')
         self.format_only = format_only
         if output_dir is not None:
             self.save_predictions(output_dir)
@@ -359,14 +360,14 @@ class HandMetric(TaskMetric):
         from .label_maps import build_lazily
 
         if dataset is None:
-            raise ValueError('scoring saved hands needs the config of the dataset')
+            raise DataError('scoring saved hands needs the config of the dataset')
         if path.is_dir():
             path = path / 'pred.json'
         built = build_lazily(dataset)
         self.dataset_meta = built.metainfo
         truth = built.annotations
         if 'xyz' not in truth or 'verts' not in truth:
-            raise ValueError(f'{built.ann_file}: no xyz and verts to score against')
+            raise DataError(f'{built.ann_file}: no xyz and verts to score against')
         count = len(truth['xyz'])
         ids = sorted(built.image_numbers())
         joints, vertices = read_predictions(path, len(ids), truth['xyz'], np.float32)

@@ -12,6 +12,7 @@ from mmengine.registry import METRICS
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from ..datasets.errors import DataError
 from . import coco
 from .base import PredictionError, TaskMetric, as_dict
 from .masks import check_codes, code_bytes, encode_masks
@@ -49,8 +50,8 @@ class InstanceMetric(TaskMetric):
         sort_categories: Take the categories by ascending id, for Objects365.
 
     Raises:
-        FileNotFoundError: There is no such annotation file.
-        ValueError: An argument or the annotation file is wrong.
+        MissingFileError: There is no such annotation file.
+        DataError: An argument or the annotation file is wrong.
     """
 
     def __init__(
@@ -73,9 +74,9 @@ class InstanceMetric(TaskMetric):
         self.metrics = [metric] if isinstance(metric, str) else list(metric)
         unknown = set(self.metrics) - {'bbox', 'segm', 'boundary'}
         if unknown or not self.metrics:
-            raise ValueError(f"metric: 'bbox', 'segm' and 'boundary' can be scored, not {metric!r}")
+            raise DataError(f"metric: 'bbox', 'segm' and 'boundary' can be scored, not {metric!r}")
         if format_only and outfile_prefix is None:
-            raise ValueError('format_only needs outfile_prefix: where to write the result files')
+            raise DataError('format_only needs outfile_prefix: where to write the result files')
         self.ann_file = ann_file
         self.classwise = classwise
         self.max_detections = sorted(proposal_nums)
@@ -86,7 +87,7 @@ class InstanceMetric(TaskMetric):
         self.sort_categories = sort_categories
         self.truth = None if ann_file is None else coco.load_annotations(ann_file, backend_args)
         if self.truth is not None and 'annotations' not in self.truth.dataset and not format_only:
-            raise ValueError(
+            raise DataError(
                 f'annotation file {ann_file} holds no "annotations" (as COCO test-dev): '
                 'set format_only=True and outfile_prefix to write the result files'
             )
@@ -109,7 +110,7 @@ class InstanceMetric(TaskMetric):
             classes = (self.dataset_meta or {}).get('classes')
             if self.truth is None:
                 if classes is None:
-                    raise ValueError('without ann_file the dataset must name its "classes"')
+                    raise DataError('without ann_file the dataset must name its "classes"')
                 self._category_ids = list(range(len(classes)))
             else:
                 self._category_ids = self._ids_of(classes)
@@ -126,7 +127,7 @@ class InstanceMetric(TaskMetric):
             if name not in names:
                 near = difflib.get_close_matches(name, names, n=1)
                 hint = f'; did you mean {near[0]!r}?' if near else ''
-                raise ValueError(
+                raise DataError(
                     f'annotation file {self.ann_file}: no category {name!r} among the '
                     f'{len(names)} there{hint}'
                 )
@@ -281,7 +282,7 @@ class InstanceMetric(TaskMetric):
         if self.metric_items is not None:
             names = {f'{metric}_{item}' for metric in self.metrics for item in self.metric_items}
             if names - metrics.keys():
-                raise ValueError(
+                raise DataError(
                     f'metric_items: no {sorted(names - metrics.keys())} among {sorted(metrics)}'
                 )
             for name in metrics.keys() - names:
@@ -351,7 +352,7 @@ class InstanceMetric(TaskMetric):
         says so.
         """
         if self.truth is None:
-            raise ValueError('scoring saved predictions needs ann_file')
+            raise DataError('scoring saved predictions needs ann_file')
         if path.is_dir():
             path = path / 'instances.json'
         samples = read_coco_results(path, self.truth, self.category_ids)

@@ -13,7 +13,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import METRICS
 from pycocotools import mask as coco_mask
 
-from .base import PredictionError, TaskMetric
+from .base import MissingFileError, PredictionError, TaskMetric
 from .coco import is_box, is_integer, is_number
 from .masks import check_codes, code_bytes
 from .result import EvaluationResult
@@ -36,12 +36,12 @@ def evaluate_predictions(
             maps and hands, the ground truth.
 
     Raises:
-        FileNotFoundError: There is nothing at ``path``.
+        MissingFileError: There is nothing at ``path``.
         PredictionError: A prediction cannot be scored; the message names it.
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f'no predictions at {path}')
+        raise MissingFileError(f'no predictions at {path}')
     if isinstance(metric, dict):
         metric = METRICS.build(metric)
     metric.results = metric.read_predictions(path, dataset)
@@ -104,7 +104,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
-        raise FileNotFoundError(f'no predictions at {path}') from None
+        raise MissingFileError(f'no predictions at {path}') from None
     except ValueError as error:
         raise PredictionError(f'{path} is not valid JSON ({error}); is it complete?') from None
 

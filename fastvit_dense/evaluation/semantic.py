@@ -9,11 +9,11 @@ import torch
 from mmengine.registry import METRICS
 from torch import Tensor
 
+from ..datasets.errors import DataError
 from .base import PredictionError, TaskMetric, as_dict
 from .label_maps import build_lazily, read_label_map, truth_of_dataset, write_label_map
 from .result import EvaluationResult
 
-CHUNK_PIXELS = 1 << 22
 IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
 
 
@@ -53,9 +53,9 @@ class SemanticMetric(TaskMetric):
         super().__init__(collect_device, prefix, collect_dir)
         self.iou_metrics = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
         if set(self.iou_metrics) - set(IOU_METRICS):
-            raise ValueError(f'iou_metrics: expected some of {IOU_METRICS}, found {iou_metrics!r}')
+            raise DataError(f'iou_metrics: expected some of {IOU_METRICS}, found {iou_metrics!r}')
         if format_only and output_dir is None:
-            raise ValueError('format_only needs output_dir: where to write the label maps')
+            raise DataError('format_only needs output_dir: where to write the label maps')
         self.ignore_index = ignore_index
         self.nan_to_num = nan_to_num
         self.beta = beta
@@ -69,7 +69,7 @@ class SemanticMetric(TaskMetric):
         """Names of the classes, of the dataset's meta information."""
         classes = (self.dataset_meta or {}).get('classes')
         if classes is None:
-            raise ValueError('SemanticMetric: the dataset must name its "classes"')
+            raise DataError('SemanticMetric: the dataset must name its "classes"')
         return classes
 
     def compact(self, sample: dict) -> dict:
@@ -106,10 +106,10 @@ class SemanticMetric(TaskMetric):
 
     def _write(self, image_path: str | None, predicted: Tensor, reduce_zero_label: bool) -> None:
         if image_path is None:
-            raise ValueError('writing label maps needs "img_path" in the data samples')
+            raise DataError('writing label maps needs "img_path" in the data samples')
         stem = Path(image_path).stem
         if self._written.setdefault(stem, image_path) != image_path:
-            raise ValueError(
+            raise DataError(
                 f'{image_path} and {self._written[stem]} would both be written as {stem}.png'
             )
         labels = predicted.cpu().numpy().astype(np.int64) + bool(reduce_zero_label)
@@ -167,7 +167,7 @@ class SemanticMetric(TaskMetric):
             dataset: Config of an mmseg dataset; its images are not needed.
         """
         if dataset is None:
-            raise ValueError('scoring saved label maps needs the config of the dataset')
+            raise DataError('scoring saved label maps needs the config of the dataset')
         if not path.is_dir():
             raise PredictionError(f'{path}: expected a folder of label maps')
         built = build_lazily(dataset)
@@ -216,35 +216,57 @@ def count_pixels(
     Raises:
         ValueError: A prediction, or a truth other than ``ignore_index``, is not in 0..C-1.
     """
+    # one more row, after the last class, takes the pixels that do not count
     cells = (num_classes + 1) * num_classes
-    total = torch.zeros(cells, dtype=torch.int64, device=predicted.device)
+    on_cpu = predicted.device.type == 'cpu'
+    # NumPy and pieces that fit the cache are fastest there; elsewhere memory sets the limit
+    chunk, count = (1 << 16, _count_array) if on_cpu else (1 << 22, _count_tensor)
     predicted, truth = predicted.reshape(-1), truth.reshape(-1)
-    for start in range(0, len(truth), CHUNK_PIXELS):
-        part = slice(start, start + CHUNK_PIXELS)
-        total += _count_chunk(predicted[part], truth[part], num_classes, ignore_index, cells)
-    return total.reshape(num_classes + 1, num_classes)[:num_classes]
+    if on_cpu:
+        predicted, truth = predicted.numpy(), truth.numpy()
+    total = 0
+    for start in range(0, max(len(truth), 1), chunk):
+        part = slice(start, start + chunk)
+        total = total + count(predicted[part], truth[part], num_classes, ignore_index, cells)
+    return torch.as_tensor(total).reshape(num_classes + 1, num_classes)[:num_classes]
 
 
-def _count_chunk(
+def _count_array(
+    predicted: np.ndarray, truth: np.ndarray, num_classes: int, ignore_index: int, cells: int
+) -> np.ndarray:
+    row = np.where(truth == ignore_index, num_classes, truth.astype(np.int64, copy=False))
+    _check_labels(predicted, truth, row, num_classes, ignore_index)
+    row *= num_classes
+    row += predicted
+    return np.bincount(row, minlength=cells)
+
+
+def _count_tensor(
     predicted: Tensor, truth: Tensor, num_classes: int, ignore_index: int, cells: int
 ) -> Tensor:
+    row = torch.where(truth == ignore_index, num_classes, truth.to(torch.int64))
+    _check_labels(predicted, truth, row, num_classes, ignore_index)
+    return torch.bincount(row.mul_(num_classes).add_(predicted), minlength=cells)
+
+
+def _check_labels(
+    predicted: np.ndarray | Tensor,
+    truth: np.ndarray | Tensor,
+    row: np.ndarray | Tensor,
+    num_classes: int,
+    ignore_index: int,
+) -> None:
+    """Raise ValueError unless every label is a class; ``row`` is the truth, ignored ones mapped."""
     _check_range(predicted, num_classes, 'predicted class')
-    truth = truth.to(torch.int64)
-    # pixels that do not count go to a row of their own, after the last class
-    row = torch.where(truth != ignore_index, truth, num_classes)
-    low, high = (int(v) for v in row.aminmax())
-    one_above = ignore_index != num_classes and bool((truth == num_classes).any())
-    if low < 0 or high > num_classes or one_above:
-        _check_range(truth[truth != ignore_index], num_classes, 'true class')
-    cell = row.mul_(num_classes).add_(predicted)
-    if cell.device.type == 'cpu':  # NumPy's is the faster one
-        return torch.from_numpy(np.bincount(cell.numpy(), minlength=cells))
-    return torch.bincount(cell, minlength=cells)
+    if len(row) and (row.min() < 0 or row.max() > num_classes):
+        _check_range(row[row != num_classes], num_classes, 'true class')
+    if ignore_index != num_classes and (truth == num_classes).any():
+        raise ValueError(f'true class {num_classes} is not in 0..{num_classes - 1}')
 
 
-def _check_range(labels: Tensor, num_classes: int, what: str) -> None:
-    if labels.numel():
-        low, high = (int(v) for v in labels.aminmax())
+def _check_range(labels: np.ndarray | Tensor, num_classes: int, what: str) -> None:
+    if len(labels):
+        low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= num_classes:
             wrong = low if low < 0 else high
             raise ValueError(f'{what} {wrong} is not in 0..{num_classes - 1}')

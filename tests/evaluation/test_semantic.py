@@ -51,22 +51,18 @@ def matrix_by_loop(predicted, truth, classes, ignore=255):
     st.integers(1, 9),
     st.sampled_from([0, 4, 255]),
     st.sampled_from([torch.int64, torch.int32, torch.uint8]),
-    st.sampled_from([7, 64, 1 << 22]),
+    st.sampled_from([(9, 11), (1, 1), (0, 5), (300, 301)]),
 )
-def test_counts_equal_a_loop_over_pixels(seed, classes, ignore, dtype, chunk):
-    predicted, truth = random_maps(seed, classes, (9, 11), ignore)
-    before, semantic.CHUNK_PIXELS = semantic.CHUNK_PIXELS, chunk
-    try:
-        counts = count_pixels(
-            torch.from_numpy(predicted).to(dtype),
-            torch.from_numpy(truth).to(dtype),
-            classes,
-            ignore,
-        )
-    finally:
-        semantic.CHUNK_PIXELS = before
+def test_counts_equal_a_loop_over_pixels(seed, classes, ignore, dtype, size):
+    predicted, truth = random_maps(seed, classes, size, ignore)
+    tensors = [torch.from_numpy(labels).to(dtype) for labels in (predicted, truth)]
+    counts = count_pixels(*tensors, classes, ignore)
     assert counts.dtype == torch.int64
-    np.testing.assert_array_equal(counts.numpy(), matrix_by_loop(predicted, truth, classes, ignore))
+    expected = matrix_by_loop(predicted, truth, classes, ignore)
+    np.testing.assert_array_equal(counts.numpy(), expected)
+    flat = [labels.reshape(-1) for labels in tensors]
+    on_device = semantic._count_tensor(*flat, classes, ignore, (classes + 1) * classes)
+    np.testing.assert_array_equal(on_device.numpy()[:-classes].reshape(classes, classes), expected)
 
 
 def test_metrics_equal_exact_fractions():
