@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,11 @@ def predict(
     from .inference import ImageError, load_model
 
     paths = list_images(images)
+    names = _output_names(paths)
+    pictures = {path.resolve() for path in paths}
+    for name in names.values():
+        if Path(out_dir, f'{name}.png').resolve() in pictures:
+            raise ImageError(f'{out_dir}/{name}.png would be overwritten; choose another --out-dir')
     cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
     model = load_model(cfg, checkpoint)
     if fuse:
@@ -215,13 +221,13 @@ def predict(
         except ImageError as error:
             broken.append(str(error))
             continue
-        base = Path(out_dir) / path.stem
-        written.append(result.save(base.with_suffix('.png')))
-        result.save(base.with_suffix('.json'))
+        base = f'{out_dir}/{names[path]}'
+        written.append(result.save(f'{base}.png'))
+        result.save(f'{base}.json')
         if model.task == 'semantic':
-            result.save_labels(base.with_name(f'{base.name}_labels.png'))
+            result.save_labels(f'{base}_labels.png')
         if model.task == 'hand':
-            result.save(base.with_suffix('.obj'))
+            result.save(f'{base}.obj')
     for line in broken:
         print(f'skipped: {line}')
     if not written:
@@ -247,6 +253,12 @@ def list_images(path: str) -> list[Path]:
     if not root.is_file():
         raise ImageError(f'{path}: no such file or folder')
     return [root]
+
+
+def _output_names(paths: list[Path]) -> dict[Path, str]:
+    """The name of each picture without its suffix, with it where two differ in that alone."""
+    stems = Counter(path.stem for path in paths)
+    return {p: p.stem if stems[p.stem] == 1 else p.name.replace('.', '_') for p in paths}
 
 
 def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -> Runner:

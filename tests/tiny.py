@@ -142,18 +142,25 @@ def write_semantic_config(folder: Path, ade: Path) -> Path:
     """A config of six training and four validation pictures of the sample data."""
     from fastvit_dense.datasets.sample import SAMPLE_SEMANTIC_CLASSES, SAMPLE_SEMANTIC_PALETTE
 
-    path = folder / 'tiny_semantic.py'
-    path.write_text(
-        _fill(
-            _SEMANTIC,
-            root=ROOT,
-            ade=ade,
-            classes=SAMPLE_SEMANTIC_CLASSES,
-            palette=[list(color) for color in SAMPLE_SEMANTIC_PALETTE],
-            train=TRAIN_IMAGES,
-            val=VAL_IMAGES,
-        )
+    text = _fill(
+        _SEMANTIC,
+        root=ROOT,
+        ade=ade,
+        classes=SAMPLE_SEMANTIC_CLASSES,
+        palette=[list(color) for color in SAMPLE_SEMANTIC_PALETTE],
+        train=TRAIN_IMAGES,
+        val=VAL_IMAGES,
     )
+    return _write(folder / 'tiny_semantic.py', text)
+
+
+def _write(path: Path, text: str) -> Path:
+    """Write a config with its bases merged, once: that takes seconds."""
+    from mmengine.config import Config
+
+    source = path.with_stem(f'{path.stem}_source')
+    source.write_text(text)
+    Config.fromfile(source).dump(path)
     return path
 
 
