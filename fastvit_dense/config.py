@@ -58,7 +58,7 @@ def load_config(
         raise ConfigError(f'{path}: no such config file{_similar_files(path)}')
     try:
         cfg = Config.fromfile(path)
-    except (SyntaxError, KeyError, TypeError, NameError, FileNotFoundError) as error:
+    except (SyntaxError, KeyError, TypeError, NameError, FileNotFoundError, ImportError) as error:
         raise ConfigError(f'{path}: cannot be read: {error}') from error
     if sample:
         from .sample_settings import apply_sample_settings

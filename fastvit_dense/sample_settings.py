@@ -8,11 +8,12 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
-from .config import datasets_of, set_num_classes, task_of
+from .config import LOADERS, datasets_of, set_num_classes, task_of
 
 SAMPLE_ROOT = Path('data/sample')
 IMAGE_SCALE = (320, 256)  # width, height: about the size of the sample's pictures
 CROP = (256, 256)
+REPEATING = ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset')
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,15 @@ def apply_sample_settings(cfg: Config) -> None:
 
     The data is made on first use in `data/sample`. Training starts from random weights.
     """
-    task = task_of(cfg)
-    SETTINGS[task](cfg)
+    for loader in LOADERS:
+        if cfg.get(loader):
+            cfg[loader].dataset = _first_dataset(cfg[loader].dataset)
+    SETTINGS[task_of(cfg)](cfg)
     cfg.default_hooks.logger.interval = min(cfg.default_hooks.logger.get('interval', 10), 10)
     cfg.load_from = None
     cfg.dataset_name = 'fastvit_dense sample data'
     cfg.pop('expected_results', None)
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+    for loader in LOADERS:
         if cfg.get(loader):
             cfg[loader].num_workers = min(cfg[loader].get('num_workers', 0), 1)
             cfg[loader].persistent_workers = cfg[loader].num_workers > 0
@@ -95,7 +98,7 @@ def _instance(cfg: Config) -> None:
     set_num_classes(cfg.model, len(SAMPLE_CLASSES))
     _shrink(cfg)
     _fewer_proposals(cfg.model)
-    _by_epoch(cfg, INSTANCE)
+    _by_epoch(cfg, _schedule(cfg, INSTANCE, known=cfg.model.get('type') == 'MaskRCNN'))
 
 
 def _semantic(cfg: Config) -> None:
@@ -112,6 +115,9 @@ def _semantic(cfg: Config) -> None:
                 type='BaseSegDataset',
                 reduce_zero_label=True,
                 data_root=str(root),
+                ann_file='',
+                img_suffix='.jpg',
+                seg_map_suffix='.png',
                 data_prefix=ConfigDict(
                     img_path=f'images/{split}', seg_map_path=f'annotations/{split}'
                 ),
@@ -120,9 +126,13 @@ def _semantic(cfg: Config) -> None:
                     palette=[list(color) for color in SAMPLE_SEMANTIC_PALETTE],
                 ),
             )
+            for step in dataset.pipeline:
+                step.pop('reduce_zero_label', None)  # the dataset's holds
     set_num_classes(cfg.model, len(SAMPLE_SEMANTIC_CLASSES))
     _shrink(cfg)
-    _by_epoch(cfg, SEMANTIC)
+    head = cfg.model.get('decode_head')
+    known = isinstance(head, dict) and head.get('type') == 'FPNHead'
+    _by_epoch(cfg, _schedule(cfg, SEMANTIC, known))
 
 
 def _hand(cfg: Config) -> None:
@@ -142,7 +152,7 @@ def _hand(cfg: Config) -> None:
     cfg.model.mano = dict(standin=True)
     # a mean over thousands of steps is still the random start after a hundred
     cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook['type'] != 'EMAHook']
-    _by_epoch(cfg, HAND)
+    _by_epoch(cfg, _schedule(cfg, HAND))
 
 
 SETTINGS: dict[str, Callable[[Config], None]] = {
@@ -197,9 +207,21 @@ def _as_list(value: Any) -> list:
     return list(value) if isinstance(value, list | tuple) else [value] if value else []
 
 
-def _by_epoch(cfg: Config, schedules: dict[str | None, Schedule]) -> None:
-    """Replace the training loop, the learning rate and the hooks' intervals by a short schedule."""
-    schedule = schedules.get(cfg.model.get('backbone', {}).get('arch'), schedules[None])
+def _first_dataset(dataset: ConfigDict) -> ConfigDict:
+    """The dataset inside wrappers that repeat or join; those that mix images keep theirs."""
+    while str(dataset.get('type')).rpartition('.')[2] in REPEATING:
+        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
+    return dataset
+
+
+def _schedule(cfg: Config, schedules: dict, known: bool = True) -> Schedule:
+    """The schedule of the backbone; that of None where the heads are not those of our configs."""
+    arch = cfg.model.get('backbone', {}).get('arch') if known else None
+    return schedules.get(arch, schedules[None])
+
+
+def _by_epoch(cfg: Config, schedule: Schedule) -> None:
+    """Replace the training loop, the optimiser and the hooks' intervals by a short schedule."""
     iterations = schedule.epochs * (schedule.images // schedule.batch_size)
     cfg.train_cfg = dict(
         type='EpochBasedTrainLoop', max_epochs=schedule.epochs, val_interval=schedule.epochs
@@ -211,8 +233,11 @@ def _by_epoch(cfg: Config, schedules: dict[str | None, Schedule]) -> None:
     loader.sampler = dict(type='SeededSampler', shuffle=True)
     for dataset in datasets_of(cfg, ['train_dataloader']):
         dataset.indices = schedule.images
-    cfg.optim_wrapper.optimizer = dict(type='AdamW', lr=schedule.lr, weight_decay=1e-4)
-    cfg.optim_wrapper.clip_grad = dict(max_norm=10)
+    cfg.optim_wrapper = ConfigDict(
+        type='OptimWrapper',
+        optimizer=dict(type='AdamW', lr=schedule.lr, weight_decay=1e-4),
+        clip_grad=dict(max_norm=10),
+    )
     warmup = max(1, min(50, iterations // 5))
     cfg.param_scheduler = [
         dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=warmup),
