@@ -26,7 +26,7 @@ KEY_COUNTS = {
     'sa36': (1264, 538),
     'ma36': (1264, 538),
 }
-VARIANTS = [*KEY_COUNTS, *(f'mci{i}' for i in range(5))]
+VARIANTS = [*KEY_COUNTS, 'mci0', 'mci3']  # the other MCi differ in numbers only
 
 
 @functools.cache

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 
 def make_timm(variant, **kwargs):
     """Return timm's model in eval mode; layer scales and norm statistics are random, too."""
-    with torch.device('meta'):
-        model = timm.create_model(f'fastvit_{variant}', **kwargs)
-    model = model.to_empty(device='cpu').eval()
+    model = timm.create_model(f'fastvit_{variant}', **kwargs).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
