@@ -10,6 +10,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import inspect
+import os
 import sys
 import types
 from typing import Any
@@ -22,15 +23,33 @@ def install() -> None:
 
     - `_base_ = 'mmseg::...'` resolves by the import name: the distribution may be called
       mmsegmentation or onedl-mmsegmentation.
+    - It resolves at once: mmengine reads every metafile of the library first, over a second for
+      each config.
     - `mmcv._ext` is offered from torchvision where mmcv came without compiled operators; without
       that module mmdet cannot be imported.
     """
     from mmengine.config.utils import MODULE2PACKAGE
 
     MODULE2PACKAGE['mmseg'] = 'mmseg'
+    _find_library_configs_by_path()
     if STAND_IN not in sys.modules and mmcv_is_installed() and not has_compiled_ops():
         sys.modules[STAND_IN] = _Operators(STAND_IN)
         _repeat_failed_imports()
+
+
+def _find_library_configs_by_path() -> None:
+    from mmengine.config import config
+
+    search = config._get_external_cfg_path
+    if getattr(search, 'by_path', False):
+        return
+
+    def find(package_path: str, cfg_file: str) -> str:
+        path = os.path.join(package_path, '.mim', 'configs', cfg_file)
+        return path if os.path.isfile(path) else search(package_path, cfg_file)
+
+    find.by_path = True
+    config._get_external_cfg_path = find
 
 
 def mmcv_is_installed() -> bool:

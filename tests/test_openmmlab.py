@@ -52,6 +52,16 @@ def test_bases_of_installed_packages(base, expected, tmp_path):
         assert config == value
 
 
+def test_bases_are_found_without_reading_the_metafiles(monkeypatch, tmp_path):
+    def load(path):
+        raise AssertionError(f'reads {path}')
+
+    monkeypatch.setattr('mmengine.config.utils.load', load)
+    path = tmp_path / 'config.py'
+    path.write_text("_base_ = ['mmseg::_base_/models/fpn_r50.py']")
+    assert Config.fromfile(path).model.decode_head.type == 'FPNHead'
+
+
 def test_unknown_base_is_an_error(tmp_path):
     (tmp_path / 'mine.py').write_text("_base_ = 'mmseg::sem_fpn/no_such_config.py'\n")
     with pytest.raises(FileNotFoundError, match='no_such_config'):
