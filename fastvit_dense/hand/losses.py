@@ -69,6 +69,7 @@ def relative_to_root(points: Tensor, joints: Tensor) -> Tensor:
 DEFAULT_WEIGHTS = {
     'vertices': 10.0,
     'joints': 10.0,
+    'orientation': 10.0,
     'reprojection': 1.0,
     'keypoints': 1.0,
     'rotation': 0.5,
@@ -81,9 +82,17 @@ DEFAULT_WEIGHTS = {
 class HandMeshLoss(nn.Module):
     """The weighted losses of one predicted stage.
 
+    Vertices and joints are compared in the hand's own frame: relative to the root and turned back
+    by the predicted, and the true, global rotation. `orientation` then trains the global rotation
+    alone, on joints whose hand-frame places are taken as they are. Compared in camera space only,
+    a hand whose direction is not known yet is best drawn as a small closed one: the fingers learn
+    to make up for the global rotation, and scores after alignment get worse than the mean pose's.
+
     Args:
         weights: any of `DEFAULT_WEIGHTS`, to change them:
-            vertices, joints: `points_loss`, relative to the root, metres;
+            vertices, joints: `points_loss` in the hand's frame (camera space where the samples
+                have no global rotation), metres;
+            orientation: `points_loss` of the joints in camera space, relative to the root, metres;
             reprojection: `points_loss` of the projected joints, -1 to 1;
             keypoints: the same for joints that a head finds in the image directly;
             rotation: `rotation_loss`, global and finger rotations, each averaged;
@@ -110,9 +119,9 @@ class HandMeshLoss(nn.Module):
         """The losses, each times its weight.
 
         Args:
-            pred: `vertices` (B, 778, 3), `joints` (B, 21, 3) in any frame that is turned like the
-                camera; `image_joints` (B, 21, 2) the projected joints; `global_orient`,
-                `hand_pose`, `betas`; `keypoints` (B, 21, 2) if the head has them.
+            pred: `vertices` (B, 778, 3), `joints` (B, 21, 3) in camera space; `image_joints`
+                (B, 21, 2) the projected joints; `global_orient`, `hand_pose`, `betas`;
+                `keypoints` (B, 21, 2) if the head has them.
             target: the same names; rotations and betas may be missing, then their losses are too.
             faces: (1538, 3).
         """
@@ -120,11 +129,17 @@ class HandMeshLoss(nn.Module):
         true_vertices = relative_to_root(target['vertices'], target['joints'])
         joints = relative_to_root(pred['joints'], pred['joints'])
         true_joints = relative_to_root(target['joints'], target['joints'])
-        computed = {
-            'vertices': lambda: points_loss(vertices, true_vertices),
-            'joints': lambda: points_loss(joints, true_joints),
-            'reprojection': lambda: points_loss(pred['image_joints'], target['image_joints']),
-        }
+        computed = {}
+        if 'global_orient' in target:
+            turn, true_turn = pred['global_orient'], target['global_orient']
+            vertices, joints = vertices @ turn, joints @ turn  # rows: R^T v
+            turned_joints = joints.detach() @ turn.mT
+            camera_joints = true_joints
+            true_vertices, true_joints = true_vertices @ true_turn, true_joints @ true_turn
+            computed['orientation'] = lambda: points_loss(turned_joints, camera_joints)
+        computed['vertices'] = lambda: points_loss(vertices, true_vertices)
+        computed['joints'] = lambda: points_loss(joints, true_joints)
+        computed['reprojection'] = lambda: points_loss(pred['image_joints'], target['image_joints'])
         if 'keypoints' in pred:
             inside = target['image_joints'].clamp(-1, 1)  # a heat map cannot point outside
             computed['keypoints'] = lambda: points_loss(pred['keypoints'], inside)

@@ -89,7 +89,8 @@ def test_losses_train_every_part(parts, mano):
     model = build(parts).train()
     data = model.data_preprocessor(batch(mano), True)
     losses = model(**data, mode='loss')
-    names = {'loss_vertices', 'loss_joints', 'loss_reprojection', 'loss_rotation', 'loss_betas'}
+    kinds = ('vertices', 'joints', 'orientation', 'reprojection', 'rotation', 'betas')
+    names = {f'loss_{kind}' for kind in kinds}
     if parts is TOKENS:
         names |= {f'stage0.{name}' for name in names} | {'loss_keypoints'}
     assert set(losses) == names

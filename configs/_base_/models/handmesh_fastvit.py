@@ -26,7 +26,9 @@ model = dict(
     head=dict(type='ManoHead', in_channels=512, hidden_channels=1024, num_steps=3, dropout=0.1),
     # The user's own file, see data/README.md. dict(standin=True): the licence-free hand.
     mano=dict(path='data/mano/MANO_RIGHT.pkl'),
-    loss_weights=dict(vertices=10.0, joints=10.0, reprojection=1.0, rotation=0.5, betas=0.02),
+    loss_weights=dict(
+        vertices=10.0, joints=10.0, orientation=10.0, reprojection=1.0, rotation=0.5, betas=0.02
+    ),
     # True: the hand's true size (FreiHAND's *_scale.json, given at test time) fixes the depth.
     use_scale=False,
 )
