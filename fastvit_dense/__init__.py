@@ -11,7 +11,7 @@ try:
     openmmlab.install()
     checkpoint.install()
 
-    from . import evaluation, seeding  # noqa: F401
+    from . import distributed, evaluation, seeding  # noqa: F401
     from .backbones import FastViT, reparameterize
     from .backbones.pretrained import load_pretrained
     from .checkpoint import CheckpointMismatch

@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from .config import ConfigError, datasets_of, default_work_dir, load_config
+from .distributed import adapt_sync_bn, join_processes
 
 OFFICIAL_NAMES = {'CocoDataset': 'COCO', 'ADE20KDataset': 'ADE20K', 'FreiHAND': 'FreiHAND'}
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
@@ -292,7 +293,8 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -
         cfg.pop('val_cfg', None)
         cfg.pop('val_evaluator', None)
     use_checked_loading(cfg)
-    adapt_to_machine(cfg)
+    join_processes(cfg)
+    adapt_sync_bn(cfg)
     return StrictRunner.from_cfg(cfg)
 
 
@@ -316,31 +318,6 @@ class StrictRunner(Runner):
                 f'--cfg-options load_from={filename}'
             )
         super().resume(filename, *args, **kwargs)
-
-
-def adapt_to_machine(cfg: Config) -> None:
-    """Fit a config to one process or no GPU: gloo for nccl, BN for SyncBN, each with a log line."""
-    gpu = torch.cuda.is_available()
-    if not gpu and cfg.get('env_cfg', {}).get('dist_cfg', {}).get('backend') == 'nccl':
-        cfg.env_cfg.dist_cfg.backend = 'gloo'
-    if not gpu and cfg.get('launcher', 'none') == 'pytorch':
-        print_log('no GPU: processes exchange gradients through gloo', 'current')
-    if (not gpu or cfg.get('launcher', 'none') == 'none') and _replace_sync_bn(cfg.model):
-        print_log('one process or no GPU: plain BN in place of SyncBN', 'current')
-
-
-def _replace_sync_bn(node: Any) -> int:
-    """Set `type='BN'` where it says SyncBN; return how often."""
-    if isinstance(node, list | tuple):
-        return sum(_replace_sync_bn(child) for child in node)
-    if not isinstance(node, dict):
-        return 0
-    count = sum(_replace_sync_bn(child) for child in node.values())
-    for key, value in node.items():
-        if value == 'SyncBN' and key in ('type', 'out_norm'):
-            node[key] = 'BN'
-            count += 1
-    return count
 
 
 def _existing(path: str) -> str:

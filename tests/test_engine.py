@@ -305,18 +305,6 @@ def test_resume_from_nothing_and_from_what_does_not_fit(tiny_instance, trained, 
 # --- settings ----------------------------------------------------------------------------------
 
 
-def test_sync_bn_needs_more_than_one_process(logged):
-    model = dict(
-        backbone=dict(type='FastViT', norm_cfg=dict(type='SyncBN'), out_norm='SyncBN'),
-        heads=[dict(norm_cfg=dict(type='SyncBN', requires_grad=True)), dict(norm_cfg=None)],
-    )
-    cfg = Config(dict(model=model, launcher='none'))
-    engine.adapt_to_machine(cfg)
-    assert cfg.model.backbone.norm_cfg.type == cfg.model.backbone.out_norm == 'BN'
-    assert cfg.model.heads[0].norm_cfg == dict(type='BN', requires_grad=True)
-    assert any('plain BN in place of SyncBN' in line for line in logged)
-
-
 def test_semantic_fpn_trains_without_sync_bn(trained_semantic):
     """Its config asks for SyncBN, which a CPU does not have."""
     text = torch.load(trained_semantic, weights_only=False)['meta']['cfg']

@@ -1,5 +1,6 @@
 # What the three tasks share: the import that registers this package's types with OpenMMLab,
-# and random numbers that a resumed run continues (fastvit_dense/seeding.py).
+# random numbers that a resumed run continues (fastvit_dense/seeding.py), and validation of what is
+# saved where several processes train (fastvit_dense/distributed.py).
 custom_imports = dict(imports=['fastvit_dense'], allow_failed_imports=False)
-custom_hooks = [dict(type='SeedHook')]
+custom_hooks = [dict(type='SeedHook'), dict(type='SameBuffersHook')]
 randomness = dict(seed=0)

@@ -40,6 +40,7 @@ auto_scale_lr = dict(enable=False, base_batch_size=256)
 # The weights that are tested and saved are an exponential mean; BatchNorm statistics are copied.
 custom_hooks = [
     dict(type='SeedHook'),
+    dict(type='SameBuffersHook'),
     dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=2e-4),
 ]
 default_hooks = dict(
