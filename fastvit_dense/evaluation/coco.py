@@ -12,7 +12,8 @@ from faster_coco_eval import COCO, COCOeval_faster
 from mmengine.fileio import get_local_path
 
 from ..datasets.errors import DataError
-from .base import MissingFileError
+from .base import MissingFileError, PredictionError
+from .masks import check_codes
 
 AREAS = ('all', 's', 'm', 'l')
 
@@ -85,6 +86,35 @@ def _annotation_fault(entry: dict, known: dict[str, Counter]) -> str | None:
         return f'expected "bbox" [x, y, width, height], found {entry.get("bbox")!r}'
     if not is_number(entry.get('area')):
         return f'expected a number "area", found {entry.get("area")!r}'
+    return None
+
+
+def check_truth_masks(truth: COCO, path: str) -> None:
+    """Raise DataError unless every annotation has a mask that fits its image."""
+    for entry in truth.dataset.get('annotations', ()):
+        image = truth.imgs[entry['image_id']]
+        fault = _mask_fault(entry.get('segmentation'), [image['height'], image['width']])
+        if fault:
+            raise DataError(f'annotation file {path}: annotation {entry["id"]}: {fault}')
+
+
+def _mask_fault(mask: object, size: list[int]) -> str | None:
+    if isinstance(mask, list):
+        for polygon in mask:
+            numbers = polygon if isinstance(polygon, list) else []
+            if len(numbers) < 4 or len(numbers) % 2 or not all(map(is_number, numbers)):
+                return f'"segmentation" holds no polygon x, y, x, y, ...: {str(polygon)[:40]}'
+        return None if mask else '"segmentation" is empty'
+    counts = mask.get('counts') if isinstance(mask, dict) else None
+    if isinstance(counts, list):
+        if mask.get('size') != size:
+            return f'"segmentation" is of size {mask.get("size")}, the image {size}'
+        good = all(is_integer(n) and n >= 0 for n in counts) and sum(counts) == size[0] * size[1]
+        return None if good else '"segmentation": the run lengths do not add up to the image'
+    try:
+        check_codes([mask], size, lambda _: '"segmentation"')
+    except PredictionError as error:
+        return str(error)
     return None
 
 

@@ -91,6 +91,8 @@ class InstanceMetric(TaskMetric):
                 f'annotation file {ann_file} holds no "annotations" (as COCO test-dev): '
                 'set format_only=True and outfile_prefix to write the result files'
             )
+        if self.truth is not None and set(self.metrics) - {'bbox'}:
+            coco.check_truth_masks(self.truth, ann_file)
         self._category_ids: list[int] | None = None
 
     @property
@@ -149,7 +151,9 @@ class InstanceMetric(TaskMetric):
                 run-length codes; ``mask_scores`` (N,) where masks have their own.
         """
         predicted = as_dict(sample['pred_instances'])
-        image_id = sample['img_id']
+        image_id = sample.get('img_id')
+        if image_id is None:
+            raise PredictionError('a sample has no "img_id"')
         corners = _float64(predicted['bboxes']).reshape(-1, 4)
         with np.errstate(invalid='ignore'):
             sides = corners[:, 2:] - corners[:, :2]

@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 from PIL import Image, UnidentifiedImageError
 
-from .base import PredictionError
+from .base import MissingFileError, PredictionError
 
 LOADING = ('LoadAnnotations', 'LoadCheckedMask')
 
@@ -58,7 +58,7 @@ def truth_of_dataset(config: dict, dataset: object) -> Iterator[tuple[str, np.nd
     image_dir = dataset.data_prefix.get('img_path') or ''
     truth_dir = dataset.data_prefix.get('seg_map_path') or ''
     if not os.path.isdir(truth_dir):
-        raise FileNotFoundError(f'no folder of true label maps at {truth_dir!r}')
+        raise MissingFileError(f'no folder of true label maps at {truth_dir!r}')
     suffix, with_images = dataset.img_suffix, os.path.isdir(image_dir)
     if not with_images:
         dataset.data_prefix['img_path'] = truth_dir

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
+from fastvit_dense.datasets.errors import DataError
 from fastvit_dense.evaluation import InstanceMetric, PredictionError, evaluate_predictions
 from fastvit_dense.evaluation.coco import load_annotations
 
@@ -274,6 +275,28 @@ def test_broken_annotation_files(tmp_path, change, message):
     with pytest.raises(ValueError, match=message) as caught:
         load_annotations(write(tmp_path / 'truth.json', truth))
     assert 'truth.json' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('mask', 'message'),
+    [
+        (None, 'annotation 2: "segmentation": expected a run-length code, found NoneType'),
+        ([], '"segmentation" is empty'),
+        ([[1, 2, 3]], r'no polygon x, y, x, y, \.\.\.: \[1, 2, 3\]'),
+        ([1, 2, 3, 4], 'no polygon'),
+        ([[1, 2, 3, math.inf]], 'no polygon'),
+        ({'size': [60, 80], 'counts': [4, 5]}, 'run lengths do not add up'),
+        ({'size': [80, 60], 'counts': [4800]}, r'of size \[80, 60\], the image \[60, 80\]'),
+        ({'size': [60, 80], 'counts': 'abc'}, 'the run-length code'),
+    ],
+)
+def test_broken_true_masks(tmp_path, mask, message):
+    truth = small_truth()
+    truth['annotations'][1]['segmentation'] = mask
+    ann_file = write(tmp_path / 'truth.json', truth)
+    InstanceMetric(ann_file, metric='bbox')
+    with pytest.raises(DataError, match=message):
+        InstanceMetric(ann_file, metric=['bbox', 'segm'])
 
 
 def test_missing_and_truncated_annotation_files(tmp_path):

@@ -113,7 +113,7 @@ MEASURE = """
 import resource, torch
 from fastvit_dense.evaluation.masks import paste_masks_rle
 boxes = torch.tensor([[0.0, 0.0, 4000.0, 3000.0]]).repeat(100, 1)
-boxes[4:, 2:] = 300
+boxes[2:, 2:] = 300
 probs = torch.rand(100, 28, 28)
 paste_masks_rle(probs[:1], boxes[:1, :] / 40, (75, 100))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -128,3 +128,15 @@ def test_large_images_take_little_memory():
         [sys.executable, '-c', MEASURE], capture_output=True, text=True, check=True, timeout=300
     ).stdout
     assert float(output) < 250
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
+def test_pastes_on_a_gpu():
+    generator = torch.Generator().manual_seed(0)
+    boxes = torch.tensor([[10.3, 5.2, 400.7, 300.1], [0.0, 0.0, 640.0, 480.0]])
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 28), torch.linspace(-1, 1, 28), indexing='ij')
+    probs = (4 * (0.7 - x**2 - y**2)).sigmoid() + 0.001 * torch.rand(2, 28, 28, generator=generator)
+    expected = paste_masks_rle(probs, boxes, (480, 640))
+    found = paste_masks_rle(probs.cuda(), boxes.cuda(), (480, 640))
+    for one, other in zip(found, expected, strict=True):
+        assert coco_mask.iou([one], [other], [0])[0, 0] > 0.9999

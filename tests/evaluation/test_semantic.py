@@ -268,3 +268,16 @@ def test_saved_label_maps_that_cannot_be_scored(ade_folder, tmp_path, change, me
     change(folder)
     with pytest.raises(PredictionError, match=message):
         evaluate_predictions({'type': 'SemanticMetric'}, folder, dataset)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
+def test_counts_on_a_gpu():
+    predicted, truth = random_maps(0, 150, (3000, 2000))
+    tensors = [torch.from_numpy(labels).cuda() for labels in (predicted, truth)]
+    counts = count_pixels(*tensors, 150)
+    assert counts.device.type == 'cuda'
+    expected = count_pixels(*(labels.cpu() for labels in tensors), 150)
+    assert torch.equal(counts.cpu(), expected)
+    metric = metric_of(150)
+    metric.process({}, [sample(tensors[0], torch.from_numpy(truth))])
+    assert metric.evaluate(1)['mIoU'] > 0
