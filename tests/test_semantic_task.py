@@ -16,8 +16,9 @@ from fastvit_dense import load_model, reparameterize
 from fastvit_dense.config import load_config
 from fastvit_dense.datasets.check import check_config
 from fastvit_dense.datasets.errors import DataError
+from fastvit_dense.datasets.loading import use_checked_loading
+from fastvit_dense.distributed import adapt_sync_bn
 from fastvit_dense.engine import (
-    adapt_to_machine,
     evaluate_checkpoint,
     predict,
     score_predictions,
@@ -229,7 +230,7 @@ def test_norms_fit_the_machine(launcher, monkeypatch, logged):
     cfg.launcher = launcher
     for gpu in (True, False):
         monkeypatch.setattr(torch.cuda, 'is_available', lambda gpu=gpu: gpu)
-        adapt_to_machine(cfg)
+        adapt_sync_bn(cfg)
         plain = launcher == 'none' or not gpu
         assert ('SyncBN' not in norms_of(cfg)) == plain
         assert ('one process or no GPU: plain BN in place of SyncBN' in logged) == plain
@@ -277,6 +278,12 @@ def write_mask(path, labels, kind):
     image.save(path)
 
 
+def training_dataset(cfg):
+    use_checked_loading(cfg)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        return DATASETS.build(cfg.train_dataloader.dataset)
+
+
 OWN_OPTIONS = [f'{key}={value}' for key, value in SHORT_SCHEDULE.items()]
 
 
@@ -311,14 +318,10 @@ def test_own_data_is_checked_trained_tested_and_predicted(own_config, tmp_path):
 
 def test_pictures_smaller_than_the_crop_are_padded_with_ignored_pixels(own_config):
     cfg = load_config(own_config, cfg_options=OWN_OPTIONS)
-    adapt_to_machine(cfg)
+    adapt_sync_bn(cfg)
     cfg.train_dataloader.dataset.pipeline[3].ratio_range = (0.5, 0.5)
-    from fastvit_dense.datasets.loading import use_checked_loading
-
-    use_checked_loading(cfg)
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        dataset = DATASETS.build(cfg.train_dataloader.dataset)
-        batch = pseudo_collate([dataset[k] for k in range(4)])
+    dataset = training_dataset(cfg)
+    batch = pseudo_collate([dataset[k] for k in range(4)])
     shapes = [tuple(image.shape[1:]) for image in batch['inputs']]
     assert all(min(shape) < CROP for shape in shapes)
     model = load_model(cfg).model
@@ -352,7 +355,16 @@ def missing_mask(root):
 @pytest.mark.parametrize('damage', [mask_of_another_size, values_outside_the_classes, missing_mask])
 def test_a_bad_mask_is_one_error_of_the_check_and_of_the_loader(damage, own_config, tmp_path):
     message = damage(tmp_path / 'fields')
-    (error,) = check_config(load_config(own_config)).errors
+    cfg = load_config(own_config, cfg_options=OWN_OPTIONS)
+    (error,) = check_config(cfg).errors
     assert re.search(message, error)
+    dataset = training_dataset(cfg)
+    with pytest.raises(DataError, match=message):
+        [dataset[k] for k in range(4)]
+
+
+def test_training_does_not_start_without_a_mask(own_config, tmp_path):
+    message = missing_mask(tmp_path / 'fields')
     with pytest.raises(DataError, match=message):
         train(str(own_config), cfg_options=OWN_OPTIONS, work_dir=str(tmp_path / 'run'))
+    assert not list((tmp_path / 'run').glob('*/*.log'))
