@@ -26,10 +26,10 @@ def shares_within(
     a, b = first - centre, second - centre
     squares_a, squares_b = np.square(a).sum(axis=2), np.square(b).sum(axis=2)
     # |a - b|^2 as one product: (a, 1, |a|^2) . (-2 b, |b|^2, 1)
-    left = np.dstack([a, np.ones_like(squares_a), squares_a])
-    right = np.dstack([-2 * b, squares_b, np.ones_like(squares_b)])
-    left = left.astype(np.float32)
-    right = np.ascontiguousarray(right.swapaxes(1, 2), dtype=np.float32)
+    left = np.ones((*squares_a.shape, 5), dtype=np.float32)
+    left[:, :, :3], left[:, :, 4] = a, squares_a
+    right = np.ones((len(b), 5, b.shape[1]), dtype=np.float32)
+    right[:, :3], right[:, 3] = -2 * b.swapaxes(1, 2), squares_b
     # five products and sums in float32, of inputs that are rounded too
     errors = 1e-6 * (squares_a.max(axis=1) + squares_b.max(axis=1))
 
