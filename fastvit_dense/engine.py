@@ -110,7 +110,7 @@ def evaluate_checkpoint(
     cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
     cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(config)
     cfg.launcher = launcher
-    expected = _expected_results(cfg) if verify else cfg.get('expected_results')
+    expected = _expected_results(cfg, required=verify)
     _existing(checkpoint)
     runner = build_runner(cfg, ('test_dataloader',), training=False)
 
@@ -328,9 +328,13 @@ def _existing(path: str) -> str:
     return path
 
 
-def _expected_results(cfg: Config) -> list[dict]:
+def _expected_results(cfg: Config, required: bool) -> list[dict] | None:
+    from .evaluation.verify import check_results
+
     expected = cfg.get('expected_results')
-    if not expected:
+    if expected:
+        check_results({}, expected)  # a malformed entry is told before hours of evaluation
+    elif required:
         raise ConfigError(f'{cfg.filename}: --verify: the config carries no expected_results')
     return expected
 

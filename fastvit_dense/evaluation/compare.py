@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..datasets.errors import DataError
 from . import markdown
 from .files import write_files
 from .metric_names import describe, format_difference, format_value, is_defined, is_number
@@ -16,7 +17,7 @@ def read_report(path: str | Path) -> dict[str, Any]:
     """Read a ``report.json``; ``path`` may be the folder that holds it.
 
     Raises:
-        ValueError: The file is missing, cut off, or no report; the message names file and field.
+        DataError: The file is missing, cut off, or no report; the message names file and field.
     """
     path = Path(path)
     if path.is_dir():
@@ -24,19 +25,19 @@ def read_report(path: str | Path) -> dict[str, Any]:
     try:
         report = json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
-        raise ValueError(f'{path}: no such file; expected the report.json of a run') from None
+        raise DataError(f'{path}: no such file; expected the report.json of a run') from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f'{path}: expected a whole JSON file, found: {error}') from None
+        raise DataError(f'{path}: expected a whole JSON file, found: {error}') from None
     if not isinstance(report, dict):
-        raise ValueError(f'{path}: expected a JSON object, found {type(report).__name__}')
+        raise DataError(f'{path}: expected a JSON object, found {type(report).__name__}')
     fields = dict(task=str, dataset=str, split=str, samples=int, metrics=dict, protocol=dict)
     for name, kind in fields.items():
         if not isinstance(report.get(name), kind):
             found = type(report[name]).__name__ if name in report else 'nothing'
-            raise ValueError(f'{path}: field {name!r}: expected {kind.__name__}, found {found}')
+            raise DataError(f'{path}: field {name!r}: expected {kind.__name__}, found {found}')
     for name, value in report['metrics'].items():
         if value is not None and not is_number(value):
-            raise ValueError(f'{path}: metrics[{name!r}]: expected a number, found {value!r}')
+            raise DataError(f'{path}: metrics[{name!r}]: expected a number, found {value!r}')
     return report
 
 
@@ -58,15 +59,15 @@ def compare_reports(
         makes the runs hard to compare, such as another dataset, split or protocol.
 
     Raises:
-        ValueError: Fewer than two reports, a broken one, or reports of different tasks.
+        DataError: Fewer than two reports, a broken one, or reports of different tasks.
     """
     if len(paths) < 2:
-        raise ValueError(f'compare: expected at least two reports, found {len(paths)}')
+        raise DataError(f'compare: expected at least two reports, found {len(paths)}')
     reports = [read_report(path) for path in paths]
     tasks = [report['task'] for report in reports]
     if len(set(tasks)) > 1:
         found = ', '.join(f'{path}: {task}' for path, task in zip(paths, tasks, strict=True))
-        raise ValueError(f'compare: expected reports of one task, found {found}')
+        raise DataError(f'compare: expected reports of one task, found {found}')
     table = {
         'task': tasks[0],
         'runs': _run_names(paths),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..config import ConfigError
 from .metric_names import format_difference, format_value, is_number
 
 _FIELDS = ('metric', 'value', 'tolerance')
@@ -23,10 +24,10 @@ def check_results(
         ``measured`` (None if the metric is missing), ``passed`` and ``message``, a readable line.
 
     Raises:
-        ValueError: The list is empty (nothing would be verified) or an entry is incomplete.
+        ConfigError: The list is empty (nothing would be verified) or an entry is incomplete.
     """
     if not expected:
-        raise ValueError(
+        raise ConfigError(
             'expected_results: nothing to verify; expected at least one '
             "dict(metric='bbox_mAP', value=0.420, tolerance=0.003, source='...') in the config"
         )
@@ -69,17 +70,17 @@ def _check(metrics: Mapping[str, float], entry: Mapping[str, Any], index: int) -
 def _read_entry(entry: Mapping[str, Any], index: int) -> tuple[str, float, float]:
     where = f'expected_results[{index}]'
     if not isinstance(entry, Mapping):
-        raise ValueError(f'{where}: expected a dict with {", ".join(_FIELDS)}, found {entry!r}')
+        raise ConfigError(f'{where}: expected a dict with {", ".join(_FIELDS)}, found {entry!r}')
     for field in _FIELDS:
         if field not in entry:
-            raise ValueError(f'{where}: expected the field {field!r}, found {sorted(entry)}')
+            raise ConfigError(f'{where}: expected the field {field!r}, found {sorted(entry)}')
     name, value, tolerance = (entry[field] for field in _FIELDS)
     if not isinstance(name, str) or not name:
-        raise ValueError(f"{where}['metric']: expected a metric's name, found {name!r}")
+        raise ConfigError(f"{where}['metric']: expected a metric's name, found {name!r}")
     if not is_number(value):
-        raise ValueError(f"{where}['value']: expected a finite number, found {value!r}")
+        raise ConfigError(f"{where}['value']: expected a finite number, found {value!r}")
     if not is_number(tolerance) or tolerance < 0:
-        raise ValueError(
+        raise ConfigError(
             f"{where}['tolerance']: expected a number of 0 or more, found {tolerance!r}"
         )
     return name, value, tolerance

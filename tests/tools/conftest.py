@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 
 import pytest
+from mmengine.logging import MMLogger
 
 
 @dataclass
@@ -32,6 +33,7 @@ def run_tool(root_dir, monkeypatch, capfd):
 
     def run(name, *arguments):
         capfd.readouterr()
+        MMLogger._instance_dict.clear()  # loggers of earlier runs write where pytest has closed
         path = str(tools / f'{name}.py')
         monkeypatch.setattr(sys, 'argv', [path, *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
