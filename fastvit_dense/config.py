@@ -1,8 +1,10 @@
 """Reading a config: the file, then the sample settings, then the options of the command line."""
 
+import contextlib
 import difflib
 import inspect
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -102,8 +104,10 @@ def merge_options(cfg: Config, options: Iterable[str] | dict[str, Any]) -> None:
         ConfigError: An unknown key; the message names the nearest known one.
     """
     options = options if isinstance(options, dict) else parse_options(options)
-    for key in options:
+    for key, value in options.items():
         _check_key(cfg, key)
+        if key.endswith('.type'):
+            _check_type(cfg, key, value)
     cfg.merge_from_dict(options)
 
 
@@ -148,6 +152,45 @@ def _check_new_key(cfg: Config, node: dict, parts: list[str], depth: int) -> Non
         f'--cfg-options {".".join(parts)}: unknown key {parts[depth]!r}{where}; '
         f'the nearest known one is {nearest}'
     )
+
+
+def _check_type(cfg: Config, key: str, value: Any) -> None:
+    """Refuse a type that no registry knows where the one before it stands in a registry."""
+    node: Any = cfg._cfg_dict
+    for part in key.split('.')[:-1]:
+        node = node[int(part)] if isinstance(node, list | tuple) else node.get(part, {})
+    scope = node.get('_scope_', cfg.get('default_scope'))
+    before = node.get('type')
+    if not isinstance(value, str) or find_type(value, scope) or not find_type(before, scope):
+        return
+    raise ConfigError(f'--cfg-options {key}={value}: {_no_such_type(value, scope)}')
+
+
+@contextlib.contextmanager
+def explained_types(cfg: Config) -> Iterator[None]:
+    """Turn a registry's error about an unknown type into a ConfigError with the nearest name."""
+    try:
+        yield
+    except KeyError as error:
+        found = re.match(r'(\S+) is not in the \S+ registry', str(error.args[0]))
+        if not found:
+            raise
+        reason = _no_such_type(found[1], cfg.get('default_scope'))
+        raise ConfigError(f'{cfg.filename}: {reason}') from error
+
+
+def _no_such_type(name: str, scope: str | None) -> str:
+    import mmengine.registry
+
+    known: set[str] = set()
+    for registry in REGISTRIES:
+        with getattr(mmengine.registry, registry).switch_scope_and_registry(scope) as current:
+            while current is not None:
+                known |= set(current.module_dict)
+                current = current.parent
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    hint = f'; did you mean {close[0]!r}?' if close else ''
+    return f'no type {name!r} is registered{hint}'
 
 
 def _parameters(node: dict, scope: str | None) -> tuple[set[str], bool]:

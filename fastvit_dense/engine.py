@@ -14,7 +14,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from .config import ConfigError, datasets_of, default_work_dir, load_config
+from .config import ConfigError, datasets_of, default_work_dir, explained_types, load_config
 from .distributed import adapt_sync_bn, join_processes
 
 OFFICIAL_NAMES = {'CocoDataset': 'COCO', 'ADE20KDataset': 'ADE20K', 'FreiHAND': 'FreiHAND'}
@@ -74,8 +74,9 @@ def train(
         if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
             raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
-    runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
-    runner.train()
+    with explained_types(cfg):
+        runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
+        runner.train()
     return runner
 
 
@@ -112,7 +113,8 @@ def evaluate_checkpoint(
     cfg.launcher = launcher
     expected = _expected_results(cfg, required=verify)
     _existing(checkpoint)
-    runner = build_runner(cfg, ('test_dataloader',), training=False)
+    with explained_types(cfg):
+        runner = build_runner(cfg, ('test_dataloader',), training=False)
 
     from .backbones import reparameterize
     from .checkpoint import load_model_state

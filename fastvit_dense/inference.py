@@ -11,7 +11,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from PIL import Image
 
-from .config import dataset_classes, datasets_of, load_config, task_of
+from .config import dataset_classes, datasets_of, explained_types, load_config, task_of
 from .results import HandResult, InstanceResult, Result, SemanticResult
 
 TRUTH_LOADERS = ('LoadAnnotations', 'LoadCheckedMask', 'LoadPanopticAnnotations')
@@ -44,7 +44,8 @@ def load_model(
     cfg = config if isinstance(config, Config) else load_config(config, pretrained=False)
     if device is None:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    model = build_model(cfg)
+    with explained_types(cfg):
+        model = build_model(cfg)
     if checkpoint is not None:
         from .checkpoint import load_model_state
 

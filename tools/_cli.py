@@ -4,7 +4,9 @@ It imports nothing of the package, so that `--help` answers at once.
 """
 
 import argparse
+import linecache
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -54,8 +56,18 @@ def run(main: Callable[[Sequence[str] | None], int | None]) -> None:
         print('interrupted', file=sys.stderr)
         status = 130
     except Exception as error:
-        if not type(error).__module__.startswith('fastvit_dense'):
+        if not _is_explained(error):
             raise
         print(f'{type(error).__name__}: {error}', file=sys.stderr)
         status = 1
     sys.exit(status)
+
+
+def _is_explained(error: Exception) -> bool:
+    """Whether the package raised it on purpose, so that its message says all there is to say."""
+    if type(error).__module__.startswith('fastvit_dense'):
+        return True
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    module = frame.f_globals.get('__name__', '')
+    source = linecache.getline(frame.f_code.co_filename, line)
+    return module.startswith('fastvit_dense') and source.lstrip().startswith('raise ')

@@ -14,6 +14,7 @@ from ..tiny import read_log
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures('quick_logs')]
 CONFIG = 'configs/maskrcnn_fastvit_t8.py'
+TINY = 'the tiny config'
 NO_VALIDATION = ('val_dataloader=None', 'val_cfg=None', 'val_evaluator=None')
 # what makes any Mask R-CNN config of ours small
 SMALL = (
@@ -195,15 +196,37 @@ def test_head_with_another_number_of_classes(run_tool, tiny_instance, tmp_path):
         ),
         (['configs/maskrcnn_fastvit_t9.py'], r't9\.py: no such config file; did you mean '),
         ([CONFIG, '--resume', 'none.pth'], r'none\.pth: .*no such'),
-        ([CONFIG, '--launcher', 'slurm'], r'SLURM_PROCID is not set'),
+        ([TINY, '--launcher', 'slurm'], r'SLURM_PROCID is not set'),
+        (
+            [CONFIG, '--cfg-options', 'optim_wrapper.optimizer.type=AdamWW'],
+            r"no type 'AdamWW' is registered; did you mean 'AdamW'\?",
+        ),
+        ([TINY, '--cfg-options', 'model.backbone.arch=t9'], r"unknown arch 't9', known are t8, "),
     ],
-    ids=['option', 'config', 'resume', 'launcher'],
+    ids=['option', 'config', 'resume', 'launcher', 'type', 'arch'],
 )
 def test_wrong_arguments(run_tool, tiny_instance, tmp_path, arguments, message):
-    if '--launcher' in arguments:
-        arguments = [tiny_instance, *arguments[1:]]
+    arguments = [tiny_instance if a == TINY else a for a in arguments]
     done = run_tool('train', *arguments, '--work-dir', tmp_path)
     assert re.search(message, done.error)
+
+
+def test_type_that_nothing_registers(run_tool, tiny_instance, tmp_path):
+    """In a config file: the model is built at once, a pipeline only when training starts."""
+    for place in ("model = dict(neck=dict(type='FNP'))", "train_cfg = dict(type='EpochBasedLoop')"):
+        path = tmp_path / 'config.py'
+        path.write_text(f'_base_ = {str(tiny_instance)!r}\n{place}\n')
+        done = run_tool('train', path, '--work-dir', tmp_path)
+        assert re.search(r"config\.py: no type '\w+' is registered; did you mean '\w", done.error)
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(run_tool, tiny_instance, tmp_path):
+    """Only what was raised on purpose is put in one line."""
+    with pytest.raises(RuntimeError, match='expected input'):
+        run_tool(
+            *('train', tiny_instance, '--work-dir', tmp_path, '--cfg-options'),
+            'model.neck.in_channels=[1,2,3,4]',
+        )
 
 
 def test_amp_on_a_cpu(run_tool, tiny_instance, tmp_path, monkeypatch):
