@@ -96,8 +96,8 @@ def test_orientation_trains_the_global_rotation_alone():
     pred = {**target, 'vertices': local @ orient.mT, 'joints': local_joints @ orient.mT,
             'global_orient': orient}  # fmt: skip
     losses = HandMeshLoss()(pred, target, NO_FACES)
-    assert float(losses['loss_vertices']) == pytest.approx(0, abs=1e-4)
-    assert float(losses['loss_joints']) == pytest.approx(0, abs=1e-4)
+    assert losses['loss_vertices'].item() == pytest.approx(0, abs=1e-4)
+    assert losses['loss_joints'].item() == pytest.approx(0, abs=1e-4)
     gradients = torch.autograd.grad(
         losses['loss_orientation'], (local_joints, orient), allow_unused=True
     )
