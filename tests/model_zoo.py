@@ -32,6 +32,7 @@ def build_model(config: Config) -> torch.nn.Module:
     init_default_scope(config.get('default_scope', 'mmdet'))
     with DefaultScope.overwrite_default_scope(config.default_scope):
         model = revert_sync_batchnorm(MODELS.build(config.model))
+        model.init_weights()
     assert type(model.backbone).__name__ == 'FastViT'
     return model
 
