@@ -1,0 +1,101 @@
+"""The pictures of a report: prediction beside ground truth."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastvit_dense.config import load_config
+from fastvit_dense.evaluation.result import EvaluationResult
+from fastvit_dense.visualization.gallery import make_gallery, save_gallery, side_by_side
+from fastvit_dense.visualization.palette import class_color
+
+
+def result(task, ids):
+    """Scores that fall with the place in the list."""
+    samples = [{'id': i, 'score': 1 - place / 10} for place, i in enumerate(ids)]
+    return EvaluationResult(task, 'sample', 'val', len(samples), {}, per_sample=samples)
+
+
+def test_side_by_side_keeps_every_pixel():
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (50, width, 3), dtype=np.uint8) for width in (40, 70)]
+    pictures = {name: Image.fromarray(i) for name, i in zip('ab', images, strict=True)}
+    joined = np.asarray(side_by_side(pictures))
+    bar = joined.shape[0] - 50
+    assert joined.shape == (50 + bar, 40 + 70 + 6, 3)
+    np.testing.assert_array_equal(joined[bar:, :40], images[0])
+    np.testing.assert_array_equal(joined[bar:, 46:], images[1])
+    assert (joined[:bar] < 255).any(), 'captions'
+
+
+@pytest.fixture
+def truth(tiny_instance):
+    return json.loads(tiny_instance.with_name('val.json').read_text())
+
+
+def test_instances_beside_their_truth(tiny_instance, truth, tmp_path):
+    """Nothing found on the left: the image; the true boxes on the right, in their places."""
+    cfg = load_config(tiny_instance)
+    predictions = tmp_path / 'instances.json'
+    first = truth['images'][0]
+    low = {'image_id': first['id'], 'category_id': 1, 'bbox': [9, 9, 30, 30], 'score': 0.1}
+    predictions.write_text(json.dumps([low]))
+    ids = [image['id'] for image in truth['images']]
+    entries, note = make_gallery(cfg, result('instance', ids), predictions)
+    assert note == ''
+    assert entries[0].title == first['file_name']
+    assert len(entries) == 4
+    dataset = cfg.test_dataloader.dataset
+    path = f'{dataset.data_root}{dataset.data_prefix.img}{first["file_name"]}'
+    image = np.asarray(Image.open(path).convert('RGB'))
+    height, width = image.shape[:2]
+    picture = np.asarray(entries[0].picture)[-height:]
+    np.testing.assert_array_equal(picture[:, :width], image)
+    annotation = min(
+        (a for a in truth['annotations'] if a['image_id'] == first['id']), key=lambda a: a['area']
+    )
+    x, y, _, h = annotation['bbox']
+    color = class_color(annotation['category_id'] - 1)
+    assert tuple(picture[y + h // 2, width + 6 + x]) == color
+    entries, _ = make_gallery(cfg, result('instance', ids), predictions)
+    save_gallery(entries, tmp_path / 'pictures')
+    names = sorted(p.name for p in (tmp_path / 'pictures').iterdir())
+    assert len(names) == 4
+    assert names[0].startswith('00_best_')
+
+
+def test_labels_beside_their_truth(tiny_semantic, tmp_path):
+    """The truth as prediction: both halves are the same picture."""
+    cfg = load_config(tiny_semantic)
+    dataset = cfg.test_dataloader.dataset
+    folder = f'{dataset.data_root}/{dataset.data_prefix.img_path}'
+    masks = f'{dataset.data_root}/{dataset.data_prefix.seg_map_path}'
+    names = [f'ADE_val_{i + 1:08d}' for i in range(2)]
+    for name in names:
+        Image.open(f'{masks}/{name}.png').save(tmp_path / f'{name}.png')
+    paths = [f'{folder}/{name}.jpg' for name in names]
+    entries, note = make_gallery(cfg, result('semantic', paths), tmp_path)
+    assert note == ''
+    assert [entry.title for entry in entries] == [f'{name}.jpg' for name in names]
+    for entry, path in zip(entries, paths, strict=True):
+        width, height = Image.open(path).size
+        picture = np.asarray(entry.picture)[-height:]
+        np.testing.assert_array_equal(picture[:, :width], picture[:, width + 6 :])
+        assert (picture[:, :width] != np.asarray(Image.open(path).convert('RGB'))).any()
+
+
+def test_why_there_is_no_gallery(tiny_instance, truth, tmp_path):
+    cfg = load_config(
+        tiny_instance, cfg_options=[f'test_dataloader.dataset.data_prefix.img={tmp_path}']
+    )
+    predictions = tmp_path / 'instances.json'
+    predictions.write_text('[]')
+    entries, note = make_gallery(cfg, result('instance', [truth['images'][0]['id']]), predictions)
+    assert entries == []
+    assert note == f'no image {truth["images"][0]["file_name"]} in the data folder'
+    assert make_gallery(cfg, result('instance', []), predictions) == (
+        [],
+        'no sample has a score of its own',
+    )
