@@ -38,14 +38,14 @@ INSTANCE = {
     None: Schedule(1, 80, 2, 3e-4),
 }
 SEMANTIC = {
-    't8': Schedule(6, 200, 4, 1e-3),
-    't12': Schedule(4, 200, 4, 1e-3),
-    's12': Schedule(4, 200, 4, 1e-3),
-    'sa12': Schedule(4, 200, 4, 1e-3),
-    'sa24': Schedule(2, 200, 4, 1e-3),
-    'sa36': Schedule(1, 200, 4, 1e-3),
-    'ma36': Schedule(1, 160, 4, 1e-3),
-    None: Schedule(1, 100, 4, 1e-3),
+    't8': Schedule(2, 180, 2, 1e-3),
+    't12': Schedule(2, 140, 2, 1e-3),
+    's12': Schedule(2, 130, 2, 1e-3),
+    'sa12': Schedule(2, 126, 2, 1e-3),
+    'sa24': Schedule(1, 190, 2, 1e-3),
+    'sa36': Schedule(1, 150, 2, 1e-3),
+    'ma36': Schedule(1, 120, 2, 1e-3),
+    None: Schedule(1, 44, 2, 1e-3),  # heads may be as heavy as UPerNet's
 }
 HAND = {
     't8': Schedule(6, 400, 16, 1e-3),
