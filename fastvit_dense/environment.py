@@ -312,16 +312,16 @@ def main() -> int:
         1 where something required is wrong, else 0: the exit status.
     """
     installed = installed_distributions()
-    for name, value in describe(installed):
-        print(f'{name:<19}{value}')
+    lines = [f'{name:<19}{value}' for name, value in describe(installed)]
     problems = [*find_problems(installed), *find_import_problems(installed)]
     for problem in problems:
-        print(f'\n{"WRONG" if problem.required else "note"}: {problem.what}')
-        print(f'  mend: {problem.command}')
-    if not any(problem.required for problem in problems):
-        print('\nEverything required is here and fits.')
-        return 0
-    return 1
+        lines += ['', f'{"WRONG" if problem.required else "note"}: {problem.what}']
+        lines.append(f'  mend: {problem.command}')
+    wrong = any(problem.required for problem in problems)
+    if not wrong:
+        lines += ['', 'Everything required is here and fits.']
+    print('\n'.join(lines))
+    return int(wrong)
 
 
 def _line(installed: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ import inspect
 import os
 import sys
 import types
+import warnings
 from typing import Any
 
 STAND_IN = 'mmcv._ext'
@@ -27,10 +28,13 @@ def install() -> None:
       each config.
     - `mmcv._ext` is offered from torchvision where mmcv came without compiled operators; without
       that module mmdet cannot be imported.
+    - mmengine 0.10.7 reads package versions through pkg_resources, whose notice of its own end is
+      nothing that a user of ours can act on.
     """
     from mmengine.config.utils import MODULE2PACKAGE
 
     MODULE2PACKAGE['mmseg'] = 'mmseg'
+    warnings.filterwarnings('ignore', 'pkg_resources is deprecated as an API')
     _find_library_configs_by_path()
     if STAND_IN not in sys.modules and mmcv_is_installed() and not has_compiled_ops():
         sys.modules[STAND_IN] = _Operators(STAND_IN)
