@@ -1,9 +1,10 @@
 PYTHON ?= python3
 VENV := .venv
+UPSTREAM := .venv-upstream
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-slow lint clean
+.PHONY: setup demo test test-slow test-upstream lint clean
 
 setup: $(STAMP)
 
@@ -24,6 +25,16 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow
+
+# Integration tests on the last original releases of OpenMMLab, in an environment of their own.
+test-upstream: $(UPSTREAM)/.installed
+	OMP_NUM_THREADS=1 $(UPSTREAM)/bin/python -m pytest -q -m "integration and not slow"
+
+$(UPSTREAM)/.installed: requirements.txt requirements-upstream.txt
+	$(PYTHON) -m venv $(UPSTREAM)
+	grep -v '^onedl-' requirements.txt > $(UPSTREAM)/requirements.txt
+	$(UPSTREAM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile -r $(UPSTREAM)/requirements.txt -r requirements-upstream.txt
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff check .

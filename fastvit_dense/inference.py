@@ -167,7 +167,7 @@ class Predictor:
         K = np.linalg.inv(to_input) @ np.asarray(sample.metainfo['K'])
         return HandResult(
             **arrays,
-            faces=np.asarray(mano.faces),
+            faces=mano.faces.cpu().numpy(),
             K=K.astype(np.float32),
             hand_model=mano.name,
             image=image,
