@@ -256,7 +256,7 @@ def test_resume_from_a_file_with_a_loading_process(tiny_instance, two_epochs, tm
 @pytest.mark.parametrize('num_workers', [0, 1])
 def test_resumed_iterations(tiny_semantic, trained_semantic, tmp_path, num_workers):
     """Interrupted after the third of four iterations, resumed at the second."""
-    options = [f'train_dataloader.num_workers={num_workers}']
+    options = [f'train_dataloader.num_workers={num_workers}', *NO_VALIDATION]
     config = interrupted_config(tiny_semantic, tmp_path, iterations=3)
     with pytest.raises(KeyboardInterrupt):
         engine.train(config, cfg_options=options, work_dir=str(tmp_path))

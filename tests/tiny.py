@@ -73,6 +73,8 @@ classes = {classes}
 model = dict(
     data_preprocessor=dict(size=(64, 64)),
     backbone=dict(init_cfg=None, drop_path_rate=0.2),
+    neck=dict(out_channels=32),
+    decode_head=dict(in_channels=[32] * 4, channels=32),
 )
 train_pipeline = [
     dict(type='SeedSample'),

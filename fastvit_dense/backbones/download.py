@@ -143,7 +143,8 @@ def _continue_download(url: str, part: Path) -> None:
         if _validator(part).is_file():  # a file that changed meanwhile comes whole
             request.add_header('If-Range', _validator(part).read_text())
     try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+        # urlopen() would keep the proxies of its first call for the life of the process
+        response = urllib.request.build_opener().open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:

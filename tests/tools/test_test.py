@@ -64,21 +64,28 @@ def not_finite(trained, path):
     ],
     ids=lambda value: getattr(value, '__name__', ''),
 )
-@pytest.mark.parametrize('tool', ['test', 'predict', 'train'])
-def test_bad_checkpoints(
-    run_tool, tiny_instance, trained, sample_data, tmp_path, tool, damage, message
-):
-    """Evaluating, predicting and resuming refuse the same files in the same words."""
+def test_bad_checkpoints(run_tool, tiny_instance, trained, tmp_path, damage, message):
     damage(trained, tmp_path / 'bad.pth')
+    arguments = (tmp_path / 'bad.pth', '--work-dir', tmp_path / 'work')
+    done = run_tool('test', tiny_instance, *arguments)
+    assert re.search(message, done.error)
+    assert not (tmp_path / 'was_run').exists()
+    assert not (tmp_path / 'work/report.json').exists()
+
+
+@pytest.mark.parametrize('tool', ['train', 'predict'])
+def test_no_command_runs_what_a_checkpoint_brings(
+    run_tool, tiny_instance, trained, sample_data, tmp_path, tool
+):
+    """Resuming, which is mmengine's own reading, and predicting refuse it too."""
+    hostile(trained, tmp_path / 'bad.pth')
     arguments = {
-        'test': [tmp_path / 'bad.pth', '--work-dir', tmp_path / 'work'],
         'predict': [tmp_path / 'bad.pth', sample_data / 'coco/val2017'],
         'train': ['--resume', tmp_path / 'bad.pth', '--work-dir', tmp_path / 'work'],
     }
     done = run_tool(tool, tiny_instance, *arguments[tool])
-    assert re.search(message, done.error)
+    assert re.search(r'CheckpointError: \S+bad\.pth: refused, because it holds a ', done.error)
     assert not (tmp_path / 'was_run').exists()
-    assert not (tmp_path / 'work/report.json').exists()
 
 
 def test_checkpoint_of_another_variant(run_tool, tiny_instance, trained, tmp_path):
