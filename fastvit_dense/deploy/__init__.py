@@ -1,0 +1,1 @@
+"""Deployment: export, run and measure models outside PyTorch."""
