@@ -1,27 +1,220 @@
 """Measure speed and memory, each thing beside what people use instead, in one run.
 
+python tools/benchmark.py backbone sa24 peers --sizes 512 --out backbone.json
+python tools/benchmark.py repmixer --sizes 384 1024 --out repmixer.json
+python tools/benchmark.py model configs/maskrcnn_fastvit_sa24.py --out model.json
 python tools/benchmark.py evaluation --out evaluation.json
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from _cli import make_parser, run
 
+BACKENDS = ('eager', 'compiled', 'cudagraph', 'onnxruntime', 'openvino')
+CONFIGS = [f'configs/{head}_fastvit_sa24.py' for head in ('maskrcnn', 'semfpn', 'handmesh')]
 
-def evaluation(args: argparse.Namespace) -> dict:
+
+def backbone(args: argparse.Namespace) -> None:
+    from fastvit_dense.deploy import benchmark_report as report
+    from fastvit_dense.deploy.benchmark import benchmark_backbones
+
+    results = benchmark_backbones(
+        args.models,
+        schedule(args),
+        forms=args.forms,
+        backends=args.backends,
+        precisions=args.precisions,
+        layouts=args.layouts,
+        reference=args.reference,
+    )
+    text = report.backbone_table(results)
+    print(text)
+    report.write_benchmark(args.out, results, text, report.backbone_figure(results))
+
+
+def repmixer(args: argparse.Namespace) -> None:
+    from fastvit_dense.deploy import benchmark_report as report
+    from fastvit_dense.deploy.benchmark import benchmark_repmixer
+
+    results = benchmark_repmixer(
+        schedule(args), backends=args.backends, precisions=args.precisions, layouts=args.layouts
+    )
+    text = report.repmixer_table(results)
+    print(text)
+    report.write_benchmark(args.out, results, text, report.repmixer_figure(results))
+
+
+def model(args: argparse.Namespace) -> None:
+    from fastvit_dense.deploy import benchmark_report as report
+    from fastvit_dense.deploy.benchmark_model import benchmark_models
+
+    results = benchmark_models(
+        args.configs,
+        args.checkpoints,
+        args.exported,
+        image=args.image,
+        forms=args.forms,
+        precisions=args.precisions,
+        schedule=schedule(args),
+        sample=args.sample,
+        cfg_options=args.cfg_options,
+    )
+    text = report.model_table(results)
+    print(text)
+    report.write_benchmark(args.out, results, text, report.model_figure(results))
+
+
+def evaluation(args: argparse.Namespace) -> None:
+    from fastvit_dense.deploy.benchmark_report import write_benchmark
     from fastvit_dense.evaluation.benchmark import QUICK, Sizes, benchmark_evaluation, table
 
     results = benchmark_evaluation(QUICK if args.quick else Sizes())
     print(table(results))
-    return results
+    write_benchmark(args.out, results)
+
+
+def schedule(args: argparse.Namespace) -> object:
+    """The schedule, and the threads that it is measured with."""
+    import torch
+
+    from fastvit_dense.deploy.comparison import Schedule
+    from fastvit_dense.deploy.machine import set_threads
+
+    set_threads(args.threads)
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    sizes = {key: getattr(args, key) for key in ('sizes', 'batch_sizes') if hasattr(args, key)}
+    return Schedule(device=device, rounds=args.rounds, seconds=args.seconds, **sizes)
+
+
+def add_part(
+    parts: argparse._SubParsersAction, name: str, text: str, seconds: float
+) -> argparse.ArgumentParser:
+    """Add a part that measures latencies, with the options that all such have."""
+    part = parts.add_parser(name, help=text, description=text)
+    part.set_defaults(run=globals()[name])
+    part.add_argument(
+        '--out',
+        type=Path,
+        required=True,
+        metavar='FILE.json',
+        help='results; the table (.md) and the picture (.png) are written beside it',
+    )
+    part.add_argument(
+        '--rounds', type=int, default=20, help='at most, of each group (default: %(default)s)'
+    )
+    part.add_argument(
+        '--seconds',
+        type=float,
+        default=seconds,
+        help='of timing, after which no round of a group starts (default: %(default)s)',
+    )
+    part.add_argument('--threads', type=int, help='default: the cores of this process')
+    part.add_argument('--device', choices=['cpu', 'cuda'], help='default: cuda if there is one')
+    return part
+
+
+def add_ways(part: argparse.ArgumentParser, sizes: list[int], backends: list[str]) -> None:
+    """Add what is varied."""
+    part.add_argument(
+        '--sizes',
+        type=int,
+        nargs='+',
+        default=sizes,
+        help='sides of the square images (default: %(default)s)',
+    )
+    part.add_argument(
+        '--batch-sizes', type=int, nargs='+', default=[1], help='(default: %(default)s)'
+    )
+    part.add_argument(
+        '--backends',
+        nargs='+',
+        choices=BACKENDS,
+        default=backends,
+        metavar='BACKEND',
+        help=f'of {", ".join(BACKENDS)} (default: {" ".join(backends)})',
+    )
+    part.add_argument(
+        '--precisions',
+        nargs='+',
+        choices=['fp32', 'bf16'],
+        default=['fp32'],
+        help='(default: fp32)',
+    )
+    part.add_argument(
+        '--layouts',
+        nargs='+',
+        choices=['contiguous', 'channels_last'],
+        default=['contiguous'],
+        help="of PyTorch's tensors (default: contiguous)",
+    )
 
 
 def main(argv: Sequence[str] | None) -> None:
     parser = make_parser(__doc__)
     parts = parser.add_subparsers(dest='part', required=True, metavar='PART')
+
+    part = add_part(parts, 'backbone', 'latency of backbones, ours and those of timm', 60)
+    part.add_argument(
+        'models',
+        nargs='*',
+        metavar='MODEL',
+        default=['t8', 'sa12', 'sa24', 'fastvit_sa24', 'peers'],
+        help="variants (sa24), names of timm (resnet50, fastvit_sa24), or 'ours', 'peers' "
+        '(default: t8 sa12 sa24 fastvit_sa24 peers)',
+    )
+    add_ways(part, [512], ['eager', 'onnxruntime', 'openvino'])
+    part.add_argument(
+        '--forms',
+        nargs='+',
+        choices=['train', 'folded'],
+        default=['train', 'folded'],
+        help='(default: both)',
+    )
+    part.add_argument(
+        '--reference',
+        metavar='LABEL',
+        help="the row, or the start of its label, that others are told against: 'sa24/folded/eager'"
+        ' (default: the first)',
+    )
+
+    part = add_part(parts, 'repmixer', 'RepMixer against pooling in the same MetaFormer', 20)
+    sizes = [224, 256, 384, 512, 672, 800, 1024]
+    add_ways(part, sizes, ['eager', 'onnxruntime', 'openvino'])
+
+    part = add_part(parts, 'model', 'whole models from image file to result, by part', 60)
+    part.add_argument(
+        'configs',
+        nargs='*',
+        metavar='CONFIG',
+        default=CONFIGS,
+        help='(default: the three tasks with SA24)',
+    )
+    part.add_argument(
+        '--checkpoints', nargs='+', default=[], help='one for each config; without: random weights'
+    )
+    part.add_argument(
+        '--exported', nargs='+', default=[], metavar='FILE', help='.onnx or .xml, of one config'
+    )
+    part.add_argument('--image', help='picture; default: a photograph of a usual size')
+    part.add_argument(
+        '--forms',
+        nargs='+',
+        choices=['upstream', 'train', 'folded', 'folded/channels_last'],
+        default=['upstream', 'train', 'folded'],
+        help="upstream: the train form with mmdet's own mask head (default: all but the last)",
+    )
+    part.add_argument(
+        '--precisions',
+        nargs='+',
+        choices=['fp32', 'bf16'],
+        default=['fp32'],
+        help='of .xml files; everything else is fp32 (default: fp32)',
+    )
+    part.add_argument('--sample', action='store_true', help='settings of the sample data')
+    part.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings')
+
     part = parts.add_parser(
         'evaluation', help='the metrics, against pycocotools, mmseg, mmdet and a plain loop'
     )
@@ -30,9 +223,10 @@ def main(argv: Sequence[str] | None) -> None:
     part.set_defaults(run=evaluation)
     args = parser.parse_args(argv)
 
-    results = args.run(args)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(results, indent=2) + '\n')
+    from fastvit_dense.deploy.benchmark_report import check_out
+
+    check_out(args.out)
+    args.run(args)
 
 
 if __name__ == '__main__':
