@@ -15,7 +15,9 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from .config import ConfigError, datasets_of, default_work_dir, explained_types, load_config
+from .deploy import is_exported
 from .distributed import adapt_sync_bn, join_processes
+from .evaluation.compare import change_from, read_report
 
 OFFICIAL_NAMES = {'CocoDataset': 'COCO', 'ADE20KDataset': 'ADE20K', 'FreiHAND': 'FreiHAND'}
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
@@ -90,19 +92,22 @@ def evaluate_checkpoint(
     fuse: bool = False,
     verify: bool = False,
     save_predictions: str | None = None,
+    baseline: str | None = None,
     launcher: str = 'none',
 ) -> int:
-    """Evaluate a checkpoint and write the report.
+    """Evaluate a checkpoint, or an exported file, and write the report.
 
     Args:
         config: Config file.
-        checkpoint: Weights, loaded strictly.
+        checkpoint: Weights, loaded strictly; or a file of `tools/export.py` (.onnx, .xml).
         sample: Use the embedded sample data.
         cfg_options: `key=value` strings.
         work_dir: Where the report goes; by default `work_dirs/CONFIG`.
         fuse: Reparameterize the model before it is scored.
         verify: Compare with the config's `expected_results`.
         save_predictions: Folder for the predictions in the official format.
+        baseline: `report.json` of another evaluation on the same data; the report tells by how
+            much each metric changed (of a quantised file: its loss).
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
 
     Returns:
@@ -113,19 +118,22 @@ def evaluate_checkpoint(
     cfg.launcher = launcher
     expected = _expected_results(cfg, required=verify)
     _existing(checkpoint)
+    before = read_report(baseline) if baseline else None
+    model_cfg, exported = cfg.model, is_exported(checkpoint)
+    if exported:
+        from .deploy.runtime import exported_model_cfg
+
+        cfg.model = exported_model_cfg(cfg, checkpoint)
     with explained_types(cfg):
         runner = build_runner(cfg, ('test_dataloader',), training=False)
-
-    from .backbones import reparameterize
-    from .checkpoint import load_model_state
+    cfg.model = model_cfg  # the report tells of the network, whatever runs it
 
     model = getattr(runner.model, 'module', runner.model)
-    load_model_state(model, checkpoint)
-    if fuse:
-        reparameterize(model.eval())
-    from .evaluation.report import model_info
-
-    info = model_info(model, cfg, checkpoint) if is_main_process() else None
+    form = 'reparameterized' if fuse else 'as trained'
+    if exported:
+        info, form = model.info, model.form
+    else:
+        info = _load_for_test(model, cfg, checkpoint, fuse)
     metric = runner.test_evaluator.metrics[0]
     keep = Path(save_predictions or Path(cfg.work_dir) / 'predictions')
     if hasattr(metric, 'save_predictions'):
@@ -139,7 +147,9 @@ def evaluate_checkpoint(
     if result is None:
         print(f'predictions only, in {keep}: no scores, hence no report')
         return 0
-    result.protocol['form'] = 'reparameterized' if fuse else 'as trained'
+    result.protocol['form'] = form
+    if before:
+        result.protocol.update(change_from(before, result))
     _report(cfg, result, keep, {'test': seconds}, info, expected)
     if verify:
         from .evaluation.verify import verify_results
@@ -149,6 +159,20 @@ def evaluate_checkpoint(
             print(miss)
         return int(bool(misses))
     return 0
+
+
+def _load_for_test(
+    model: torch.nn.Module, cfg: Config, checkpoint: str, fuse: bool
+) -> dict[str, Any] | None:
+    """Load and perhaps fold a model; what the report says of it, in the main process."""
+    from .backbones import reparameterize
+    from .checkpoint import load_model_state
+    from .evaluation.report import model_info
+
+    load_model_state(model, checkpoint)
+    if fuse:
+        reparameterize(model.eval())
+    return model_info(model, cfg, checkpoint) if is_main_process() else None
 
 
 def score_predictions(

@@ -12,6 +12,7 @@ from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from PIL import Image
 
 from .config import dataset_classes, datasets_of, explained_types, load_config, task_of
+from .deploy import is_exported
 from .results import HandResult, InstanceResult, Result, SemanticResult
 
 TRUTH_LOADERS = ('LoadAnnotations', 'LoadCheckedMask', 'LoadPanopticAnnotations')
@@ -31,7 +32,8 @@ def load_model(
 
     Args:
         config: Config file, or a config read by `load_config`.
-        checkpoint: Weights, loaded strictly; None leaves them random.
+        checkpoint: Weights, loaded strictly; None leaves them random. Or a file of
+            `tools/export.py` (.onnx, .xml), which runs in their place on the CPU.
         device: Where to run; by default the first GPU, or the CPU.
 
     Returns:
@@ -39,9 +41,14 @@ def load_model(
         a PIL image or an (H, W, 3) uint8 array, RGB.
 
     Raises:
-        ConfigError, CheckpointError, CheckpointMismatch: With the file and what is wrong.
+        ConfigError, CheckpointError, CheckpointMismatch, ExportError: With the file and what is
+            wrong.
     """
     cfg = config if isinstance(config, Config) else load_config(config, pretrained=False)
+    if is_exported(checkpoint):
+        from .deploy.runtime import exported_model_cfg
+
+        return Predictor(MODELS.build(exported_model_cfg(cfg, checkpoint)).eval(), cfg)
     if device is None:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     with explained_types(cfg):

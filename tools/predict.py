@@ -11,7 +11,7 @@ from _cli import add_config_arguments, make_parser, run
 def main(argv: Sequence[str] | None) -> None:
     parser = make_parser(__doc__)
     add_config_arguments(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint, or a file of tools/export.py')
     parser.add_argument('images', metavar='IMAGE_OR_FOLDER')
     parser.add_argument('--out-dir', default='predictions', help='(default: %(default)s)')
     parser.add_argument('--fuse', action='store_true', help='reparameterize the model first')

@@ -2,6 +2,7 @@
 
 python tools/test.py configs/maskrcnn_fastvit_sa24.py work_dirs/maskrcnn_fastvit_sa24/epoch_12.pth
 python tools/test.py configs/maskrcnn_fastvit_sa24.py CHECKPOINT --fuse --verify
+python tools/test.py configs/maskrcnn_fastvit_sa24.py sa24_int8.onnx --baseline REPORT.JSON
 """
 
 import os
@@ -13,7 +14,7 @@ from _cli import add_config_arguments, add_launcher_arguments, make_parser, run
 def main(argv: Sequence[str] | None) -> int:
     parser = make_parser(__doc__)
     add_config_arguments(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint, or a file of tools/export.py')
     parser.add_argument('--work-dir', help='where the report goes (work_dirs/CONFIG)')
     parser.add_argument('--fuse', action='store_true', help='reparameterize the model first')
     parser.add_argument(
@@ -23,6 +24,11 @@ def main(argv: Sequence[str] | None) -> int:
     )
     parser.add_argument(
         '--save-predictions', metavar='D', help='also write the predictions, in the official format'
+    )
+    parser.add_argument(
+        '--baseline',
+        metavar='REPORT.JSON',
+        help='earlier report on the same data; the new one tells by how much each metric changed',
     )
     add_launcher_arguments(parser)
     args = parser.parse_args(argv)
@@ -39,6 +45,7 @@ def main(argv: Sequence[str] | None) -> int:
         fuse=args.fuse,
         verify=args.verify,
         save_predictions=args.save_predictions,
+        baseline=args.baseline,
         launcher=args.launcher,
     )
 

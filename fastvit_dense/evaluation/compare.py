@@ -9,6 +9,7 @@ from ..datasets.errors import DataError
 from . import markdown
 from .files import write_files
 from .metric_names import describe, format_difference, format_value, is_defined, is_number
+from .result import EvaluationResult
 
 _SETTINGS = ('dataset', 'split', 'samples')
 
@@ -39,6 +40,37 @@ def read_report(path: str | Path) -> dict[str, Any]:
         if value is not None and not is_number(value):
             raise DataError(f'{path}: metrics[{name!r}]: expected a number, found {value!r}')
     return report
+
+
+def change_from(report: dict[str, Any], result: EvaluationResult) -> dict[str, Any]:
+    """What a protocol says of the change from an earlier report.
+
+    Args:
+        report: From `read_report`.
+        result: What was measured now.
+
+    Returns:
+        ``baseline``, the form of the model then, and ``change from baseline``: the difference of
+        each metric that is defined both times.
+
+    Raises:
+        DataError: The report is of another task, or of another number of samples.
+    """
+    for name in ('task', 'samples'):
+        if report[name] != getattr(result, name):
+            raise DataError(
+                f'baseline: field {name!r}: expected {getattr(result, name)!r}, '
+                f'found {report[name]!r}'
+            )
+    before = report['metrics']
+    return {
+        'baseline': report['protocol'].get('form', 'unknown'),
+        'change from baseline': {
+            name: value - before[name]
+            for name, value in result.metrics.items()
+            if name in before and is_defined(name, value) and is_defined(name, before[name])
+        },
+    }
 
 
 def compare_reports(

@@ -116,11 +116,15 @@ class ManoHead(BaseModule):
         Returns:
             One stage.
         """
+        return [decode(self.numbers(features), mano)]
+
+    def numbers(self, features: tuple[Tensor, ...]) -> Tensor:
+        """The raw numbers (B, 109) that `decode` takes; nothing of MANO is in them."""
         pooled = features[-1].mean((2, 3))
         numbers = pooled.new_zeros(len(pooled), NUM_NUMBERS)
         for _ in range(self.num_steps):
             numbers = numbers + self.step(self.layers(torch.cat([pooled, numbers], dim=1)))
-        return [decode(numbers, mano)]
+        return numbers
 
 
 class AttentionBlock(nn.Module):

@@ -1,0 +1,133 @@
+"""Core ML programs: fp16, of one image size, converted on any system, run on Apple devices.
+
+Without a Mac nothing can be predicted here, so the check is of what can be checked: the traced
+graph against PyTorch, and the structure of the program.
+"""
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from .check import MAX_ERROR, Line, check_images, expected_outputs, relative_error
+from .description import ExportError
+
+if TYPE_CHECKING:
+    from coremltools.models import MLModel
+
+    from .export import Job
+
+
+def export_coreml(job: 'Job', out: Path) -> Iterator[Line]:
+    """Convert, write and check; see `export.export`.
+
+    Args:
+        job: What to convert; the file takes images of `description.input_size` only.
+        out: `.mlpackage`.
+
+    Yields:
+        The comparisons.
+    """
+    from .export import example_image
+
+    description = replace(job.description, dynamic_size=False, precision='fp16')
+    image = example_image(description.input_size)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # tracing warns of each size that it sees in Python
+        traced = torch.jit.trace(job.graph, image, check_trace=False)
+    program = convert(traced, image.shape, job.graph.output_names)
+    program.user_defined_metadata.update(description.to_strings())
+    program.short_description = f'fastvit_dense, {description.task}, {description.config}'
+    program.version = description.fastvit_dense
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        program.save(str(out))
+    except OSError as error:
+        raise ExportError(f'{out}: cannot be written: {error}') from error
+    yield from check_traced(job, traced)
+    yield from check_structure(program, description.part)
+
+
+def convert(traced: Any, shape: torch.Size, output_names: tuple[str, ...]) -> 'MLModel':
+    """Convert a traced graph to an fp16 `mlprogram` for iOS 16 and macOS 13.
+
+    The input is of Core ML's image type, which a camera's frame can be given to.
+    """
+    logging.getLogger('coremltools').setLevel(logging.ERROR)
+    import coremltools as ct
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return ct.convert(
+            traced,
+            convert_to='mlprogram',
+            inputs=[ct.ImageType('image', tuple(shape), color_layout=ct.colorlayout.RGB)],
+            outputs=[ct.TensorType(name, dtype=np.float32) for name in output_names],
+            compute_precision=ct.precision.FLOAT16,
+            minimum_deployment_target=ct.target.iOS16,
+            skip_model_load=True,
+        )
+
+
+def check_traced(job: 'Job', traced: Any) -> Iterator[Line]:
+    """The traced graph against the model as trained, on inputs of the file's one size."""
+    description, model = job.description, job.predictor.model
+    for name, picture in check_images(tuple(description.input_size), dynamic=False):
+        expected = expected_outputs(description.task, description.part, model, picture)
+        image = torch.from_numpy(picture.transpose(2, 0, 1)[None].astype(np.float32))
+        with torch.no_grad():
+            found = traced(image)
+        found = found if isinstance(found, tuple | list) else (found,)
+        for output, tensor in zip(job.graph.output_names, found, strict=True):
+            error = relative_error(expected[output], tensor.numpy())
+            yield Line(f'traced graph, {name}, {output}', error, MAX_ERROR)
+
+
+def operations(program: 'MLModel') -> Counter:
+    """How often each operator occurs in a program."""
+    (function,) = program.get_spec().mlProgram.functions.values()
+    (block,) = function.block_specializations.values()
+    return Counter(operation.type.rpartition('.')[2] for operation in block.operations)
+
+
+def channel_scalings(program: 'MLModel') -> int:
+    """Multiplications of a feature map by a constant for each channel: what folding removes."""
+    (function,) = program.get_spec().mlProgram.functions.values()
+    (block,) = function.block_specializations.values()
+    sizes = {}
+    for operation in block.operations:
+        if operation.type == 'const':
+            dimensions = operation.outputs[0].type.tensorType.dimensions
+            sizes[operation.outputs[0].name] = [d.constant.size for d in dimensions]
+    count = 0
+    for operation in block.operations:
+        if operation.type == 'mul':
+            names = [a.name for key in 'xy' for a in operation.inputs[key].arguments]
+            count += any(np.prod(sizes.get(name) or [1]) > 1 for name in names)
+    return count
+
+
+def check_structure(program: 'MLModel', part: str) -> Iterator[Line]:
+    """What can be told of a program without running it."""
+    from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
+
+    counts = operations(program)
+    foreign = sorted(
+        set(counts) - set(SSAOpRegistry.ops) | set(counts) & set(SSAOpRegistry.custom_ops)
+    )
+    yield Line(f'operators outside the supported set {foreign}', len(foreign), 0)
+    yield Line('batch_norm left', counts['batch_norm'], 0)
+    yield Line('multiplications by a constant per channel left', channel_scalings(program), 0)
+    spec = program.get_spec()
+    inputs = [(i.name, i.type.WhichOneof('Type')) for i in spec.description.input]
+    yield Line(f'inputs other than one image: {inputs}', inputs != [('image', 'imageType')], 0)
+    others = [
+        o.name for o in spec.description.output if o.type.WhichOneof('Type') != 'multiArrayType'
+    ]
+    yield Line(f'outputs that are no arrays {others}', len(others), 0)

@@ -1,0 +1,88 @@
+"""What an exported file says of itself: task, classes, input and preprocessing, origin."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from ..version import __version__
+
+LAYOUT = '(1, 3, height, width), RGB, 0-255; normalised inside'
+
+
+class ExportError(ValueError):
+    """An export that cannot be made, or a file that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """Metadata of an exported file; every field is stored under its name, as JSON.
+
+    Attributes:
+        task: 'instance', 'semantic' or 'hand'.
+        part: 'model', or 'backbone': feature maps alone.
+        config: Name of the config that it was made from.
+        classes: Class names, by label.
+        input_size: Height and width that the config tests with.
+        dynamic_size: Whether the file takes other sizes too.
+        mean: Per channel, RGB, of 0-255; part of the graph.
+        std: Per channel, RGB, of 0-255; part of the graph.
+        precision: 'fp32', 'fp16' or 'int8'.
+        parameters: Number of the model's parameters before folding.
+        macs: Multiply-accumulates of one image, or None.
+        macs_of: What was counted.
+        checkpoint_sha256: Of the checkpoint that was exported.
+        mano: Whose hand is inside: 'none', or the name of the hand model.
+        input_layout: What the input `image` is.
+        fastvit_dense: Version of the package that wrote the file.
+    """
+
+    task: str
+    part: str
+    config: str
+    classes: list[str]
+    input_size: list[int]
+    dynamic_size: bool
+    mean: list[float]
+    std: list[float]
+    precision: str = 'fp32'
+    parameters: int = 0
+    macs: int | None = None
+    macs_of: str = ''
+    checkpoint_sha256: str = ''
+    mano: str = 'none'
+    input_layout: str = LAYOUT
+    fastvit_dense: str = field(default=__version__)
+
+    def to_strings(self) -> dict[str, str]:
+        """Field names and JSON texts, for the metadata of a file."""
+        return {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_strings(cls, strings: Mapping[str, str], path: Any) -> 'Description':
+        """Read what `to_strings` wrote.
+
+        Args:
+            strings: Metadata of a file, which may hold more.
+            path: For messages.
+
+        Raises:
+            ExportError: It is no export of this package, or a field is damaged.
+        """
+        known = {f.name: f.type for f in fields(cls)}
+        missing = [name for name in known if name not in strings]
+        if missing:
+            raise ExportError(
+                f'{path}: no export of fastvit_dense: metadata {", ".join(missing[:3])} missing; '
+                'make one with tools/export.py'
+            )
+        values = {}
+        for name, kind in known.items():
+            try:
+                values[name] = strings[name] if kind is str else json.loads(strings[name])
+            except json.JSONDecodeError as error:
+                raise ExportError(f'{path}: metadata {name}: {error}') from error
+        return cls(**values)

@@ -1,0 +1,306 @@
+"""From a config and a checkpoint to a file for other runtimes, checked against PyTorch."""
+
+import copy
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from ..backbones import FastViT, reparameterize
+from ..config import datasets_of, load_config
+from .check import (
+    MIN_DETECTIONS,
+    Line,
+    check_backbone,
+    check_images,
+    check_model,
+    without_threshold,
+)
+from .description import Description, ExportError
+from .graphs import BackboneGraph, HandGraph, Normalize, SegmentorGraph, fold_output_norms
+from .onnx_file import describe_onnx, trace_onnx, with_score_threshold
+from .openvino_file import write_openvino
+from .runtime import ExportedModel, ExportedNetwork, exported_model_cfg, require
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from ..inference import Predictor
+
+# format: suffix of the file, modules that write and check it
+FORMATS = {
+    'onnx': ('.onnx', ('onnx', 'onnxruntime')),
+    'openvino': ('.xml', ('onnx', 'openvino')),
+    'coreml': ('.mlpackage', ('coremltools',)),
+}
+PARTS = ('model', 'backbone')
+MIN_SIDE = 32
+MANO_LICENCE = (
+    'the file holds the arrays of your MANO file: its licence (https://mano.is.tue.mpg.de/'
+    'license.html) allows no passing on, so keep the file to yourself'
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One export, ready to be written in any format.
+
+    Attributes:
+        predictor: The PyTorch model, as trained.
+        graph: The folded network that is traced.
+        description: For the file.
+    """
+
+    predictor: 'Predictor'
+    graph: nn.Module
+    description: Description
+
+
+def export(
+    config: str | Path,
+    checkpoint: str | Path,
+    format: str,
+    out: str | Path,
+    *,
+    part: str = 'model',
+    size: tuple[int, int] | None = None,
+    with_mano: bool = False,
+    int8: bool = False,
+    calibration_images: int = 32,
+    sample: bool = False,
+    cfg_options: Iterable[str] = (),
+) -> int:
+    """Write a file and check it against PyTorch; what was found is printed.
+
+    Args:
+        config: Config file.
+        checkpoint: Weights, loaded strictly.
+        format: 'onnx', 'openvino' or 'coreml'.
+        out: The file: .onnx, .xml (the weights come beside it, as .bin) or .mlpackage.
+        part: 'model', or 'backbone': its feature maps alone.
+        size: Height and width; by default those that the config tests with. Core ML files take
+            this size only.
+        with_mano: Hand: put the hand model inside, and give its mesh.
+        int8: Quantise weights and activations to 8 bits.
+        calibration_images: Training images that the ranges of int8 are taken from.
+        sample: Use the embedded sample data.
+        cfg_options: `key=value` strings.
+
+    Returns:
+        1 where the check failed (the file stays), else 0.
+
+    Raises:
+        ExportError, ConfigError, CheckpointError, CheckpointMismatch: With what is wrong.
+    """
+    out = Path(out)
+    _check_arguments(format, out, part, int8)
+    cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
+    job = prepare(cfg, checkpoint, part=part, size=size, with_mano=with_mano)
+    _check_task(format, job.description)
+    if format == 'coreml':
+        from .coreml import export_coreml
+
+        return _tell(export_coreml(job, out), job, out)
+    model = trace(job)
+    if int8:
+        from .quantize import calibration_inputs, quantize
+
+        model = quantize(model, calibration_inputs(job.predictor, calibration_images))
+        job = replace(job, description=replace(job.description, precision='int8'))
+    write(model, job.description, format, out)
+    lines = check(job, model, format, out)
+    if int8:  # its loss is told, and scored by tools/test.py; limits of fp32 say nothing of it
+        lines = (replace(line, limit=None) for line in lines)
+    return _tell(lines, job, out)
+
+
+def prepare(
+    cfg: Config,
+    checkpoint: str | Path | None,
+    *,
+    part: str = 'model',
+    size: tuple[int, int] | None = None,
+    with_mano: bool = False,
+) -> Job:
+    """Build the model of a config, load its weights and fold a copy of it.
+
+    Args:
+        cfg: From `load_config`.
+        checkpoint: None leaves the weights random.
+        part: 'model' or 'backbone'.
+        size: Height and width; None for the config's.
+        with_mano: See `export`.
+    """
+    from ..evaluation.report import model_info
+    from ..inference import load_model
+
+    predictor = load_model(cfg, checkpoint, device='cpu')
+    model = copy.deepcopy(predictor.model)
+    normalize = Normalize(model.data_preprocessor)
+    info = model_info(predictor.model, cfg, checkpoint) or {}
+    if part == 'backbone':
+        model = nn.Module()
+        model.backbone = copy.deepcopy(predictor.model.backbone)
+    reparameterize(model.eval())
+    if isinstance(model.backbone, FastViT):
+        normalize.fold_into(model.backbone.stem[0].reparam_conv)
+        fold_output_norms(model, model.backbone)
+    graph = _graph(predictor, model, normalize, part, with_mano)
+    hand_inside = part == 'model' and predictor.task == 'hand' and not getattr(graph, 'raw', True)
+    description = Description(
+        task=predictor.task,
+        part=part,
+        config=info.get('config') or Path(cfg.filename or 'config').name,
+        classes=list(predictor.classes) if part == 'model' else [],
+        input_size=list(_input_size(cfg, predictor.task, size)),
+        dynamic_size=True,
+        mean=normalize.rgb_mean,
+        std=normalize.rgb_std,
+        parameters=sum(p.numel() for p in predictor.model.parameters()),
+        macs=info.get('macs'),
+        macs_of=info.get('macs_of', ''),
+        checkpoint_sha256=info.get('checkpoint_sha256', ''),
+        mano=model.mano.name if hand_inside else 'none',
+    )
+    return Job(predictor, graph.eval().requires_grad_(False), description)
+
+
+def trace(job: Job) -> 'ModelProto':
+    """The ONNX model of a job, with its description."""
+    model = trace_onnx(job.graph, example_image(job.description.input_size))
+    describe_onnx(model, job.description)
+    return model
+
+
+def example_image(size: Iterable[int]) -> torch.Tensor:
+    """(1, 3, H, W), RGB, 0-255, random."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (1, 3, *size), generator=generator).float()
+
+
+def write(model: 'ModelProto', description: Description, format: str, out: Path) -> None:
+    """Write an ONNX or OpenVINO file, whole or not at all.
+
+    Raises:
+        ExportError: The place cannot be written to.
+    """
+    describe_onnx(model, description)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix='.export-') as folder:
+            made = Path(folder) / out.name
+            if format == 'onnx':
+                made.write_bytes(model.SerializeToString())
+            else:
+                write_openvino(model, description, made)
+            for file in sorted(Path(folder).iterdir()):
+                shutil.move(file, out.parent / file.name)
+    except OSError as error:
+        raise ExportError(f'{out}: cannot be written: {error}') from error
+
+
+def check(job: Job, model: 'ModelProto', format: str, out: Path) -> Iterator[Line]:
+    """Compare a written file with PyTorch; see `check.py`.
+
+    A detector that finds too little at its own threshold is compared again without one: the same
+    graph with one constant changed.
+    """
+    description = job.description
+    square = description.task == 'hand' and description.part == 'model'
+    images = list(check_images(tuple(description.input_size), square=square))
+    if description.part == 'backbone':
+        yield from check_backbone(job.predictor.model, ExportedNetwork(out), images)
+        return
+    lines = list(_check_file(job, job.predictor.model, out, images))
+    if description.task != 'instance' or lines[-1].value >= MIN_DETECTIONS:
+        yield from lines
+        return
+    yield from lines[:-1]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f'any score{out.suffix}'
+        write(with_score_threshold(model, 0.0), description, format, path)
+        for line in _check_file(job, without_threshold(job.predictor.model), path, images):
+            yield replace(line, what=f'any score, {line.what}')
+
+
+def _check_file(job: Job, model: nn.Module, path: Path, images: list) -> Iterator[Line]:
+    options = exported_model_cfg(job.predictor.cfg, path)
+    options.pop('type')
+    exported = ExportedModel(**options).eval()
+    yield from check_model(job.description.task, model, exported, images)
+
+
+def _tell(lines: Iterable[Line], job: Job, out: Path) -> int:
+    failed = 0
+    for line in lines:
+        print(line)
+        failed += not line.passed
+    if job.description.mano not in ('none',) and not job.predictor.model.mano.is_standin:
+        print(f'licence: {MANO_LICENCE}')
+    if failed:
+        print(f'{out}: written, but {failed} comparisons with PyTorch FAILED')
+    else:
+        print(f'{out}: written, and compared with PyTorch as above')
+    return int(failed > 0)
+
+
+def _graph(
+    predictor: 'Predictor', model: nn.Module, normalize: Normalize, part: str, with_mano: bool
+) -> Any:
+    if part == 'backbone':
+        return BackboneGraph(normalize, model.backbone)
+    if with_mano and predictor.task != 'hand':
+        raise ExportError(f'--with-mano: for hand models, this one is of {predictor.task!r}')
+    if predictor.task == 'semantic':
+        return SegmentorGraph(normalize, model)
+    if predictor.task == 'hand':
+        return HandGraph(normalize, model, with_mano)
+    from .detector import DetectorGraph
+
+    return DetectorGraph(normalize, model, model.data_preprocessor.pad_size_divisor)
+
+
+def _input_size(cfg: Config, task: str, size: tuple[int, int] | None) -> tuple[int, int]:
+    """Height and width: the given ones, else those that the config's test pipeline leads to."""
+    if size is not None:
+        if min(size) < MIN_SIDE:
+            raise ExportError(f'--size {size[0]} {size[1]}: sides of at least {MIN_SIDE} pixels')
+        if task == 'hand' and size[0] != size[1]:
+            raise ExportError(f'--size {size[0]} {size[1]}: hand models see square images')
+        return tuple(size)
+    dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')))
+    if task == 'hand':
+        side = next((s['size'] for s in dataset.pipeline if s['type'] == 'HandCrop'), 224)
+        return side, side
+    scale = next((s['scale'] for s in dataset.pipeline if s['type'] == 'Resize'), (512, 512))
+    if task == 'instance':  # long and short side, in either order
+        return min(scale), max(scale)
+    return tuple(cfg.model.data_preprocessor.get('size') or (min(scale), min(scale)))
+
+
+def _check_arguments(format: str, out: Path, part: str, int8: bool) -> None:
+    if format not in FORMATS:
+        raise ExportError(f'--format {format}: expected one of {", ".join(FORMATS)}')
+    if part not in PARTS:
+        raise ExportError(f'--part {part}: expected one of {", ".join(PARTS)}')
+    suffix, modules = FORMATS[format]
+    if out.suffix != suffix:
+        raise ExportError(f'--out {out}: expected a name that ends in {suffix} for {format}')
+    if int8 and format == 'coreml':
+        raise ExportError('--int8: for onnx and openvino; Core ML files are fp16')
+    for module in modules:
+        require(module)
+
+
+def _check_task(format: str, description: Description) -> None:
+    if format == 'coreml' and (description.task, description.part) == ('instance', 'model'):
+        raise ExportError(
+            '--format coreml: Core ML has no RoIAlign and no box counts that follow the image, '
+            'which Mask R-CNN needs; --part backbone exports its backbone'
+        )

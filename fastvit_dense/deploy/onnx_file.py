@@ -1,0 +1,151 @@
+"""ONNX files: traced, written with their description, and read without trusting them.
+
+PyTorch's exporter by tracing (`dynamo=False`) is used for all graphs. Its graphs are small (one
+node for each operation), torchvision brings ONNX's RoiAlign to it, and sizes that depend on the
+image need no bounds or guards. The exporter by `torch.export` would ask for the number of boxes
+as a symbol that the pyramid levels and `topk` then cannot be proved to fit.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from .description import Description, ExportError
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto
+
+OPSET = 17  # RoiAlign with half-pixel centres needs 16; runtimes of 2022 and later have 17
+DYNAMIC_OUTPUTS = {
+    'logits': {2: 'height', 3: 'width'},
+    **{name: {0: 'detections'} for name in ('boxes', 'labels', 'scores', 'masks')},
+    **{f'stage{i}': {2: f'height{i}', 3: f'width{i}'} for i in range(5)},
+}
+STANDARD_DOMAINS = ('', 'ai.onnx')
+
+
+def trace_onnx(graph: nn.Module, image: Tensor) -> 'ModelProto':
+    """Trace a graph of `graphs.py` or `detector.py`; height and width of the input stay free.
+
+    Args:
+        graph: Module with `output_names`, in eval mode.
+        image: (1, 3, H, W) to trace with.
+    """
+    import onnx
+
+    axes = {name: DYNAMIC_OUTPUTS[name] for name in graph.output_names if name in DYNAMIC_OUTPUTS}
+    file = io.BytesIO()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # tracing warns of each size that it sees in Python
+        torch.onnx.export(
+            graph,
+            (image,),
+            file,
+            opset_version=OPSET,
+            dynamo=False,
+            input_names=['image'],
+            output_names=list(graph.output_names),
+            dynamic_axes={'image': {2: 'height', 3: 'width'}, **axes},
+        )
+    return onnx.load_from_string(file.getvalue())
+
+
+def describe_onnx(model: 'ModelProto', description: Description) -> None:
+    """Put the description into the metadata of a model, in place of what is there."""
+    import onnx
+
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, description.to_strings())
+    model.producer_name = 'fastvit_dense'
+    model.producer_version = description.fastvit_dense
+
+
+def read_onnx(path: str | Path) -> tuple[bytes, Description]:
+    """Read a file as bytes that a runtime may open, and its description.
+
+    Nothing of an ONNX graph is Python, but it can name other files to read as weights, and
+    operators of libraries that are then loaded. Exports of this package do neither, so both are
+    refused.
+
+    Raises:
+        ExportError: The file is missing, damaged, no export of this package, or names other files
+            or operators that are not ONNX's own.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    path = Path(path)
+    if not path.is_file():
+        raise ExportError(f'{path}: no such file')
+    data = path.read_bytes()
+    try:
+        model = onnx.load_from_string(data)
+    except DecodeError as error:
+        raise ExportError(f'{path}: truncated, damaged or no ONNX file') from error
+    if not model.graph.node:
+        raise ExportError(f'{path}: truncated, damaged or no ONNX file')
+    strings = {entry.key: entry.value for entry in model.metadata_props}
+    description = Description.from_strings(strings, path)
+    for graph in _graphs(model.graph):
+        for tensor in _tensors(graph):
+            if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+                place = next((e.value for e in tensor.external_data if e.key == 'location'), '?')
+                raise ExportError(
+                    f'{path}: refused, because its tensor {tensor.name!r} is to be read from '
+                    f'another file, {place!r}; exports hold all their weights'
+                )
+        for node in graph.node:
+            if node.domain not in STANDARD_DOMAINS:
+                raise ExportError(
+                    f'{path}: refused, because it needs the operator {node.domain}.{node.op_type}; '
+                    'exports hold standard ONNX operators only'
+                )
+    if model.functions:
+        raise ExportError(f'{path}: refused, because it brings functions of its own')
+    return data, description
+
+
+def with_score_threshold(model: 'ModelProto', threshold: float) -> 'ModelProto':
+    """A copy of a detector's file that keeps detections from another score on."""
+    import onnx
+    from onnx import numpy_helper
+
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    constants = {node.output[0]: node for node in changed.graph.node if node.op_type == 'Constant'}
+    tensors = {tensor.name: tensor for tensor in changed.graph.initializer}
+    for node in changed.graph.node:
+        if node.op_type != 'NonMaxSuppression':
+            continue
+        name = node.input[4]
+        tensor = tensors[name] if name in tensors else constants[name].attribute[0].t
+        value = numpy_helper.to_array(tensor)
+        if value >= 0:  # the proposals' suppression has a negative one
+            tensor.CopyFrom(numpy_helper.from_array(value * 0 + value.dtype.type(threshold), name))
+    return changed
+
+
+def _graphs(graph: 'GraphProto') -> Iterator['GraphProto']:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for child in (attribute.g, *attribute.graphs):
+                if child.node or child.initializer:
+                    yield from _graphs(child)
+
+
+def _tensors(graph: 'GraphProto') -> Iterator[object]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield attribute.t
+            yield from attribute.tensors
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)

@@ -1,0 +1,58 @@
+"""OpenVINO files: the .xml of a graph and the .bin of its weights beside it."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .description import Description, ExportError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from openvino import Model
+
+ENTRY = 'fastvit_dense_export'
+
+
+def write_openvino(model: 'ModelProto', description: Description, path: Path) -> None:
+    """Convert an ONNX model and write PATH.xml and PATH.bin, weights in full precision."""
+    import openvino
+
+    converted = openvino.convert_model(io.BytesIO(model.SerializeToString()))
+    for name, text in description.to_strings().items():
+        converted.set_rt_info(text, [ENTRY, name])
+    openvino.save_model(converted, path, compress_to_fp16=False)
+
+
+def read_openvino(path: str | Path) -> tuple['Model', Description]:
+    """Read a file and its description.
+
+    Raises:
+        ExportError: The file is missing, damaged, or no export of this package.
+    """
+    import openvino
+
+    path = Path(path)
+    if not path.is_file():
+        raise ExportError(f'{path}: no such file')
+    weights = path.with_suffix('.bin')
+    if not weights.is_file():
+        raise ExportError(f'{path}: {weights.name} with its weights is not beside it')
+    try:
+        model = openvino.Core().read_model(path, weights)
+    except RuntimeError as error:
+        raise ExportError(
+            f'{path}: truncated, damaged or no OpenVINO model ({_reason(error)})'
+        ) from error
+    info = model.get_rt_info()
+    strings = _strings(info[ENTRY]) if ENTRY in info else {}
+    return model, Description.from_strings(strings, path)
+
+
+def _strings(entries: Any) -> dict[str, str]:
+    """OpenVINO gives back what looks like a number as one; texts are wanted."""
+    return {name: str(value.value) for name, value in entries.value.items()}
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:160] if lines else type(error).__name__

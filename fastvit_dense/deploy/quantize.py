@@ -1,0 +1,97 @@
+"""8-bit post-training quantisation of an ONNX graph, with ranges from the training images.
+
+Weights become int8 with a scale for each output channel, activations uint8 with one scale each,
+written as QuantizeLinear and DequantizeLinear: standard operators that onnxruntime runs, and that
+OpenVINO converts to its own int8 form, so that one quantisation serves both.
+"""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from mmengine.registry import DATASETS, DefaultScope
+
+from ..config import datasets_of
+from .description import ExportError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from ..inference import Predictor
+
+QUANTIZED_OPS = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul')
+
+
+def calibration_inputs(predictor: 'Predictor', count: int) -> Iterator[np.ndarray]:
+    """Training images as the test pipeline prepares them, evenly spaced over the dataset.
+
+    Args:
+        predictor: For its config.
+        count: How many at most.
+
+    Yields:
+        (1, 3, H, W) float32, RGB, 0-255.
+
+    Raises:
+        ExportError: `count` is below 1, or the dataset is empty.
+        DataError: The dataset cannot be read.
+    """
+    from ..datasets.check import quick_check
+
+    if count < 1:
+        raise ExportError(f'--calibration-images {count}: expected at least 1')
+    cfg = predictor.cfg
+    quick_check(cfg, 'train_dataloader')
+    scope = cfg.get('default_scope') or 'mmengine'
+    settings = next(datasets_of(cfg, ('train_dataloader',))).copy()
+    settings.pipeline = []
+    with DefaultScope.overwrite_default_scope(scope):
+        dataset = DATASETS.build(settings)
+    places = np.unique(np.linspace(0, len(dataset) - 1, count).astype(int)) if len(dataset) else []
+    if not len(places):
+        raise ExportError(f'{settings.get("data_root")}: no training images to calibrate with')
+    for place in places:
+        results = predictor.transform(predictor.load(dataset.get_data_info(int(place))))
+        yield results['inputs'].flip(0)[None].float().numpy()
+
+
+def quantize(model: 'ModelProto', images: Iterable[np.ndarray]) -> 'ModelProto':
+    """Quantise convolutions and matrix products of a graph.
+
+    Args:
+        model: In fp32.
+        images: (1, 3, H, W) inputs.
+    """
+    import onnx
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.images = iter(images)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            image = next(self.images, None)
+            return None if image is None else {'image': image}
+
+    logging.getLogger('root').setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        source, prepared, made = (Path(folder) / f'{i}.onnx' for i in range(3))
+        onnx.save(model, source)
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            prepared,
+            made,
+            Reader(),
+            op_types_to_quantize=list(QUANTIZED_OPS),
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=quantization.CalibrationMethod.MinMax,
+        )
+        return onnx.load(made)

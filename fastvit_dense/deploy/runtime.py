@@ -1,0 +1,289 @@
+"""An exported file in place of a PyTorch model: same inputs, same data samples, same scores.
+
+`ExportedNetwork` runs the file, `ExportedModel` gives OpenMMLab's runner and our predictor what
+the PyTorch model would. Only the network is the file's: preprocessing before it is the config's
+pipeline, post-processing after it is the code that serves the PyTorch model.
+"""
+
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+from .description import Description, ExportError
+from .onnx_file import read_onnx
+from .openvino_file import read_openvino
+
+RUNTIMES = {'.onnx': 'onnxruntime', '.xml': 'openvino'}
+
+
+class ExportedNetwork:
+    """A file that `tools/export.py` wrote, ready to run on the CPU.
+
+    Args:
+        path: `.onnx`, run by onnxruntime, or the `.xml` of OpenVINO.
+        threads: As many as this; by default the runtime's choice.
+        bf16: Let OpenVINO compute in bfloat16, where the processor has it.
+
+    Attributes:
+        description: What the file says of itself.
+        runtime: Name and version of what runs it.
+
+    Raises:
+        ExportError: The runtime is not installed, or the file cannot be used; the message says
+            why. Nothing of a file is run as code.
+    """
+
+    def __init__(self, path: str | Path, threads: int | None = None, bf16: bool = False) -> None:
+        self.path = Path(path)
+        name = RUNTIMES.get(self.path.suffix)
+        if name is None:
+            raise ExportError(
+                f'{path}: expected {" or ".join(RUNTIMES)}; Core ML programs run on Apple devices'
+            )
+        require(name)
+        if name == 'onnxruntime':
+            if bf16:
+                raise ExportError(f'{path}: onnxruntime has no bfloat16 on the CPU; use openvino')
+            self._open_onnx(threads)
+        else:
+            self._open_openvino(threads, bf16)
+
+    def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the network.
+
+        Args:
+            image: (1, 3, H, W), RGB, 0-255.
+
+        Returns:
+            The outputs by name.
+
+        Raises:
+            ExportError: The file does not take this size.
+        """
+        size = list(image.shape[2:])
+        if not self.description.dynamic_size and size != self.description.input_size:
+            raise ExportError(
+                f'{self.path}: made for images of {self.description.input_size} '
+                f'(height, width), found {size}'
+            )
+        return self._run(np.ascontiguousarray(image, dtype=np.float32))
+
+    def _open_onnx(self, threads: int | None) -> None:
+        import onnxruntime
+
+        data, self.description = read_onnx(self.path)
+        self.runtime = f'onnxruntime {onnxruntime.__version__}'
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads:
+            options.intra_op_num_threads = threads
+        try:
+            session = onnxruntime.InferenceSession(data, options, ['CPUExecutionProvider'])
+        except Exception as error:  # onnxruntime's own types have no common base
+            raise ExportError(f'{self.path}: onnxruntime refuses it: {error}') from error
+        names = [output.name for output in session.get_outputs()]
+        self._run = lambda image: dict(zip(names, session.run(None, {'image': image}), strict=True))
+
+    def _open_openvino(self, threads: int | None, bf16: bool) -> None:
+        import openvino
+
+        model, self.description = read_openvino(self.path)
+        self.runtime = f'openvino {openvino.__version__.partition("-")[0]}'
+        # by itself it computes in bfloat16 where the processor has it
+        settings = {'INFERENCE_PRECISION_HINT': 'bf16' if bf16 else 'f32'}
+        if threads:
+            settings['INFERENCE_NUM_THREADS'] = threads
+        try:
+            compiled = openvino.Core().compile_model(model, 'CPU', settings)
+        except RuntimeError as error:
+            raise ExportError(f'{self.path}: OpenVINO refuses it: {error}') from error
+        names = [output.any_name for output in compiled.outputs]
+
+        def run(image: np.ndarray) -> dict[str, np.ndarray]:
+            found = compiled([image])
+            return {name: found[i].copy() for i, name in enumerate(names)}
+
+        self._run = run
+
+
+def require(module: str) -> None:
+    """Raise ExportError unless a module can be imported."""
+    if importlib.util.find_spec(module) is None:
+        raise ExportError(
+            f'{module} is not installed: pip install {module}, or all that exporting needs: '
+            "pip install 'fastvit-dense[deploy]'"
+        )
+
+
+@MODELS.register_module()
+class ExportedModel(BaseModel):
+    """What predicts with an exported file as the PyTorch model of a config does.
+
+    Args:
+        path: The exported file.
+        model: The config's `model`, of which the settings of the post-processing are read.
+        task: 'instance', 'semantic' or 'hand'.
+        classes: The dataset's.
+
+    Raises:
+        ExportError: The file is of another task or other classes, or a backbone alone.
+    """
+
+    def __init__(self, path: str, model: dict, task: str, classes: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network = ExportedNetwork(path)
+        _check_fits(self.network.description, path, task, classes)
+        self.task = task
+        if task == 'instance':
+            self.mask_threshold = model['test_cfg']['rcnn'].get('mask_thr_binary', 0.5)
+        elif task == 'semantic':
+            head = model['decode_head']
+            self.settings = SimpleNamespace(
+                align_corners=head.get('align_corners', False),
+                decode_head=SimpleNamespace(threshold=head.get('threshold') or 0.3),
+            )
+        else:
+            self.regressor = _regressor(self.network, model)
+
+    @property
+    def mano(self) -> nn.Module:
+        """The hand layer."""
+        return self.regressor.mano
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What reports say of the file, as `evaluation.report.model_info` of a checkpoint."""
+        from ..evaluation.report import file_sha256
+
+        description = self.network.description
+        names = ('config', 'checkpoint_sha256', 'parameters', 'macs', 'macs_of')
+        found = {name: getattr(description, name) for name in names}
+        return {**found, 'exported_sha256': file_sha256(self.network.path)}
+
+    @property
+    def form(self) -> str:
+        """What was run, for reports."""
+        kind = RUNTIMES[self.network.path.suffix]
+        name = 'ONNX' if kind == 'onnxruntime' else 'OpenVINO'
+        return f'exported, {name} {self.network.description.precision}, {self.network.runtime}'
+
+    def forward(
+        self,
+        inputs: list[Tensor] | Tensor,
+        data_samples: list[BaseDataElement],
+        mode: str = 'predict',
+    ) -> list[BaseDataElement]:
+        """Predict.
+
+        Args:
+            inputs: B images (3, H, W) of the config's pipeline, BGR, 0-255.
+            data_samples: One per image.
+            mode: 'predict'.
+
+        Returns:
+            The data samples, with predictions.
+        """
+        if mode != 'predict':
+            raise ExportError(f'{self.network.path}: an exported file predicts, found {mode!r}')
+        images = [image.flip(0)[None].float() for image in inputs]
+        if self.task == 'hand':
+            return self.regressor(torch.cat(images), data_samples, mode='predict')
+        predict = self._instances if self.task == 'instance' else self._labels
+        return [
+            predict(self.network(image.numpy()), sample)
+            for image, sample in zip(images, data_samples, strict=True)
+        ]
+
+    def _instances(self, outputs: dict[str, np.ndarray], sample: Any) -> Any:
+        from mmengine.structures import InstanceData
+
+        from ..evaluation.masks import paste_masks_rle
+
+        found = {name: torch.from_numpy(array) for name, array in outputs.items()}
+        width_scale, height_scale = sample.metainfo.get('scale_factor', (1.0, 1.0))
+        scale = found['boxes'].new_tensor([width_scale, height_scale] * 2)
+        instances = InstanceData(
+            bboxes=found['boxes'] / scale, scores=found['scores'], labels=found['labels']
+        )
+        if 'masks' in found:
+            instances.masks = paste_masks_rle(
+                found['masks'], instances.bboxes, sample.ori_shape[:2], self.mask_threshold
+            )
+        sample.pred_instances = instances
+        return sample
+
+    def _labels(self, outputs: dict[str, np.ndarray], sample: Any) -> Any:
+        from mmseg.models import BaseSegmentor
+
+        logits = torch.from_numpy(outputs['logits'])
+        return BaseSegmentor.postprocess_result(self.settings, logits, [sample])[0]
+
+
+def exported_model_cfg(cfg: Config, path: str | Path) -> dict:
+    """The `model` that takes the place of a config's own where an exported file is given."""
+    from ..config import dataset_classes, datasets_of, task_of
+
+    dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')))
+    return dict(
+        type='ExportedModel',
+        path=str(path),
+        model=cfg.model,
+        task=task_of(cfg),
+        classes=dataset_classes(dataset, cfg.get('default_scope')) or (),
+    )
+
+
+class _HandFile(nn.Module):
+    """The head of a `HandMeshRegressor` whose network, backbone included, is a file."""
+
+    def __init__(self, network: ExportedNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, mano: nn.Module) -> list:
+        """Parameters of RGB images (B, 3, W, W), one stage."""
+        from ..hand.heads import HandParameters, decode
+
+        outputs = [self.network(image[None].numpy()) for image in images]
+        found = {
+            name: torch.from_numpy(np.concatenate([output[name] for output in outputs]))
+            for name in outputs[0]
+        }
+        if 'numbers' in found:
+            return [decode(found['numbers'], mano)]
+        return [HandParameters(**{n: found[n] for n in HandParameters._fields if n in found})]
+
+
+def _regressor(network: ExportedNetwork, model: dict) -> nn.Module:
+    from ..hand.regressor import HandMeshRegressor
+
+    return HandMeshRegressor(
+        backbone=dict(type=nn.Identity),
+        head=dict(type=_HandFile, network=network),
+        mano=model['mano'],
+        use_scale=model.get('use_scale', False),
+    )
+
+
+def _check_fits(description: Description, path: str, task: str, classes: tuple[str, ...]) -> None:
+    if description.part != 'model':
+        raise ExportError(f'{path}: holds a backbone alone; export with --part model')
+    if description.task != task:
+        raise ExportError(
+            f'{path}: made for the task {description.task!r} ({description.config}), '
+            f'the config is of {task!r}'
+        )
+    if list(classes) != list(description.classes):
+        raise ExportError(
+            f'{path}: its {len(description.classes)} classes are not the {len(classes)} of the '
+            'config; use the config (and options) that it was exported with'
+        )

@@ -1,0 +1,217 @@
+"""Exported files against PyTorch: backbones of every variant, and the three whole models."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from fastvit_dense import load_model
+from fastvit_dense.backbones.fastvit import VARIANTS
+from fastvit_dense.config import load_config
+from fastvit_dense.deploy.check import relative_error
+from fastvit_dense.deploy.description import Description, ExportError
+from fastvit_dense.deploy.export import export, prepare, trace
+from fastvit_dense.deploy.onnx_file import read_onnx
+from fastvit_dense.deploy.runtime import ExportedNetwork
+from tests.backbones.randomise import randomise
+
+pytestmark = pytest.mark.integration
+SLOW_VARIANTS = [pytest.param(a, marks=pytest.mark.slow) for a in VARIANTS if a not in ('t8', 'hd')]
+MEAN = np.array([123.675, 116.28, 103.53], np.float32)
+STD = np.array([58.395, 57.12, 57.375], np.float32)
+
+
+def session(model):
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=['CPUExecutionProvider']
+    )
+
+
+def kinds(model):
+    return {node.op_type for node in model.graph.node}
+
+
+@pytest.mark.parametrize('arch', ['t8', *SLOW_VARIANTS])
+def test_backbone_of_every_variant(root_dir, arch, tmp_path):
+    """Any size, also odd, one pixel; normalised by hand on the PyTorch side, nothing folded."""
+    cfg = load_config(root_dir / 'configs/semfpn_fastvit_t8.py', pretrained=False)
+    cfg.model.backbone.arch = arch
+    torch.manual_seed(0)
+    job = prepare(cfg, None, part='backbone', size=(64, 64))
+    reference = randomise(job.predictor.model.backbone.eval())
+    torch.save({'state_dict': job.predictor.model.state_dict()}, tmp_path / 'random.pth')
+    job = prepare(cfg, tmp_path / 'random.pth', part='backbone', size=(64, 64))
+    run = session(trace(job))
+    for height, width in ((64, 64), (97, 131), (33, 1)):
+        image = np.random.default_rng(0).integers(0, 256, (1, 3, height, width)).astype(np.float32)
+        normal = (image - MEAN[:, None, None]) / STD[:, None, None]
+        with torch.no_grad():
+            expected = reference(torch.from_numpy(normal))
+        found = run.run(None, {'image': image})
+        assert len(found) == 4
+        for one, other in zip(expected, found, strict=True):
+            assert relative_error(one.numpy(), other) < 1e-4
+
+
+def test_graph_is_folded(root_dir):
+    """No norm is left: the FPN has the output norms; the stem has the deviation."""
+    cfg = load_config(root_dir / 'configs/semfpn_fastvit_t8.py', pretrained=False)
+    model = trace(prepare(cfg, None, size=(64, 64)))
+    onnx.checker.check_model(model)
+    names = [node.op_type for node in model.graph.node]
+    assert 'BatchNormalization' not in names
+    assert names.count('Sub') == 1
+
+
+def test_metadata(random_semantic, tiny_semantic, tmp_path):
+    path = tmp_path / 'model.onnx'
+    assert export(tiny_semantic, random_semantic, 'onnx', path) == 0
+    _, description = read_onnx(path)
+    model = load_model(tiny_semantic)
+    assert description.task == 'semantic'
+    assert description.classes == list(model.classes)
+    assert description.config == 'tiny_semantic.py'
+    assert description.input_size == [64, 64]
+    assert description.mean == pytest.approx([123.675, 116.28, 103.53])
+    assert description.std == pytest.approx([58.395, 57.12, 57.375])
+    assert description.parameters == sum(p.numel() for p in model.model.parameters())
+    assert len(description.checkpoint_sha256) == 64
+    stored = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert json.loads(stored['classes']) == list(model.classes)
+
+
+def test_channel_order_of_models_trained_on_bgr(tiny_semantic, tmp_path):
+    """A model that takes BGR gets it: the file's input is RGB all the same."""
+    options = {'model.data_preprocessor.bgr_to_rgb': False}
+    options['model.data_preprocessor.mean'] = [103.53, 116.28, 123.675]
+    cfg = load_config(tiny_semantic, cfg_options=options)
+    path = tmp_path / 'bgr.pth'
+    torch.manual_seed(0)
+    torch.save({'state_dict': randomise(load_model(cfg).model).state_dict()}, path)
+    job = prepare(cfg, path)
+    assert job.description.mean == pytest.approx([123.675, 116.28, 103.53])
+    image = torch.randint(0, 256, (1, 3, 64, 96)).float()
+    bgr = image.flip(1)
+    mean, std = torch.tensor([103.53, 116.28, 123.675]), torch.tensor([58.395, 57.12, 57.375])
+    with torch.no_grad():
+        inputs = (bgr - mean[:, None, None]) / std[:, None, None]
+        expected = job.predictor.model.encode_decode(inputs, [dict(img_shape=(64, 96))])
+        found = job.graph(image)
+    assert relative_error(expected.numpy(), found.numpy()) < 1e-4
+
+
+def test_hand_parameters(tiny_hand, random_hand, tmp_path, capsys):
+    """The stand-in hand is free: parameters without, mesh with `with_mano`; no licence is told."""
+    path = tmp_path / 'hand.onnx'
+    assert export(tiny_hand, random_hand, 'onnx', path) == 0
+    image = np.random.default_rng(0).integers(0, 256, (1, 3, 224, 224))
+    found = ExportedNetwork(path)(image)
+    assert {name: array.shape for name, array in found.items()} == {
+        'global_orient': (1, 3, 3),
+        'hand_pose': (1, 15, 3, 3),
+        'betas': (1, 10),
+        'camera': (1, 3),
+    }
+    path = tmp_path / 'mesh.onnx'
+    assert export(tiny_hand, random_hand, 'onnx', path, with_mano=True) == 0
+    mesh = ExportedNetwork(path)(image)
+    assert mesh['vertices'].shape == (1, 778, 3)
+    mano = load_model(tiny_hand).model.mano
+    parameters = (torch.from_numpy(found[n]) for n in ('global_orient', 'hand_pose', 'betas'))
+    expected = mano(*parameters)
+    joints = expected.joints - expected.joints[:, 9:10]
+    np.testing.assert_allclose(mesh['joints'], joints.numpy(), atol=1e-5)
+    assert 'licence' not in capsys.readouterr().out
+
+
+def test_nothing_of_mano_without_being_asked(tiny_hand, random_hand, tmp_path):
+    """A hand that is not the stand-in stays out: raw numbers, which the user's MANO decodes."""
+    from fastvit_dense.hand import standin_mano
+
+    model = standin_mano(seed=5)
+    mine = tmp_path / 'MANO_RIGHT.npz'
+    write_mano(mine, model)
+    options = {'model.mano': dict(path=str(mine))}
+    cfg = load_config(tiny_hand, cfg_options=options)
+    cfg.model.mano = dict(path=str(mine))
+    job = prepare(cfg, random_hand)
+    assert job.graph.output_names == ('numbers',)
+    assert job.description.mano == 'none'
+    content = trace(job).SerializeToString()
+    mean = job.predictor.model.mano.mean_pose.numpy()
+    assert mean[0].astype(np.float32).tobytes() not in content
+
+
+def write_mano(path, model):
+    names = ('v_template', 'f', 'J_regressor', 'J', 'kintree_table', 'weights', 'posedirs')
+    names += ('shapedirs', 'hands_mean', 'hands_components', 'hands_coeffs')
+    arrays = {name: getattr(model, name) for name in names}
+    np.savez(path, **arrays, bs_style='lbs', bs_type='lrotmin')
+
+
+def test_a_file_that_differs_fails_and_stays(tiny_hand, random_hand, tmp_path, monkeypatch, capsys):
+    """One weight changed on the way into the file: exit status 1, the file is there."""
+    from fastvit_dense.deploy import export as module
+
+    original = module.trace_onnx
+
+    def spoiled(graph, image):
+        graph.model.head.step.bias.data[0] += 0.01
+        return original(graph, image)
+
+    monkeypatch.setattr(module, 'trace_onnx', spoiled)
+    path = tmp_path / 'hand.onnx'
+    assert export(tiny_hand, random_hand, 'onnx', path) == 1
+    assert path.is_file()
+    assert 'FAILED' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(format='tflite', out='x.tflite'), '--format tflite: expected one of onnx, openvino'),
+        (dict(format='onnx', out='x.xml'), r'x\.xml: expected a name that ends in \.onnx'),
+        (dict(format='openvino', out='x.onnx'), r'expected a name that ends in \.xml'),
+        (dict(format='onnx', out='x.onnx', part='neck'), '--part neck: expected one of model'),
+        (dict(format='onnx', out='x.onnx', size=(16, 64)), r'--size 16 64: sides of at least 32'),
+        (dict(format='onnx', out='x.onnx', size=(64, 96)), 'hand models see square images'),
+        (dict(format='coreml', out='x.mlpackage', int8=True), '--int8: for onnx and openvino'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else '',
+)
+def test_arguments_that_do_not_fit(tiny_hand, random_hand, tmp_path, arguments, message):
+    arguments['out'] = tmp_path / arguments['out']
+    with pytest.raises(ExportError, match=message):
+        export(tiny_hand, random_hand, **arguments)
+    assert not arguments['out'].exists()
+
+
+def test_missing_runtime_is_named_with_its_extra(tiny_hand, random_hand, tmp_path, monkeypatch):
+    from fastvit_dense.deploy import runtime
+
+    find = runtime.importlib.util.find_spec
+    monkeypatch.setattr(
+        runtime.importlib.util, 'find_spec', lambda name: None if name == 'openvino' else find(name)
+    )
+    with pytest.raises(ExportError, match=r'openvino is not installed.*fastvit-dense\[deploy\]'):
+        export(tiny_hand, random_hand, 'openvino', tmp_path / 'x.xml')
+
+
+def test_place_that_cannot_be_written(tiny_hand, random_hand, tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(ExportError, match=r'cannot be written: '):
+        export(tiny_hand, random_hand, 'onnx', tmp_path / 'file/x.onnx')
+
+
+def test_description_survives():
+    one = Description('hand', 'model', 'a.py', ['x', 'ü'], [8, 8], True, [1.0], [2.0], macs=7)
+    assert Description.from_strings(one.to_strings(), 'file') == one
+    strings = one.to_strings()
+    with pytest.raises(ExportError, match=r'file: metadata classes: '):
+        Description.from_strings({**strings, 'classes': '["x"'}, 'file')
+    del strings['mean']
+    with pytest.raises(ExportError, match=r'file: no export of fastvit_dense: metadata mean'):
+        Description.from_strings(strings, 'file')
