@@ -2,7 +2,7 @@
 
 torchrun --nproc_per_node 8 tools/train.py configs/maskrcnn_fastvit_ma36.py --launcher pytorch
 python tools/train.py configs/maskrcnn_fastvit_ma36.py --auto-scale-lr    # one GPU
-Expected on COCO val2017: box AP 45.1, mask AP 40.5 (FastViT paper, Table 10; pretrained on ImageNet-1k).
+Expected on COCO val2017: box AP 45.1, mask AP 40.5 (FastViT paper, Table 10; ImageNet-1k weights).
 """
 
 _base_ = './_base_/maskrcnn_fastvit.py'

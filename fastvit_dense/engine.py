@@ -121,6 +121,8 @@ def evaluate_checkpoint(
     before = read_report(baseline) if baseline else None
     model_cfg, exported = cfg.model, is_exported(checkpoint)
     if exported:
+        if launcher != 'none':
+            raise ConfigError(f'--launcher {launcher}: an exported file is scored in one process')
         from .deploy.runtime import exported_model_cfg
 
         cfg.model = exported_model_cfg(cfg, checkpoint)
@@ -379,6 +381,9 @@ def _report(
     from .visualization.gallery import make_gallery, save_gallery
 
     result.dataset = cfg.get('dataset_name') or result.dataset or _dataset_name(cfg)
+    result.split = result.split or _split_name(cfg)
+    if result.task == 'hand' and _has_standin(cfg):
+        result.protocol['hand_model'] = 'stand-in, not MANO'
     gallery, note = make_gallery(cfg, result, predictions)
     save_gallery(gallery, Path(cfg.work_dir) / 'pictures')
     references = find_references(
@@ -400,6 +405,21 @@ def _report(
         print(f'pictures: {Path(cfg.work_dir) / "pictures"}')
     else:
         print(f'no pictures: {note}')
+
+
+def _split_name(cfg: Config) -> str:
+    """The dataset's split, or the folder of its pictures."""
+    dataset = next(datasets_of(cfg, ['test_dataloader']))
+    folder = (dataset.get('data_prefix') or {}).get('img_path') or ''
+    return dataset.get('split') or Path(folder).name
+
+
+def _has_standin(cfg: Config) -> bool:
+    """Whether the stand-in hand made the predictions or the truth."""
+    datasets = datasets_of(cfg, ['test_dataloader'])
+    return bool((cfg.model.get('mano') or {}).get('standin')) or any(
+        dataset.get('mano') == 'standin' for dataset in datasets
+    )
 
 
 def _dataset_name(cfg: Config) -> str:

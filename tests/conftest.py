@@ -78,6 +78,47 @@ def trained_semantic(tiny_semantic, tmp_path_factory):
     return work_dir / 'iter_4.pth'
 
 
+@pytest.fixture(scope='session')
+def hand_tree(tmp_path_factory):
+    """Folder of a FreiHAND tree: 12 training annotations (48 images), 4 for evaluation."""
+    from fastvit_dense.hand.sample import make_sample_hands
+
+    root = tmp_path_factory.mktemp('sample')
+    return make_sample_hands(root, train=12, evaluation=4, workers=0) / 'freihand'
+
+
+@pytest.fixture(scope='session')
+def tiny_hand(root_dir, hand_tree, tmp_path_factory, quick_logs):
+    """Config file of a T8 hand model with the stand-in on a few sample hands."""
+    path = tmp_path_factory.mktemp('hand') / 'tiny_hand.py'
+    path.write_text(f"""
+_base_ = '{root_dir}/configs/handmesh_fastvit_t8.py'
+
+model = dict(
+    backbone=dict(init_cfg=None),
+    head=dict(hidden_channels=64),
+    mano=dict(_delete_=True, standin=True),
+)
+data = dict(data_root='{hand_tree}', mano='standin')
+train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=data)
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=data)
+test_dataloader = dict(batch_size=3, num_workers=0, persistent_workers=False, dataset=data)
+""")
+    return path
+
+
+@pytest.fixture(scope='session')
+def random_hand(tiny_hand):
+    """A checkpoint of `tiny_hand`, not trained."""
+    return tiny.save_random(tiny_hand, tiny_hand.with_name('hand.pth'))
+
+
+@pytest.fixture(scope='session')
+def random_semantic(tiny_semantic):
+    """A checkpoint of `tiny_semantic`, not trained."""
+    return tiny.save_random(tiny_semantic, tiny_semantic.with_name('semantic.pth'))
+
+
 @pytest.fixture
 def logged():
     """Messages that go to mmengine's log, which pytest's `caplog` does not see."""

@@ -41,7 +41,7 @@ auto_scale_lr = dict(enable=False, base_batch_size=256)
 custom_hooks = [
     dict(type='SeedHook'),
     dict(type='SameBuffersHook'),
-    dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=2e-4),
+    dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=2e-4, gamma=100),
 ]
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

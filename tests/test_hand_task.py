@@ -1,0 +1,148 @@
+"""The 3D hand from one end to the other: trained, tested, scored, predicted."""
+
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from fastvit_dense import load_model
+from fastvit_dense.checkpoint import load_checkpoint_file
+from fastvit_dense.config import ConfigError, load_config
+from fastvit_dense.datasets.check import check_config
+from fastvit_dense.engine import evaluate_checkpoint, predict, score_predictions, train
+from fastvit_dense.evaluation import evaluate_hand
+from fastvit_dense.hand.freihand import FreiHAND
+
+pytestmark = pytest.mark.integration
+CONFIGS = ('handmesh_fastvit_t8', 'handmesh_token_fastvit_t8')
+STANDIN = (
+    "_base_ = '{root}/configs/{name}.py'\nmodel = dict(mano=dict(_delete_=True, standin=True))\n"
+)
+SIZE = 64
+
+
+@pytest.fixture(autouse=True)
+def _in_root(monkeypatch, root_dir):
+    monkeypatch.chdir(root_dir)
+
+
+@pytest.fixture(scope='module')
+def options(hand_tree):
+    """What makes the recipe short: a few small pictures."""
+    changes = {
+        'model.backbone.init_cfg': None,
+        'train_cfg.max_epochs': 1,
+        'train_cfg.val_interval': 1,
+        'train_dataloader.batch_size': 4,
+        'train_dataloader.dataset.versions': ('hom',),
+        'train_dataloader.dataset.pipeline.2.size': SIZE,
+        'val_dataloader.dataset.pipeline.1.size': SIZE,
+        'test_dataloader.dataset.pipeline.1.size': SIZE,
+        'test_dataloader.batch_size': 3,  # of four: the last batch is not full
+    }
+    for split in ('train', 'val', 'test'):
+        changes |= {
+            f'{split}_dataloader.dataset.data_root': str(hand_tree),
+            f'{split}_dataloader.dataset.mano': 'standin',
+            f'{split}_dataloader.dataset.portion': 'all',
+            f'{split}_dataloader.num_workers': 0,
+            f'{split}_dataloader.persistent_workers': False,
+        }
+    return [f'{name}={value}' for name, value in changes.items()]
+
+
+@pytest.fixture(scope='module')
+def configs(root_dir, tmp_path_factory):
+    """Config files of both heads with the stand-in hand, as a user without MANO writes them."""
+    folder = tmp_path_factory.mktemp('configs')
+    for name in CONFIGS:
+        (folder / f'{name}.py').write_text(STANDIN.format(root=root_dir, name=name))
+    return folder
+
+
+@pytest.fixture(scope='module', params=CONFIGS)
+def run(request, configs, options, tmp_path_factory, root_dir, quick_logs):
+    """Config file and work dir of a run of three iterations."""
+    config, work_dir = str(configs / f'{request.param}.py'), tmp_path_factory.mktemp('run')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root_dir)
+        runner = train(config, cfg_options=options, work_dir=str(work_dir))
+    assert runner.iter == 3
+    return config, work_dir
+
+
+def test_training_validates_and_keeps_the_best(run):
+    _, work_dir = run
+    assert (work_dir / 'epoch_1.pth').is_file()
+    (best,) = work_dir.glob('best_PA-MPJPE_epoch_1.pth')
+    state = load_checkpoint_file(best)['state_dict']
+    assert not [name for name in state if 'mano' in name]  # its licence: never in a checkpoint
+
+
+def test_saved_hands_score_what_the_test_scored(run, options, hand_tree, tmp_path):
+    """The tool's numbers are those of the arrays in pred.json, scored as FreiHAND does."""
+    config, work_dir = run
+    arguments = dict(cfg_options=options, work_dir=str(tmp_path))
+    evaluate_checkpoint(config, str(work_dir / 'epoch_1.pth'), **arguments)
+    report = json.loads((tmp_path / 'report.json').read_text())
+    assert (report['task'], report['samples'], report['split']) == ('hand', 4, 'evaluation')
+    assert report['protocol']['hand_model'] == 'stand-in, not MANO'
+
+    saved = tmp_path / 'predictions/pred.json'
+    assert score_predictions(config, str(saved), **arguments) == report['metrics']
+
+    joints, vertices = (np.array(points) for points in json.loads(saved.read_text()))
+    truth = FreiHAND(str(hand_tree), split='evaluation')
+    by_hand = evaluate_hand(
+        np.stack([truth[i]['joints'] for i in range(4)]),
+        np.stack([truth[i]['vertices'] for i in range(4)]),
+        joints,
+        vertices,
+    )
+    assert report['metrics'] == pytest.approx(by_hand, rel=1e-6)
+    assert 0 < report['metrics']['PA-MPJPE'] < 50
+
+    evaluate_checkpoint(config, str(work_dir / 'epoch_1.pth'), fuse=True, **arguments)
+    fused = json.loads((tmp_path / 'report.json').read_text())
+    assert fused['metrics'] == pytest.approx(report['metrics'], rel=1e-3)
+    assert fused['protocol']['form'] == 'reparameterized'
+
+
+def test_predict_writes_mesh_picture_and_numbers(run, options, hand_tree, tmp_path):
+    config, work_dir = run
+    images, out = hand_tree / 'evaluation/rgb', tmp_path / 'out'
+    predict(config, str(work_dir / 'epoch_1.pth'), str(images), str(out), cfg_options=options)
+    for image in images.iterdir():
+        assert cv2.imread(str(out / f'{image.stem}.png')) is not None
+        hand = json.loads((out / f'{image.stem}.json').read_text())
+        assert np.shape(hand['vertices']) == (778, 3)
+        assert np.shape(hand['joints']) == (21, 3)
+        mesh = (out / f'{image.stem}.obj').read_text()
+        assert len(re.findall(r'^f ', mesh, re.M)) == 1538
+
+
+@pytest.mark.parametrize('size', [(1, 1, 3), (37, 61, 3), (224, 10, 3)])
+def test_pictures_of_any_size(configs, options, size):
+    """The hand's metres are finite, and K refers to the picture as it came."""
+    model = load_model(
+        load_config(configs / f'{CONFIGS[0]}.py', cfg_options=options, pretrained=False)
+    )
+    result = model(np.full(size, 128, np.uint8))
+    assert np.isfinite(result.vertices).all()
+    assert np.isfinite(result.K).all()
+
+
+def test_missing_mano_is_explained():
+    """Without the licensed file: where to get it, where to put it, what serves meanwhile."""
+    cfg = load_config(f'configs/{CONFIGS[0]}.py', pretrained=False)
+    with pytest.raises((ConfigError, FileNotFoundError, ValueError)) as error:
+        load_model(cfg)
+    for words in ('MANO_RIGHT.pkl', 'mano.is.tue.mpg.de', 'standin'):
+        assert words in str(error.value)
+
+
+def test_check_data_counts_the_hands(configs, options):
+    cfg = load_config(configs / f'{CONFIGS[0]}.py', cfg_options=options, pretrained=False)
+    assert check_config(cfg).errors == []
