@@ -166,6 +166,19 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
+def save_random(config: Path, path: Path) -> Path:
+    """A checkpoint of random weights in which every BatchNorm and layer scale does something."""
+    import torch
+
+    from fastvit_dense import load_model
+
+    from .backbones.randomise import randomise
+
+    torch.manual_seed(0)
+    torch.save({'state_dict': randomise(load_model(config).model).state_dict()}, path)
+    return path
+
+
 def read_log(work_dir: Path) -> str:
     """The log of the only run, or the runs one after another, of a work dir."""
     return ''.join(path.read_text() for path in sorted(work_dir.glob('*/*.log')))

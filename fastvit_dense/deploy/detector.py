@@ -21,6 +21,7 @@ from .description import ExportError
 from .graphs import Normalize
 from .onnx_file import OPSET
 
+NO_THRESHOLD = -0.5  # below every score, above those of dropped boxes
 MODEL_PARTS = {
     '': ('MaskRCNN', 'FasterRCNN'),
     'rpn_head': ('RPNHead',),
@@ -137,19 +138,24 @@ class DetectorGraph(nn.Module):
         for logits, deltas, prior in zip(*head(features), anchors, strict=True):
             scores = logits[0].permute(1, 2, 0).reshape(-1, head.cls_out_channels)
             scores = scores.sigmoid() if head.use_sigmoid_cls else scores.softmax(-1)[:, :-1]
-            scores, best = top(scores[:, 0], cfg.nms_pre)
+            scores, best = top(scores[:, 0], _limit(cfg, 'nms_pre'))
             deltas = deltas[0].permute(1, 2, 0).reshape(-1, 4)[best]
             boxes = decode_boxes(prior[best], deltas, head.bbox_coder, corner)
             # too small ones get a score that the suppression drops
-            large = (boxes[:, 2:] - boxes[:, :2] > max(cfg.min_bbox_size, -1)).all(1)
-            if cfg.min_bbox_size >= 0:
+            smallest = cfg.get('min_bbox_size', -1)
+            if smallest >= 0:
+                large = (boxes[:, 2:] - boxes[:, :2] > smallest).all(1)
                 scores = torch.where(large, scores, torch.full_like(scores, -1.0))
             kept = non_max_suppression(
-                boxes[None], scores[None, None], cfg.max_per_img, cfg.nms.iou_threshold, -0.5
+                boxes[None],
+                scores[None, None],
+                _limit(cfg, 'max_per_img'),
+                cfg.nms.iou_threshold,
+                NO_THRESHOLD,
             )[:, 2]
             all_boxes.append(boxes[kept])
             all_scores.append(scores[kept])
-        best = top(torch.cat(all_scores), cfg.max_per_img)[1]
+        best = top(torch.cat(all_scores), _limit(cfg, 'max_per_img'))[1]
         return torch.cat(all_boxes)[best]
 
     def _classify(
@@ -164,12 +170,22 @@ class DetectorGraph(nn.Module):
         boxes = decode_boxes(rois[:, None], deltas, head.bbox_coder, corner)
         boxes = boxes.transpose(0, 1).expand(head.num_classes, -1, -1)
         selected = non_max_suppression(
-            boxes, scores[:, None], cfg.max_per_img, cfg.nms.iou_threshold, cfg.score_thr
+            boxes,
+            scores[:, None],
+            _limit(cfg, 'max_per_img'),
+            cfg.nms.iou_threshold,
+            cfg.score_thr,
         )
         labels, numbers = selected[:, 0], selected[:, 2]
-        scores, best = top(scores[labels, numbers], cfg.max_per_img)
+        scores, best = top(scores[labels, numbers], _limit(cfg, 'max_per_img'))
         labels, numbers = labels[best], numbers[best]
         return boxes[labels, numbers], labels, scores
+
+
+def _limit(cfg: dict, name: str) -> int:
+    """A number of boxes in mmdet's settings, where none or -1 stands for all."""
+    value = cfg.get(name, -1)
+    return value if value > 0 else 1 << 30
 
 
 def top(scores: Tensor, limit: int) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,9 @@
 """OpenVINO files: the .xml of a graph and the .bin of its weights beside it."""
 
 import io
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .description import Description, ExportError
 
@@ -43,14 +44,13 @@ def read_openvino(path: str | Path) -> tuple['Model', Description]:
         raise ExportError(
             f'{path}: truncated, damaged or no OpenVINO model ({_reason(error)})'
         ) from error
-    info = model.get_rt_info()
-    strings = _strings(info[ENTRY]) if ENTRY in info else {}
+    places = [[ENTRY, field.name] for field in fields(Description)]
+    strings = {
+        place[1]: model.get_rt_info(place).astype(str)
+        for place in places
+        if model.has_rt_info(place)
+    }
     return model, Description.from_strings(strings, path)
-
-
-def _strings(entries: Any) -> dict[str, str]:
-    """OpenVINO gives back what looks like a number as one; texts are wanted."""
-    return {name: str(value.value) for name, value in entries.value.items()}
 
 
 def _reason(error: Exception) -> str:

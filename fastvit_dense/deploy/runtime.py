@@ -51,6 +51,7 @@ class ExportedNetwork:
             )
         require(name)
         if name == 'onnxruntime':
+            require('onnx')
             if bf16:
                 raise ExportError(f'{path}: onnxruntime has no bfloat16 on the CPU; use openvino')
             self._open_onnx(threads)
@@ -133,12 +134,20 @@ class ExportedModel(BaseModel):
         model: The config's `model`, of which the settings of the post-processing are read.
         task: 'instance', 'semantic' or 'hand'.
         classes: The dataset's.
+        data_preprocessor: What a config sets for all models; the file has its own inside.
 
     Raises:
         ExportError: The file is of another task or other classes, or a backbone alone.
     """
 
-    def __init__(self, path: str, model: dict, task: str, classes: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        path: str,
+        model: dict,
+        task: str,
+        classes: tuple[str, ...],
+        data_preprocessor: dict | None = None,
+    ) -> None:
         super().__init__()
         self.network = ExportedNetwork(path)
         _check_fits(self.network.description, path, task, classes)
