@@ -1,0 +1,82 @@
+"""8-bit files: what is quantised, what it is calibrated with, what it costs."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+from fastvit_dense import engine, load_model
+from fastvit_dense.deploy.description import ExportError
+from fastvit_dense.deploy.export import export
+from fastvit_dense.deploy.quantize import calibration_inputs
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope='module')
+def file(tiny_semantic, trained_semantic, tmp_path_factory):
+    path = tmp_path_factory.mktemp('int8') / 'int8.onnx'
+    status = export(tiny_semantic, trained_semantic, 'onnx', path, int8=True, calibration_images=4)
+    assert status == 0
+    return path
+
+
+def test_every_convolution_is_quantised(file):
+    model = onnx.load(file)
+    onnx.checker.check_model(model)
+    makers = {name: node for node in model.graph.node for name in node.output}
+    convs = [node for node in model.graph.node if node.op_type == 'Conv']
+    assert len(convs) > 40
+    for conv in convs:
+        assert {makers[name].op_type for name in conv.input[:2]} == {'DequantizeLinear'}
+    assert file.stat().st_size < 0.5 * 4 * 3.5e6  # T8 and its head have 3.5 M parameters
+
+
+@pytest.mark.parametrize('kind', ['onnx', pytest.param('openvino', marks=pytest.mark.slow)])
+def test_loss_is_in_the_report(file, kind, tiny_semantic, trained_semantic, tmp_path):
+    if kind == 'openvino':
+        pytest.importorskip('openvino')
+        file = tmp_path / 'int8.xml'
+        options = dict(int8=True, calibration_images=4)
+        assert export(tiny_semantic, trained_semantic, 'openvino', file, **options) == 0
+    config = str(tiny_semantic)
+    engine.evaluate_checkpoint(config, str(trained_semantic), work_dir=str(tmp_path / 'torch'))
+    baseline = tmp_path / 'torch/report.json'
+    engine.evaluate_checkpoint(
+        config, str(file), work_dir=str(tmp_path / 'int8'), baseline=str(baseline)
+    )
+    report = json.loads((tmp_path / 'int8/report.json').read_text())
+    before = json.loads(baseline.read_text())['metrics']
+    assert 'int8' in report['protocol']['form']
+    assert report['protocol']['baseline'] == 'as trained'
+    change = report['protocol']['change from baseline']
+    assert change.keys() == before.keys()
+    for name, difference in change.items():
+        assert difference == pytest.approx(report['metrics'][name] - before[name])
+    assert abs(change['aAcc']) < 20
+
+
+def test_calibration_uses_training_images(tiny_semantic):
+    predictor = load_model(tiny_semantic)
+    images = list(calibration_inputs(predictor, 3))
+    assert len(images) == 3
+    assert all(image.shape[:2] == (1, 3) and image.dtype == np.float32 for image in images)
+    assert not np.array_equal(images[0], images[1])
+    assert len(list(calibration_inputs(predictor, 100))) == 6
+    with pytest.raises(ExportError, match='expected at least 1'):
+        next(calibration_inputs(predictor, 0))
+
+
+@pytest.mark.parametrize('task', [pytest.param('instance', marks=pytest.mark.slow), 'hand'])
+def test_other_tasks(request, task, tmp_path):
+    config = request.getfixturevalue(f'tiny_{task}')
+    checkpoint = request.getfixturevalue({'instance': 'trained', 'hand': 'random_hand'}[task])
+    path = tmp_path / 'int8.onnx'
+    assert export(config, checkpoint, 'onnx', path, int8=True, calibration_images=2) == 0
+    photo = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    one, other = load_model(config, checkpoint)(photo), load_model(config, path)(photo)
+    assert type(one) is type(other)
+    if task == 'hand':
+        distance = np.linalg.norm(one.hand_pose - other.hand_pose, axis=(1, 2))
+        assert distance.max() < 0.5
