@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None) -> None:
     parser.add_argument('--work-dir', default='work_dirs/demo', help='(default: %(default)s)')
     args = parser.parse_args(argv)
 
-    root, lines = Path(args.work_dir), []
+    root, lines, runs = Path(args.work_dir), [], []
     for task in args.tasks:
         config, folder, start = CONFIGS[task], root / task, time.time()
         step('train.py', config, '--sample', '--work-dir', folder)
@@ -40,18 +40,29 @@ def main(argv: Sequence[str] | None) -> None:
         step('test.py', config, checkpoint, '--sample', '--work-dir', folder)
         metrics = json.loads((folder / 'report.json').read_text())['metrics']
         numbers = ', '.join(f'{name} {metrics[name]:.3f}' for name in HEADLINES[task])
+        minutes = {
+            'train': round((trained - start) / 60, 1),
+            'test': round((time.time() - trained) / 60, 1),
+        }
+        runs.append({'task': task, 'config': config, 'minutes': minutes, 'metrics': metrics})
         lines.append(
-            f'{task}: {numbers}\n    trained in {(trained - start) / 60:.1f} min, '
-            f'tested in {(time.time() - trained) / 60:.1f} min; pictures: {folder}/pictures, '
-            f'report: {folder}/report.html'
+            f'{task}: {numbers}\n    trained in {minutes["train"]} min, tested in '
+            f'{minutes["test"]} min; pictures: {folder}/pictures, report: {folder}/report.html'
         )
 
+    from fastvit_dense.evaluation.report import collect_environment
     from fastvit_dense.evaluation.summary import write_summary
+    from fastvit_dense.visualization.gallery import stack_pictures
 
-    page = write_summary([root / task for task in args.tasks], root)
+    folders = [root / task for task in args.tasks]
+    page = write_summary(folders, root)
+    medians = [min(folder.glob('pictures/*_median_*.png')) for folder in folders]
+    stack_pictures(medians).save(root / 'demo.png')
+    results = {'command': 'make demo', 'environment': collect_environment(), 'runs': runs}
+    (root / 'results.json').write_text(json.dumps(results, indent=1) + '\n')
     print('\nOn the embedded sample data, from random weights (nothing said of accuracy):')
     print('\n'.join(lines))
-    print(f'all of it on one page: {page}')
+    print(f'all of it on one page: {page}; pictures: {root}/demo.png; numbers: {root}/results.json')
 
 
 def step(tool: str, *arguments: object) -> None:

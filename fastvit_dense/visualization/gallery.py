@@ -1,6 +1,6 @@
 """Pictures for a report: the best, median and worst samples, prediction beside ground truth."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +51,21 @@ def save_gallery(entries: list[GalleryEntry], folder: Path) -> None:
     for place, entry in enumerate(entries):
         name = f'{place:02d}_{entry.group.lower()}_{Path(entry.title).stem}.png'
         entry.picture.save(folder / name)
+
+
+def stack_pictures(paths: Sequence[Path], width: int = 960) -> Image.Image:
+    """Put picture files below each other, all scaled to one width in pixels."""
+    pictures = []
+    for path in paths:
+        with Image.open(path) as picture:
+            height = round(picture.height * width / picture.width)
+            pictures.append(picture.convert('RGB').resize((width, height), Image.LANCZOS))
+    canvas = Image.new('RGB', (width, sum(p.height for p in pictures)), (255, 255, 255))
+    y = 0
+    for picture in pictures:
+        canvas.paste(picture, (0, y))
+        y += picture.height
+    return canvas
 
 
 def side_by_side(pictures: dict[str, Image.Image]) -> Image.Image:

@@ -8,7 +8,12 @@ from PIL import Image
 
 from fastvit_dense.config import load_config
 from fastvit_dense.evaluation.result import EvaluationResult
-from fastvit_dense.visualization.gallery import make_gallery, save_gallery, side_by_side
+from fastvit_dense.visualization.gallery import (
+    make_gallery,
+    save_gallery,
+    side_by_side,
+    stack_pictures,
+)
 from fastvit_dense.visualization.palette import class_color
 
 
@@ -28,6 +33,15 @@ def test_side_by_side_keeps_every_pixel():
     np.testing.assert_array_equal(joined[bar:, :40], images[0])
     np.testing.assert_array_equal(joined[bar:, 46:], images[1])
     assert (joined[:bar] < 255).any(), 'captions'
+
+
+def test_stacked_pictures_have_one_width(tmp_path):
+    for name, size, color in (('a', (40, 10), 10), ('b', (20, 30), 200)):
+        Image.new('RGB', size, (color,) * 3).save(tmp_path / f'{name}.png')
+    stacked = np.asarray(stack_pictures([tmp_path / 'a.png', tmp_path / 'b.png'], width=80))
+    assert stacked.shape == (20 + 120, 80, 3)
+    assert (stacked[:20] == 10).all()
+    assert (stacked[20:] == 200).all()
 
 
 @pytest.fixture
