@@ -1,5 +1,6 @@
 """From a config and a checkpoint to a model that is called with pictures."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from PIL import Image
 
@@ -70,7 +72,11 @@ def build_model(cfg: Config) -> torch.nn.Module:
     remove_pretrained(model_cfg)
     with DefaultScope.overwrite_default_scope(scope):
         model = MODELS.build(model_cfg)
+        logger = MMLogger.get_current_instance()
+        level = logger.level
+        logger.setLevel(logging.WARNING)  # init_weights tells of each tensor
         model.init_weights()
+        logger.setLevel(level)
     return model
 
 

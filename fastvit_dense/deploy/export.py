@@ -14,6 +14,7 @@ from torch import nn
 
 from ..backbones import FastViT, reparameterize
 from ..config import datasets_of, load_config
+from . import is_exported
 from .check import (
     MIN_DETECTIONS,
     Line,
@@ -99,7 +100,7 @@ def export(
         ExportError, ConfigError, CheckpointError, CheckpointMismatch: With what is wrong.
     """
     out = Path(out)
-    _check_arguments(format, out, part, int8)
+    _check_arguments(checkpoint, format, out, part, int8)
     cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
     job = prepare(cfg, checkpoint, part=part, size=size, with_mano=with_mano)
     _check_task(format, job.description)
@@ -278,13 +279,16 @@ def _input_size(cfg: Config, task: str, size: tuple[int, int] | None) -> tuple[i
     if task == 'hand':
         side = next((s['size'] for s in dataset.pipeline if s['type'] == 'HandCrop'), 224)
         return side, side
-    scale = next((s['scale'] for s in dataset.pipeline if s['type'] == 'Resize'), (512, 512))
+    scales = (s.get('scale') for s in dataset.pipeline if s['type'] == 'Resize')
+    scale = next((s for s in scales if isinstance(s, list | tuple)), (512, 512))
     if task == 'instance':  # long and short side, in either order
         return min(scale), max(scale)
     return tuple(cfg.model.data_preprocessor.get('size') or (min(scale), min(scale)))
 
 
-def _check_arguments(format: str, out: Path, part: str, int8: bool) -> None:
+def _check_arguments(checkpoint: str | Path, format: str, out: Path, part: str, int8: bool) -> None:
+    if is_exported(checkpoint):
+        raise ExportError(f'{checkpoint}: exported already; expected a checkpoint')
     if format not in FORMATS:
         raise ExportError(f'--format {format}: expected one of {", ".join(FORMATS)}')
     if part not in PARTS:
@@ -294,7 +298,7 @@ def _check_arguments(format: str, out: Path, part: str, int8: bool) -> None:
         raise ExportError(f'--out {out}: expected a name that ends in {suffix} for {format}')
     if int8 and format == 'coreml':
         raise ExportError('--int8: for onnx and openvino; Core ML files are fp16')
-    for module in modules:
+    for module in (*modules, *(['onnxruntime'] if int8 else [])):
         require(module)
 
 

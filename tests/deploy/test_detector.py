@@ -62,9 +62,11 @@ def test_standard_operators_only(model):
     assert [output.name for output in model.graph.output] == ['boxes', 'labels', 'scores', 'masks']
 
 
-def test_no_detection_at_all(job, model, tmp_path):
-    path = tmp_path / 'high.onnx'
-    write(with_score_threshold(model, 0.999), job.description, 'onnx', path)
+@pytest.mark.parametrize(('kind', 'suffix'), [('onnx', '.onnx'), ('openvino', '.xml')])
+def test_no_detection_at_all(job, model, kind, suffix, tmp_path):
+    pytest.importorskip({'onnx': 'onnxruntime'}.get(kind, kind))
+    path = tmp_path / f'high{suffix}'
+    write(with_score_threshold(model, 0.999), job.description, kind, path)
     outputs = ExportedNetwork(path)(np.zeros((1, 3, 64, 96)))
     assert {name: array.shape for name, array in outputs.items()} == {
         'boxes': (0, 4),

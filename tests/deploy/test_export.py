@@ -145,6 +145,36 @@ def test_nothing_of_mano_without_being_asked(tiny_hand, random_hand, tmp_path):
     assert mean[0].astype(np.float32).tobytes() not in content
 
 
+def test_head_that_needs_the_surface(root_dir, tmp_path):
+    """`ManoTokenHead` cannot do without MANO inside, so it must be asked for."""
+    from fastvit_dense.hand import standin_mano
+
+    write_mano(tmp_path / 'MANO_RIGHT.npz', standin_mano(seed=5))
+    cfg = load_config(root_dir / 'configs/handmesh_token_fastvit_t8.py', pretrained=False)
+    cfg.model.mano = dict(path=str(tmp_path / 'MANO_RIGHT.npz'))
+    with pytest.raises(ExportError, match=r'add --with-mano, and keep the file to yourself'):
+        prepare(cfg, None)
+    job = prepare(cfg, None, with_mano=True)
+    assert job.description.mano == 'MANO'
+    mesh = session(trace(job)).run(['vertices'], {'image': np.zeros((1, 3, 224, 224), np.float32)})
+    assert mesh[0].shape == (1, 778, 3)
+
+
+def test_licence_is_told(tiny_hand, random_hand, tmp_path, capsys):
+    from fastvit_dense.hand import standin_mano
+
+    write_mano(tmp_path / 'MANO_RIGHT.npz', standin_mano(seed=5))
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        f"_base_ = '{tiny_hand}'\n"
+        f"model = dict(mano=dict(_delete_=True, path='{tmp_path}/MANO_RIGHT.npz'))\n"
+    )
+    for with_mano in (False, True):
+        out = tmp_path / f'{with_mano}.onnx'
+        assert export(config, random_hand, 'onnx', out, with_mano=with_mano) == 0
+        assert ('https://mano.is.tue.mpg.de/license.html' in capsys.readouterr().out) == with_mano
+
+
 def write_mano(path, model):
     names = ('v_template', 'f', 'J_regressor', 'J', 'kintree_table', 'weights', 'posedirs')
     names += ('shapedirs', 'hands_mean', 'hands_components', 'hands_coeffs')
@@ -187,6 +217,11 @@ def test_arguments_that_do_not_fit(tiny_hand, random_hand, tmp_path, arguments, 
     with pytest.raises(ExportError, match=message):
         export(tiny_hand, random_hand, **arguments)
     assert not arguments['out'].exists()
+
+
+def test_exported_file_in_place_of_the_checkpoint(tiny_hand, tmp_path):
+    with pytest.raises(ExportError, match=r'a\.onnx: exported already; expected a checkpoint'):
+        export(tiny_hand, tmp_path / 'a.onnx', 'onnx', tmp_path / 'b.onnx')
 
 
 def test_missing_runtime_is_named_with_its_extra(tiny_hand, random_hand, tmp_path, monkeypatch):

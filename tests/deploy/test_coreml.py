@@ -1,0 +1,96 @@
+"""Core ML programs, as far as they can be judged without a Mac: structure and traced graph."""
+
+import pytest
+import torch
+
+from fastvit_dense.backbones.fastvit import VARIANTS
+from fastvit_dense.config import load_config
+from fastvit_dense.deploy.coreml import channel_scalings, check_structure, convert, operations
+from fastvit_dense.deploy.description import Description
+from fastvit_dense.deploy.export import export, prepare
+
+ct = pytest.importorskip('coremltools', reason='extra [deploy] is not installed')
+pytestmark = pytest.mark.integration
+SLOW_VARIANTS = [pytest.param(a, marks=pytest.mark.slow) for a in VARIANTS if a not in ('t8', 'hd')]
+FP32, FP16 = 65568, 65552  # Core ML's ArrayFeatureType.ArrayDataType
+
+
+def load(path):
+    return ct.models.MLModel(str(path), skip_model_load=True)
+
+
+@pytest.mark.parametrize('arch', ['t8', *SLOW_VARIANTS])
+def test_backbone_of_every_variant(root_dir, arch, tmp_path, capsys):
+    cfg = load_config(root_dir / 'configs/semfpn_fastvit_t8.py', pretrained=False)
+    cfg.model.backbone.arch = arch
+    checkpoint = tmp_path / 'random.pth'
+    job = prepare(cfg, None, part='backbone', size=(64, 96))
+    torch.save({'state_dict': job.predictor.model.state_dict()}, checkpoint)
+    path = tmp_path / 'backbone.mlpackage'
+    status = export(
+        root_dir / 'configs/semfpn_fastvit_t8.py',
+        checkpoint,
+        'coreml',
+        path,
+        part='backbone',
+        size=(64, 96),
+        cfg_options=[f'model.backbone.arch={arch}'],
+    )
+    assert status == 0, capsys.readouterr().out
+    program = load(path)
+    counts = operations(program)
+    assert counts['batch_norm'] == 0
+    assert channel_scalings(program) == 0
+    assert counts['conv'] > 20
+    spec = program.get_spec()
+    assert spec.WhichOneof('Type') == 'mlProgram'
+    (image,) = spec.description.input
+    assert image.name == 'image'
+    assert (image.type.imageType.height, image.type.imageType.width) == (64, 96)
+    colors = image.type.imageType.ColorSpace.DESCRIPTOR.values_by_number
+    assert colors[image.type.imageType.colorSpace].name == 'RGB'
+    assert [o.name for o in spec.description.output] == [f'stage{i}' for i in range(4)]
+    assert {o.type.multiArrayType.dataType for o in spec.description.output} == {FP32}
+    description = Description.from_strings(program.user_defined_metadata, path)
+    assert description.precision == 'fp16'
+    assert not description.dynamic_size
+
+
+@pytest.mark.parametrize('task', ['semantic', 'hand'])
+def test_whole_models(request, task, tmp_path, capsys):
+    config = request.getfixturevalue(f'tiny_{task}')
+    checkpoint = request.getfixturevalue(f'random_{task}')
+    path = tmp_path / 'model.mlpackage'
+    assert export(config, checkpoint, 'coreml', path) == 0, capsys.readouterr().out
+    program = load(path)
+    names = [o.name for o in program.get_spec().description.output]
+    expected = {
+        'semantic': ['logits'],
+        'hand': ['global_orient', 'hand_pose', 'betas', 'camera'],
+    }
+    assert names == expected[task]
+    assert operations(program)['batch_norm'] == 0
+
+
+class Scaled(torch.nn.Module):
+    """A layer scale on a sum, and a BatchNorm on it: nothing that the converter could fold."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 8, 1)
+        self.scale = torch.nn.Parameter(torch.rand(8, 1, 1))
+        self.norm = torch.nn.BatchNorm2d(8)
+        torch.nn.init.uniform_(self.norm.running_mean)
+
+    def forward(self, x):
+        x = self.conv(x).relu()
+        return self.norm(x + self.scale * x)
+
+
+def test_what_is_left_unfolded_is_seen():
+    traced = torch.jit.trace(Scaled().eval(), torch.rand(1, 3, 32, 32))
+    program = convert(traced, torch.Size([1, 3, 32, 32]), ('out',))
+    assert operations(program)['batch_norm'] == 1
+    assert channel_scalings(program) == 1
+    failed = [line for line in check_structure(program, 'backbone') if not line.passed]
+    assert len(failed) == 2
