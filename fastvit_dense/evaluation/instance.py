@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO
@@ -12,6 +13,7 @@ from mmengine.registry import METRICS
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from ..config import dataset_classes
 from ..datasets.errors import DataError
 from . import coco
 from .base import PredictionError, TaskMetric, as_dict
@@ -349,14 +351,22 @@ class InstanceMetric(TaskMetric):
         path = self.predictions_dir / 'instances.json'
         write_coco_results(path, samples, self.category_ids, 'both')
 
-    def read_predictions(self, path: Path, dataset: object = None) -> list[dict]:
+    def read_predictions(self, path: Path, dataset: Any = None) -> list[dict]:
         """Compact samples from a COCO result file.
 
         A file with boxes alone is scored for boxes, one with masks alone gets their boxes; a line
         says so.
+
+        Args:
+            path: The file, or the folder that holds it as ``instances.json``.
+            dataset: The dataset or its config, whose classes choose the categories as in a test.
         """
         if self.truth is None:
             raise DataError('scoring saved predictions needs ann_file')
+        if dataset is not None:
+            is_config = isinstance(dataset, dict)
+            classes = dataset_classes(dataset) if is_config else dataset.metainfo.get('classes')
+            self.dataset_meta = {**(self.dataset_meta or {}), 'classes': classes}
         if path.is_dir():
             path = path / 'instances.json'
         samples = read_coco_results(path, self.truth, self.category_ids)

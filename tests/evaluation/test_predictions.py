@@ -17,7 +17,7 @@ from fastvit_dense.evaluation.predictions import read_coco_results, written_whol
 
 from .coco_sets import rectangle_rle
 from .test_hand import data_samples, made_up_hands
-from .test_instance import SIZE, small_truth, write
+from .test_instance import SIZE, sample, small_truth, write
 
 
 @pytest.fixture
@@ -90,6 +90,9 @@ def test_mixed_entries_are_refused(metric, tmp_path):
     path = write(tmp_path / 'results.json', [entry(), without])
     with pytest.raises(PredictionError, match=r'entry 1 .*expected the fields'):
         evaluate_predictions(metric, path)
+    path = write(tmp_path / 'results.json', [entry(mask_score=0.4), entry()])
+    with pytest.raises(PredictionError, match=r'entry 1 .*expected the fields'):
+        evaluate_predictions(metric, path)
 
 
 def test_boxes_alone_and_masks_alone(metric, tmp_path, capsys):
@@ -113,6 +116,19 @@ def test_uncompressed_codes_are_read(metric, tmp_path):
     (sample,) = read_coco_results(tmp_path / 'results.json', metric.truth, [3, 7])
     assert sample['size'] == list(SIZE)
     assert evaluate_predictions(metric, path).protocol['detections'] == 1
+
+
+def test_classes_of_the_dataset_choose_the_categories(metric, tmp_path):
+    """One of two classes: the other's objects count neither in a test nor for saved predictions."""
+    dataset = {'type': 'CocoDataset', 'metainfo': {'classes': ('cat',)}}
+    tested = InstanceMetric(metric.ann_file, metric=['bbox', 'segm'])
+    tested.dataset_meta = {'classes': ('cat',)}
+    tested.save_predictions(tmp_path / 'saved')
+    tested.process({}, [sample(i, [[10, 10, 30, 30]], [0.5], [0]) for i in (1, 2, 3)])
+    expected = tested.evaluate(3)
+    found = evaluate_predictions(metric, tmp_path / 'saved', dataset)
+    assert found.metrics == expected
+    assert [row['name'] for row in found.per_class] == ['cat']
 
 
 def test_nothing_there(metric, tmp_path):
