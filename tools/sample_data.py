@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None) -> None:
     if 'hand' in args.tasks:
         from fastvit_dense.hand.sample import make_sample_hands
 
-        make_sample_hands(args.out)
+        make_sample_hands(args.out, force=args.force)
     print(f'sample data ({", ".join(args.tasks)}) in {args.out}')
 
 

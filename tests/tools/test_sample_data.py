@@ -1,9 +1,11 @@
 import runpy
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fastvit_dense.datasets import sample
+from fastvit_dense.hand import sample as hand_sample
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'sample_data.py'
 
@@ -29,3 +31,15 @@ def test_unknown_task_is_refused(main, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path), '--tasks', 'sound'])
     assert "'sound'" in capsys.readouterr().err
+
+
+def test_force_makes_every_task_again(main, tmp_path, monkeypatch):
+    few = partial(hand_sample.make_sample_hands, train=2, evaluation=1, workers=0)
+    monkeypatch.setattr(hand_sample, 'make_sample_hands', few)
+    files = [tmp_path / tree / 'SOURCES.md' for tree in ('coco', 'ade20k', 'freihand')]
+    for arguments, kept in (([], None), ([], True), (['--force'], False)):
+        main([str(tmp_path), *arguments])
+        if kept is not None:
+            assert [path.read_text() == 'old' for path in files] == [kept] * 3
+        for path in files:
+            path.write_text('old')
