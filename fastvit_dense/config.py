@@ -5,6 +5,7 @@ import difflib
 import inspect
 import os
 import re
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ REGISTRIES = (
 )
 # Top-level keys that mmengine's Runner reads from the config without taking them as arguments.
 READ_BY_RUNNER = {'auto_scale_lr', 'find_unused_parameters', 'model_wrapper_cfg', 'compile'}
+# What its `build_optim_wrapper` and `build_dataloader` read beside the parameters of the classes.
+READ_OF_OPTIM_WRAPPER = {'constructor', 'paramwise_cfg'}
+READ_OF_LOADER = {'num_batch_per_epoch'}
 
 
 class ConfigError(ValueError):
@@ -60,8 +64,10 @@ def load_config(
         raise ConfigError(f'{path}: no such config file{_similar_files(path)}')
     try:
         cfg = Config.fromfile(path)
-    except (SyntaxError, KeyError, TypeError, NameError, FileNotFoundError, ImportError) as error:
-        raise ConfigError(f'{path}: cannot be read: {error}') from error
+    except Exception as error:  # the file is a program, which fails in any way
+        raise ConfigError(f'{path}: cannot be read: {_reason(error)}') from error
+    if not isinstance(cfg.get('model'), dict):
+        raise ConfigError(f'{path}: no model in it, expected the config of a whole model')
     if sample:
         from .sample_settings import apply_sample_settings
 
@@ -72,6 +78,13 @@ def load_config(
     if sample or not pretrained:
         remove_pretrained(cfg.model)
     return cfg
+
+
+def _reason(error: Exception) -> str:
+    """The kind of an error, its text, and the line at the level of a module that it comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f' ({f.filename}, line {f.lineno})' for f in frames if f.name == '<module>']
+    return f'{type(error).__name__}: {error}{lines[-1] if lines else ""}'
 
 
 def _similar_files(path: Path) -> str:
@@ -104,11 +117,12 @@ def merge_options(cfg: Config, options: Iterable[str] | dict[str, Any]) -> None:
         ConfigError: An unknown key; the message names the nearest known one.
     """
     options = options if isinstance(options, dict) else parse_options(options)
-    for key, value in options.items():
+    # types first: other options may be parameters of a new type
+    for key in sorted(options, key=lambda key: not key.endswith('.type')):
         _check_key(cfg, key)
         if key.endswith('.type'):
-            _check_type(cfg, key, value)
-    cfg.merge_from_dict(options)
+            _check_type(cfg, key, options[key])
+        cfg.merge_from_dict({key: options[key]})
 
 
 def _check_key(cfg: Config, key: str) -> None:
@@ -139,8 +153,13 @@ def _check_new_key(cfg: Config, node: dict, parts: list[str], depth: int) -> Non
     if depth == 0:
         from mmengine.runner import Runner
 
-        known |= set(inspect.signature(Runner.__init__).parameters) - {'self'}
-        known |= READ_BY_RUNNER
+        known |= _names_of_parameters(Runner) | READ_BY_RUNNER
+    elif depth == 1 and parts[0] in LOADERS:
+        from torch.utils.data import DataLoader
+
+        known |= _names_of_parameters(DataLoader) | READ_OF_LOADER
+    elif depth == 1 and parts[0] == 'optim_wrapper':
+        known |= READ_OF_OPTIM_WRAPPER
     parameters, open_ended = _parameters(node, cfg.get('default_scope'))
     known |= parameters
     if parts[depth] in known or open_ended:
@@ -152,6 +171,10 @@ def _check_new_key(cfg: Config, node: dict, parts: list[str], depth: int) -> Non
         f'--cfg-options {".".join(parts)}: unknown key {parts[depth]!r}{where}; '
         f'the nearest known one is {nearest}'
     )
+
+
+def _names_of_parameters(cls: type) -> set[str]:
+    return set(inspect.signature(cls.__init__).parameters) - {'self'}
 
 
 def _check_type(cfg: Config, key: str, value: Any) -> None:
@@ -301,6 +324,24 @@ def remove_pretrained(model: Any) -> None:
             model['pretrained'] = None
         for child in model.values():
             remove_pretrained(child)
+
+
+# metric of the model zoos: ours, which takes its arguments and gives its numbers
+OWN_METRICS = {'CocoMetric': 'InstanceMetric', 'IoUMetric': 'SemanticMetric'}
+
+
+def use_own_metric(cfg: Config) -> None:
+    """Put our metric in place of mmdet's or mmseg's in the test evaluator of a config.
+
+    Ours keeps what the report shows and reads saved predictions.
+    """
+    evaluator = cfg.get('test_evaluator')
+    if not isinstance(evaluator, dict) or 'proposal' in str(evaluator.get('metric')):
+        return
+    own = OWN_METRICS.get(str(evaluator.get('type')).rpartition('.')[2])
+    if own:
+        evaluator.type = own
+        evaluator.pop('use_mp_eval', None)  # processes of mmdet's, for speed
 
 
 def default_work_dir(config: str | os.PathLike) -> str:

@@ -85,14 +85,14 @@ def adapt_sync_bn(cfg: Config) -> None:
 
 
 def _replace_sync_bn(node: Any) -> int:
-    """Set `type='BN'` where it says SyncBN; return how often."""
+    """Name BN where a norm is SyncBN; return how often."""
     if isinstance(node, list | tuple):
         return sum(_replace_sync_bn(child) for child in node)
     if not isinstance(node, dict):
         return 0
     count = sum(_replace_sync_bn(child) for child in node.values())
     for key, value in node.items():
-        if value == 'SyncBN' and key in ('type', 'out_norm'):
+        if value == 'SyncBN' and key in ('type', 'norm_cfg', 'out_norm'):
             node[key] = 'BN'
             count += 1
     return count

@@ -14,7 +14,14 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from .config import ConfigError, datasets_of, default_work_dir, explained_types, load_config
+from .config import (
+    ConfigError,
+    datasets_of,
+    default_work_dir,
+    explained_types,
+    load_config,
+    use_own_metric,
+)
 from .deploy import is_exported
 from .distributed import adapt_sync_bn, join_processes
 from .evaluation.compare import change_from, read_report
@@ -116,6 +123,7 @@ def evaluate_checkpoint(
     cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
     cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(config)
     cfg.launcher = launcher
+    use_own_metric(cfg)
     expected = _expected_results(cfg, required=verify)
     _existing(checkpoint)
     before = read_report(baseline) if baseline else None
@@ -137,7 +145,8 @@ def evaluate_checkpoint(
     else:
         info = _load_for_test(model, cfg, checkpoint, fuse)
     metric = runner.test_evaluator.metrics[0]
-    keep = Path(save_predictions or Path(cfg.work_dir) / 'predictions')
+    own_folder = getattr(metric, 'predictions_dir', None)  # output_dir of the evaluator
+    keep = Path(save_predictions or own_folder or Path(cfg.work_dir) / 'predictions')
     if hasattr(metric, 'save_predictions'):
         metric.save_predictions(keep)
     start = time.perf_counter()
@@ -204,6 +213,7 @@ def score_predictions(
 
     cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
     cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(config)
+    use_own_metric(cfg)
     start = time.perf_counter()
     init_default_scope(cfg.get('default_scope') or 'mmengine')
     use_checked_loading(cfg)

@@ -13,6 +13,7 @@ from fastvit_dense.config import (
     remove_pretrained,
     set_num_classes,
     task_of,
+    use_own_metric,
 )
 
 MASK_RCNN = 'configs/maskrcnn_fastvit_t8.py'
@@ -32,6 +33,8 @@ def _in_root(monkeypatch, root_dir):
         ('optim_wrapper.optimizer.weight_decays=1', 'optim_wrapper.optimizer.weight_decay'),
         ('randomnes.seed=3', 'randomness'),
         ('val_evaluator.ann_fil=x', 'val_evaluator.ann_file'),
+        ('train_dataloader.batchsize=4', 'train_dataloader.batch_size'),
+        ('optim_wrapper.paramwise.x=4', 'optim_wrapper.paramwise_cfg'),
     ],
 )
 def test_unknown_option_names_the_nearest_known_one(option, nearest):
@@ -50,6 +53,12 @@ def test_unknown_option_names_the_nearest_known_one(option, nearest):
         ('val_evaluator.classwise=True', ('val_evaluator', 'classwise'), True),
         ('experiment_name=run', ('experiment_name',), 'run'),  # of mmengine's Runner
         ('train_dataloader.dataset.indices=8', ('train_dataloader', 'dataset', 'indices'), 8),
+        ('train_dataloader.pin_memory=True', ('train_dataloader', 'pin_memory'), True),
+        (
+            'optim_wrapper.paramwise_cfg.norm_decay_mult=0',  # of mmengine's constructor
+            ('optim_wrapper', 'paramwise_cfg', 'norm_decay_mult'),
+            0,
+        ),
         ('train_dataloader.dataset.pipeline.3.scale=(64,64)', None, None),
     ],
 )
@@ -62,6 +71,14 @@ def test_known_options_are_applied(option, path, value):
     for key in path:
         node = node[key]
     assert node == value
+
+
+def test_parameters_of_a_type_that_is_set_beside_them():
+    options = ['optim_wrapper.loss_scale=dynamic', 'optim_wrapper.type=AmpOptimWrapper']
+    cfg = load_config(MASK_RCNN, cfg_options=options)
+    assert (cfg.optim_wrapper.type, cfg.optim_wrapper.loss_scale) == ('AmpOptimWrapper', 'dynamic')
+    with pytest.raises(ConfigError, match="'loss_scale' of OptimWrapper"):
+        load_config(MASK_RCNN, cfg_options=options[:1])
 
 
 @pytest.mark.parametrize(
@@ -93,6 +110,17 @@ def test_missing_and_broken_config_files(tmp_path):
     broken.write_text('model = dict(\n')
     with pytest.raises(ConfigError, match=r'broken\.py'):
         load_config(broken)
+    for name, text, message in (
+        ('mine.py', 'model = dict()\nlr = 1 / 0\n', r'ZeroDivisionError: .*mine\.py, line 2\)'),
+        ('zoo.py', "_base_ = 'mmdett::rtmdet/x.py'", 'mmdett'),
+        ('mine.json', '{"model": {"type"', 'JSONDecodeError'),
+        ('README.md', '# Title', 'py/yml/yaml/json'),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ConfigError, match=f'{name}: cannot be read: .*{message}'):
+            load_config(tmp_path / name)
+    with pytest.raises(ConfigError, match=r'common\.py: no model in it'):
+        load_config('configs/_base_/common.py')
 
 
 def test_classes_of_the_training_dataset_reach_heads_and_other_datasets():
@@ -148,6 +176,22 @@ def test_wrapped_datasets_are_found():
     )
     cfg = Config(dict(train_dataloader=loader))
     assert [d.data_root for d in datasets_of(cfg)] == ['0', '1', '2']
+
+
+def test_metrics_of_the_model_zoos_become_ours():
+    """With their arguments; what ours do not score stays theirs."""
+    zoo = dict(type='CocoMetric', ann_file='a.json', metric=['bbox', 'segm'], use_mp_eval=True)
+    for theirs, ours in (
+        (zoo, dict(type='InstanceMetric', ann_file='a.json', metric=['bbox', 'segm'])),
+        (dict(type='mmseg.IoUMetric', iou_metrics=['mIoU']), dict(type='SemanticMetric')),
+        (dict(type='CocoMetric', metric='proposal'), dict(type='CocoMetric')),
+        (dict(type='CityscapesMetric'), dict(type='CityscapesMetric')),
+    ):
+        cfg = Config(dict(test_evaluator=theirs))
+        use_own_metric(cfg)
+        assert cfg.test_evaluator == {
+            k: v for k, v in {**theirs, **ours}.items() if k != 'use_mp_eval'
+        }
 
 
 def test_tasks_are_told_by_the_dataset():

@@ -107,8 +107,10 @@ def test_sync_bn_needs_more_than_one_process(logged):
         backbone=dict(type='FastViT', norm_cfg=dict(type='SyncBN'), out_norm='SyncBN'),
         heads=[dict(norm_cfg=dict(type='SyncBN', requires_grad=True)), dict(norm_cfg=None)],
     )
+    model['heads'].append(dict(norm_cfg='SyncBN'))  # as FastViT takes it, too
     cfg = Config(dict(model=model, launcher='none'))
     adapt_sync_bn(cfg)
     assert cfg.model.backbone.norm_cfg.type == cfg.model.backbone.out_norm == 'BN'
     assert cfg.model.heads[0].norm_cfg == dict(type='BN', requires_grad=True)
+    assert cfg.model.heads[2].norm_cfg == 'BN'
     assert any('plain BN in place of SyncBN' in line for line in logged)

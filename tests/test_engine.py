@@ -3,6 +3,8 @@
 import hashlib
 import json
 import math
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from mmengine.registry import HOOKS
 
 from fastvit_dense import engine
 from fastvit_dense.checkpoint import CheckpointError, CheckpointMismatch
-from fastvit_dense.config import ConfigError
+from fastvit_dense.config import ConfigError, load_config
 
 pytestmark = pytest.mark.integration
 REPORT = {
@@ -93,6 +95,22 @@ def test_saved_predictions_score_to_the_last_digit(request, task, predictions, t
     assert after['samples'] == before['samples']
     assert after['model'] is None
     assert len(list((tmp_path / 'pictures').iterdir())) == 4
+
+
+@pytest.mark.parametrize('task', ['instance', 'semantic'])
+def test_metrics_of_the_model_zoos_end_in_the_same_report(request, task, tmp_path):
+    """A config of mmdet's or mmseg's names CocoMetric or IoUMetric, which keep no result."""
+    semantic = task == 'semantic'
+    config = request.getfixturevalue(f'tiny_{task}')
+    work = request.getfixturevalue('evaluated_semantic' if semantic else 'evaluated')
+    theirs = 'IoUMetric' if semantic else 'CocoMetric'
+    found = engine.score_predictions(
+        str(config),
+        str(work / 'predictions' / ('' if semantic else 'instances.json')),
+        work_dir=str(tmp_path),
+        cfg_options=[f'test_evaluator.type={theirs}'],
+    )
+    assert found == read_report(work)['metrics'] == read_report(tmp_path)['metrics']
 
 
 def test_gallery_of_a_report_shows_every_picture(evaluated):
@@ -181,6 +199,29 @@ def test_pictures_without_ground_truth(tiny_instance, trained, evaluated, tmp_pa
     assert {e['image_id'] for e in boxes} == {image['id'] for image in content['images']}
     assert not (tmp_path / 'work/report.json').exists()
     assert 'no report' in capsys.readouterr().out
+
+
+def test_label_maps_without_ground_truth(tiny_semantic, random_semantic, tmp_path, capsys):
+    """As ADE20K's test set: there are no masks; label maps go where the evaluator says."""
+    dataset = load_config(tiny_semantic).test_dataloader.dataset
+    names = sorted(path.name for path in Path(dataset.data_root, 'images/validation').iterdir())[:2]
+    (tmp_path / 'images').mkdir()
+    for name in names:
+        shutil.copy(Path(dataset.data_root, 'images/validation', name), tmp_path / 'images')
+    options = [
+        f'test_dataloader.dataset.data_root={tmp_path}',
+        'test_dataloader.dataset.data_prefix.img_path=images',
+        'test_dataloader.dataset.data_prefix.seg_map_path=masks',
+        'test_evaluator.format_only=True',
+        f'test_evaluator.output_dir={tmp_path}/labels',
+    ]
+    status = engine.evaluate_checkpoint(
+        str(tiny_semantic), str(random_semantic), work_dir=str(tmp_path), cfg_options=options
+    )
+    assert status == 0
+    written = sorted(path.stem for path in (tmp_path / 'labels').iterdir())
+    assert written == [Path(name).stem for name in names]
+    assert f'predictions only, in {tmp_path}/labels' in capsys.readouterr().out
 
 
 # --- resuming ----------------------------------------------------------------------------------

@@ -18,7 +18,11 @@ def check_semantic(check: DatasetCheck) -> None:
     _check_settings(check)
     unlabelled = check.split == 'test' and not masks.exists()
     if unlabelled:
-        check.warning('no ground truth', f'{masks}: no such folder: predictions only, no scores')
+        check.warning(
+            'no ground truth',
+            f'{masks}: no such folder: predictions only, no scores, with '
+            'test_evaluator.format_only=True and test_evaluator.output_dir set',
+        )
     complete = check.found_on_disk(images, 'image folder')
     complete &= unlabelled or check.found_on_disk(masks, 'mask folder')
     complete &= not ann_file or check.found_on_disk(Path(ann_file), 'list of names')

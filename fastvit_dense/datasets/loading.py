@@ -250,15 +250,24 @@ def use_checked_loading(cfg: Config) -> None:
     """Put the checked loading into the pipelines of every dataloader of a config, in place.
 
     `LoadImageFromFile` becomes `LoadCheckedImage`, which skips up to `MAX_BROKEN_IMAGES` in
-    training; `LoadAnnotations` of an mmseg dataset becomes `LoadCheckedMask`.
+    training; `LoadAnnotations` of an mmseg dataset becomes `LoadCheckedMask`, and goes where the
+    evaluator wants predictions only (`format_only`): there may be no masks.
     """
     from ..config import LOADERS, datasets_of
 
     for loader in LOADERS:
         skip = MAX_BROKEN_IMAGES if loader == 'train_dataloader' else 0
+        evaluator = cfg.get(loader.replace('dataloader', 'evaluator'))
+        scored = not (isinstance(evaluator, dict) and evaluator.get('format_only'))
         for dataset in datasets_of(cfg, [loader]):
             masks = mask_classes(dataset, cfg.get('default_scope'))
+            if masks and not scored:
+                dataset.pipeline = [s for s in dataset.pipeline if not _loads_annotations(s)]
             _replace_loading(dataset.get('pipeline'), skip, masks)
+
+
+def _loads_annotations(step: dict) -> bool:
+    return str(step['type']).rpartition('.')[2] in ('LoadAnnotations', 'LoadCheckedMask')
 
 
 def mask_classes(dataset: ConfigDict, scope: str | None) -> int | None:

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from ..config import datasets_of
+from ..datasets.errors import DataError
 from ..evaluation.gallery import GalleryEntry, pick_samples
 from ..evaluation.label_maps import read_label_map
+from ..evaluation.predictions import compressed
 from ..evaluation.result import EvaluationResult
 from .instance import draw_instances
 from .semantic import draw_semantic
@@ -34,6 +36,8 @@ def make_gallery(
     picked = pick_samples(result.per_sample)
     if not picked:
         return [], 'no sample has a score of its own'
+    if result.task == 'instance' and not cfg.test_evaluator.get('ann_file'):
+        return [], 'test_evaluator.ann_file is not set'
     dataset = next(datasets_of(cfg, ['test_dataloader']))
     entries = []
     try:
@@ -41,7 +45,11 @@ def make_gallery(
         for (group, sample), (title, picture) in zip(picked, pictures, strict=True):
             entries.append(GalleryEntry(title, sample['score'], picture, group))
     except FileNotFoundError as error:
-        return [], f'no image {Path(error.filename or "").name} in the data folder'
+        if error.filename is None:  # ours: the message says all
+            return [], str(error)
+        return [], f'no image {Path(error.filename).name} in the data folder'
+    except (DataError, UnidentifiedImageError) as error:
+        return [], str(error)
     return entries, ''
 
 
@@ -107,7 +115,7 @@ def _instances(cfg: Config, dataset: ConfigDict, ids: list, predictions: Path) -
         found = [e for e in by_image.get(image_id, []) if e['score'] >= SCORE_THRESHOLD]
         annotations = truth.imgToAnns.get(image_id, [])
         codes = {
-            'prediction': [e['segmentation'] for e in found if 'segmentation' in e],
+            'prediction': [compressed(e['segmentation']) for e in found if 'segmentation' in e],
             'ground truth': [truth.annToRLE(a) for a in annotations if a.get('segmentation')],
         }
         pictures = {}
@@ -126,7 +134,7 @@ def _corners(entry: dict) -> list[float]:
     from pycocotools import mask as coco_mask
 
     x, y, width, height = (
-        entry['bbox'] if 'bbox' in entry else coco_mask.toBbox(entry['segmentation'])
+        entry['bbox'] if 'bbox' in entry else coco_mask.toBbox(compressed(entry['segmentation']))
     )
     return [x, y, x + width, y + height]
 

@@ -106,10 +106,51 @@ def test_why_there_is_no_gallery(tiny_instance, truth, tmp_path):
     )
     predictions = tmp_path / 'instances.json'
     predictions.write_text('[]')
-    entries, note = make_gallery(cfg, result('instance', [truth['images'][0]['id']]), predictions)
+    scored = result('instance', [truth['images'][0]['id']])
+    entries, note = make_gallery(cfg, scored, predictions)
     assert entries == []
     assert note == f'no image {truth["images"][0]["file_name"]} in the data folder'
     assert make_gallery(cfg, result('instance', []), predictions) == (
         [],
         'no sample has a score of its own',
     )
+    cfg.test_evaluator.ann_file = None  # the truth of the data samples was scored
+    assert make_gallery(cfg, scored, predictions) == ([], 'test_evaluator.ann_file is not set')
+
+
+def test_uncompressed_codes_are_drawn(tiny_instance, truth, tmp_path):
+    """Result files may hold lists of run lengths, with boxes or without."""
+    cfg = load_config(tiny_instance)
+    image = truth['images'][0]
+    size = [image['height'], image['width']]
+    mask = np.zeros(size, dtype=bool)
+    mask[10:30, 20:50] = True
+    edges = np.flatnonzero(np.diff(mask.T.ravel().astype(int))) + 1
+    runs = np.diff([0, *edges, mask.size]).tolist()
+    entry = {
+        'image_id': image['id'],
+        'category_id': 1,
+        'score': 0.9,
+        'segmentation': {'size': size, 'counts': runs},
+    }
+    predictions = tmp_path / 'instances.json'
+    pictures = []
+    for box in ({}, {'bbox': [20, 10, 30, 20]}):
+        predictions.write_text(json.dumps([entry | box]))
+        entries, note = make_gallery(cfg, result('instance', [image['id']]), predictions)
+        assert note == ''
+        pictures.append(np.asarray(entries[0].picture))
+    np.testing.assert_array_equal(*pictures)
+
+
+def test_a_broken_picture_leaves_the_gallery_out(tiny_instance, truth, tmp_path):
+    cfg = load_config(
+        tiny_instance, cfg_options=[f'test_dataloader.dataset.data_prefix.img={tmp_path}']
+    )
+    name = truth['images'][0]['file_name']
+    (tmp_path / name).write_bytes(b'no picture')
+    predictions = tmp_path / 'instances.json'
+    predictions.write_text('[]')
+    entries, note = make_gallery(cfg, result('instance', [truth['images'][0]['id']]), predictions)
+    assert entries == []
+    assert name in note
