@@ -13,8 +13,8 @@ from .config import LOADERS, datasets_of, set_num_classes, task_of
 SAMPLE_ROOT = Path('data/sample')
 IMAGE_SCALE = (320, 256)  # width, height: about the size of the sample's pictures
 CROP = (256, 256)
-HAND_SIZE = 96
-HAND_ROTATION = 30.0  # degrees either way; what the few sample hands can teach in minutes
+HAND_SIZE = 64
+HAND_ROTATION = 15.0  # degrees either way; what the few sample hands can teach in minutes
 REPEATING = ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset')
 
 
@@ -50,10 +50,10 @@ SEMANTIC = {
     None: Schedule(1, 44, 2, 1e-3),  # heads may be as heavy as UPerNet's
 }
 HAND = {
-    't8': Schedule(4, 1600, 16, 1e-3),
-    'sa12': Schedule(2, 1600, 16, 1e-3),
-    'sa24': Schedule(2, 1200, 16, 1e-3),
-    None: Schedule(1, 1200, 16, 1e-3),
+    't8': Schedule(5, 1600, 16, 1e-3),
+    'sa12': Schedule(3, 1600, 16, 1e-3),
+    'sa24': Schedule(2, 1600, 16, 1e-3),
+    None: Schedule(1, 1600, 16, 1e-3),
 }
 
 
