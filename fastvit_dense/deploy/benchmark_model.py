@@ -1,13 +1,16 @@
 """Whole models from an image file to a result, with the time of every part."""
 
 import copy
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from torch import nn
 
 from ..config import load_config, task_of
@@ -129,10 +132,11 @@ class _Comparison:
             if form == 'upstream' and not self._has_own_mask_head():
                 continue
             self.progress(f'{self.name} {form}')
-            rows[form] = row = _row(self.name, form, self.picture)
+            rows[form] = row = _row(self.name, form)
             try:
                 predictor = TimedPredictor(build(), self.schedule.device)
                 result = predictor(self.picture)
+                row['picture'] = 'x'.join(map(str, result.image.shape[:2]))
                 row['input'] = 'x'.join(map(str, predictor.input))
                 row['detections'] = len(result.scores) if self.task == 'instance' else None
                 timed[form] = predictor
@@ -171,7 +175,8 @@ class _Comparison:
             cfg = copy.deepcopy(cfg)
             cfg.model.roi_head.mask_head.type = 'FCNMaskHead'
         torch.manual_seed(0)
-        predictor = load_model(cfg, self.checkpoint, self.schedule.device)
+        with _quiet():
+            predictor = load_model(cfg, self.checkpoint, self.schedule.device)
         if form.startswith('folded'):
             from ..backbones import reparameterize
 
@@ -198,6 +203,18 @@ class _Comparison:
                 )
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep mmengine from telling of every tensor how it was initialised."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def score_threshold(predictor: Predictor, picture: str) -> float | None:
     """The score that `CANDIDATE_BOXES` pairs of box and class reach; None without such a head."""
     head: nn.Module | None = getattr(getattr(predictor.model, 'roi_head', None), 'bbox_head', None)
@@ -221,18 +238,14 @@ def _load_exported(cfg: Config, path: str, precision: str) -> Predictor:
     return predictor
 
 
-def _row(model: str, form: str, picture: str) -> dict[str, Any]:
+def _row(model: str, form: str) -> dict[str, Any]:
     """A row without results.
 
-    ``seconds``, ``quartiles``, ``spread``, ``rounds`` and ``times_faster`` (than the first row of
-    the model) as in `comparison`; ``part_seconds`` the medians of the parts and ``post_share`` the
-    share of post-processing in their sum; ``input`` height x width of the network's input.
+    ``picture`` and ``input`` of the network are height x width. ``seconds``, ``quartiles``,
+    ``spread``, ``rounds`` and ``times_faster`` (than the first row of the model) are as in
+    `comparison`; ``part_seconds`` the medians of the parts, ``post_share`` the share of
+    post-processing in their sum.
     """
-    from PIL import Image
-
-    with Image.open(picture) as image:
-        size = f'{image.height}x{image.width}'
-    empty = ('input', 'detections', 'seconds', 'quartiles', 'spread', 'rounds', 'times_faster')
-    empty += ('times_faster_quartiles', 'part_seconds', 'post_share', 'reason')
-    row = {'model': model, 'form': form, 'picture': size, **dict.fromkeys(empty)}
-    return row | {'notes': []}
+    empty = ('picture', 'input', 'detections', 'seconds', 'quartiles', 'spread', 'rounds')
+    empty += ('times_faster', 'times_faster_quartiles', 'part_seconds', 'post_share', 'reason')
+    return {'model': model, 'form': form, **dict.fromkeys(empty), 'notes': []}

@@ -52,13 +52,14 @@ def write_benchmark(
 def machine_line(results: Mapping[str, Any]) -> str:
     """One sentence on where the numbers come from."""
     machine = results['machine']
-    device = machine.get('gpu') or f'{machine["cpu"]}, {machine["cores"]} cores'
+    device = machine.get('gpu') or machine['cpu']
     peaks = [
         f'{value / 1e9:.0f} {"GB/s" if name.startswith("bytes") else "GMAC/s " + name[-4:]}'
         for name, value in results.get('peaks', {}).items()
     ]
     measured = f'; measured peaks {", ".join(peaks)}' if peaks else ''
-    return f'{device}, {machine["threads"]} threads, PyTorch {machine["torch"]}{measured}.'
+    threads = f'threads: {machine["threads"]}, PyTorch {machine["torch"]}'
+    return f'{device}, cores: {machine["cores"]}, {threads}{measured}.'
 
 
 def backbone_table(results: Mapping[str, Any]) -> str:
@@ -232,7 +233,7 @@ def model_table(results: Mapping[str, Any]) -> str:
         times = row['part_seconds'] or {}
         rows.append(
             [
-                *(row['model'], row['form'], row['picture'], row['input'] or ''),
+                *(row['model'], row['form'], row['picture'] or '', row['input'] or ''),
                 'failed' if row['reason'] else number(row['seconds'], '.1f', 1e3),
                 number(row['spread'], '.0%'),
                 number(row['times_faster'], '.2f'),
@@ -241,7 +242,7 @@ def model_table(results: Mapping[str, Any]) -> str:
                 '' if row['detections'] is None else row['detections'],
             ]
         )
-        notes += [f'- {row["model"]} {row["form"]}: {note}' for note in row['notes']]
+        notes += [f'- {row["model"]}: {note}' for note in row['notes']]
     texts = [
         table(header, rows, text_columns=2),
         machine_line(results),

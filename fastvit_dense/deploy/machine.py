@@ -89,15 +89,15 @@ def measure_bandwidth(device: str, megabytes: int | None = None) -> float:
 
     Args:
         device: 'cpu' or 'cuda'.
-        megabytes: Of the copied data; by default 512, on a GPU 2048.
+        megabytes: Of the copied data; by default 256, on a GPU 2048.
     """
-    megabytes = megabytes or (2048 if torch.device(device).type == 'cuda' else 512)
+    megabytes = megabytes or (2048 if torch.device(device).type == 'cuda' else 256)
     source = torch.zeros(megabytes << 18, device=device)
     target = torch.ones_like(source)
     return 2 * source.nbytes / _best(lambda: target.copy_(source), device)
 
 
-def _best(call: Callable[[], Any], device: str, repeats: int = 7) -> float:
+def _best(call: Callable[[], Any], device: str, repeats: int = 5) -> float:
     times = []
     for _ in range(repeats):
         wait_for(device)

@@ -53,7 +53,7 @@ def time_in_turns(
     *,
     rounds: int = 20,
     seconds: float | None = None,
-    warm_up: int = 2,
+    warm_up: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Time every candidate once in every round.
