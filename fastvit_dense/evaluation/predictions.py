@@ -18,6 +18,8 @@ from .coco import is_box, is_integer, is_number
 from .masks import check_codes, code_bytes
 from .result import EvaluationResult
 
+FIELDS = ('bbox', 'segmentation', 'mask_score')  # of a COCO result entry; the same in all of a file
+
 
 def evaluate_predictions(
     metric: TaskMetric | dict | ConfigDict,
@@ -123,7 +125,7 @@ def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[
         raise PredictionError(f'{path}: expected a list of entries, found {type(entries).__name__}')
     labels = {category: label for label, category in enumerate(category_ids)}
     first = entries[0] if entries and isinstance(entries[0], dict) else {}
-    fields = [field for field in ('bbox', 'segmentation') if field in first]
+    fields = [field for field in FIELDS if field in first]
     by_image = {}
     for index, entry in enumerate(entries):
         fault = _entry_fault(entry, fields, truth, labels)
@@ -140,11 +142,11 @@ def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[
             'labels': np.array([labels[entry['category_id']] for entry in chosen]),
         }
         if 'segmentation' in fields:
-            codes = [_compressed(entry['segmentation']) for entry in chosen]
+            codes = [compressed(entry['segmentation']) for entry in chosen]
             size = [truth.imgs[image_id]['height'], truth.imgs[image_id]['width']]
             check_codes(codes, size, lambda i, at=indices: f'{path}: {_entry_name(entries, at[i])}')
             sample |= {'masks': [code_bytes(code) for code in codes], 'size': size}
-            if 'mask_score' in first:
+            if 'mask_score' in fields:
                 sample['mask_scores'] = np.array([entry['mask_score'] for entry in chosen])
         boxes = [e['bbox'] for e in chosen] if 'bbox' in fields else coco_mask.toBbox(codes)
         sample['boxes'] = np.asarray(boxes, dtype=np.float64)
@@ -168,15 +170,15 @@ def _entry_fault(entry: object, fields: list[str], truth: COCO, labels: dict) ->
     for name in ('score', 'mask_score'):
         if (name == 'score' or name in entry) and not is_number(entry.get(name)):
             return f'{name} {entry.get(name)!r} is not a finite number'
-    found = [field for field in ('bbox', 'segmentation') if field in entry]
-    if found != fields or not fields:
+    found = [field for field in FIELDS if field in entry]
+    if found != fields or not set(fields) & {'bbox', 'segmentation'}:
         return f'expected the fields {fields or "bbox or segmentation"}, found {found}'
     if 'bbox' in fields and not is_box(entry['bbox']):
         return f'expected bbox [x, y, width, height], found {entry["bbox"]!r}'
     return None
 
 
-def _compressed(code: object) -> object:
+def compressed(code: object) -> object:
     """A run-length code, compressed where it is a list of run lengths."""
     if isinstance(code, dict) and isinstance(code.get('counts'), list):
         try:
