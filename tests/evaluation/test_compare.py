@@ -2,7 +2,9 @@ import json
 
 import pytest
 
-from fastvit_dense.evaluation.compare import compare_reports, read_report
+from fastvit_dense.datasets.errors import DataError
+from fastvit_dense.evaluation.compare import change_from, compare_reports, read_report
+from fastvit_dense.evaluation.result import EvaluationResult
 
 
 def write(folder, **changes):
@@ -121,3 +123,16 @@ def test_a_hostile_name_stays_in_its_cell(tmp_path, capsys):
     head = capsys.readouterr().out.splitlines()[2]
     assert head.count('|') - head.count('\\|') == 4
     assert '<script>' not in head
+
+
+def test_change_from_an_earlier_report(tmp_path):
+    earlier = read_report(write(tmp_path / 'fp32', protocol={'form': 'as trained'}))
+    metrics = {'mIoU': 37.5, 'aAcc': float('nan'), 'mDice': 50.0}
+    result = EvaluationResult('semantic', 'ADE20K', 'validation', 2000, metrics)
+    assert change_from(earlier, result) == {
+        'baseline': 'as trained',
+        'change from baseline': {'mIoU': -0.5},
+    }
+    result.samples = 10
+    with pytest.raises(DataError, match="baseline: field 'samples': expected 10, found 2000"):
+        change_from(earlier, result)
