@@ -23,7 +23,7 @@ from .result import EvaluationResult
 
 THRESHOLDS = np.linspace(0.0, 0.05, 100)
 F_THRESHOLDS = (0.005, 0.015)
-CHUNK_SAMPLES = 64
+CHUNK_SAMPLES = 16  # their float64 arrays fit a core's cache
 KINDS = ('xyz', 'xyz_al', 'mesh', 'mesh_al')
 POINTS = ('gt_hand.joints', 'gt_hand.vertices', 'pred_hand.joints', 'pred_hand.vertices')
 FINGERS = ('thumb', 'index', 'middle', 'ring', 'pinky')
@@ -122,8 +122,10 @@ def _score_chunk(
     gt_xyz: np.ndarray, gt_verts: np.ndarray, pred_xyz: np.ndarray, pred_verts: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Errors, F-scores and determinants of some hands, computed in float64."""
+    # coordinates first, (N, 3, V): sums and products then run along the points
     gt_xyz, gt_verts, pred_xyz, pred_verts = (
-        a.astype(np.float64) for a in (gt_xyz, gt_verts, pred_xyz, pred_verts)
+        np.ascontiguousarray(a.swapaxes(1, 2), dtype=np.float64)
+        for a in (gt_xyz, gt_verts, pred_xyz, pred_verts)
     )
     aligned_xyz, fit = align(gt_xyz, pred_xyz)
     found = {
@@ -168,23 +170,26 @@ def align(truth: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, Fit]:
     Orthogonal Procrustes on the sets without their means, each divided by its norm + 1e-8.
 
     Args:
-        truth: (N, V, 3).
-        predicted: (N, V, 3).
+        truth: (N, 3, V).
+        predicted: (N, 3, V).
 
     Returns:
-        The moved prediction (N, V, 3), and the fit.
+        The moved prediction (N, 3, V), and the fit.
     """
-    mean, predicted_mean = truth.mean(1, keepdims=True), predicted.mean(1, keepdims=True)
+    mean, predicted_mean = truth.mean(2, keepdims=True), predicted.mean(2, keepdims=True)
     truth, predicted = truth - mean, predicted - predicted_mean
     norm = np.sqrt(np.square(truth).sum((1, 2), keepdims=True)) + 1e-8
-    predicted = predicted / (np.sqrt(np.square(predicted).sum((1, 2), keepdims=True)) + 1e-8)
-    u, singular, vt = np.linalg.svd((truth / norm).swapaxes(1, 2) @ predicted)
+    predicted /= np.sqrt(np.square(predicted).sum((1, 2), keepdims=True)) + 1e-8
+    truth /= norm
+    u, singular, vt = np.linalg.svd(truth @ predicted.swapaxes(1, 2))
     rotation = u @ vt
     scale = singular.sum(1)[:, None, None]
     # flat point sets fit a rotation and a reflection alike
     determined = singular[:, 2] > 1e-9 * singular[:, 0]
     determinant = np.where(determined, np.sign(np.linalg.det(rotation)), 0)
-    moved = predicted @ rotation.swapaxes(1, 2) * scale * norm + mean
+    moved = rotation @ predicted
+    moved *= scale * norm
+    moved += mean
     return moved, Fit(rotation, scale, norm, determinant)
 
 
@@ -192,14 +197,13 @@ def _move_by_joints(
     vertices: np.ndarray, gt_xyz: np.ndarray, pred_xyz: np.ndarray, fit: Fit
 ) -> np.ndarray:
     """Move meshes by the joints' fit; as in FreiHAND's code, not divided by the joints' norm."""
-    mean = vertices.mean(1, keepdims=True)
-    shift = gt_xyz.mean(1, keepdims=True) - pred_xyz.mean(1, keepdims=True)
-    turned = (vertices - mean) @ fit.rotation.swapaxes(1, 2)
-    return turned * fit.scale * fit.norm + shift + mean
+    mean = vertices.mean(2, keepdims=True)
+    shift = gt_xyz.mean(2, keepdims=True) - pred_xyz.mean(2, keepdims=True)
+    return fit.rotation @ (vertices - mean) * fit.scale * fit.norm + shift + mean
 
 
 def f_score(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """F-scores (N, 2) of vertices (N, V, 3) and (N, W, 3) at 5 and 15 mm; 0 if none is near."""
+    """F-scores (N, 2) of vertices (N, 3, V) and (N, 3, W) at 5 and 15 mm; 0 if none is near."""
     recall, precision = shares_within(truth, predicted, F_THRESHOLDS)
     total = precision + recall
     return np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
@@ -213,7 +217,8 @@ def share_within(errors: np.ndarray) -> np.ndarray:
 
 
 def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.square(first - second).sum(2))
+    """Distances (N, V) of points (N, 3, V)."""
+    return np.sqrt(np.square(first - second).sum(1))
 
 
 def _check_arrays(
@@ -244,11 +249,16 @@ def _check_arrays(
             raise PredictionError(
                 f'{predicted}: hands {ratio:.0f} times the true size: millimetres, not metres?'
             )
+        if 300 <= 1 / max(ratio, 1e-12) <= 3000:
+            raise PredictionError(
+                f'{true}: hands {1 / ratio:.0f} times the predicted size: millimetres, not metres?'
+            )
 
 
 def _size(points: np.ndarray) -> float:
-    """Median extent of hands."""
-    return float(np.median(np.ptp(points, axis=1).max(axis=1)))
+    """Median extent of hands (N, V, 3)."""
+    planes = np.ascontiguousarray(points.swapaxes(1, 2))
+    return float(np.median(np.ptp(planes, axis=2).max(axis=1)))
 
 
 @METRICS.register_module()
@@ -283,7 +293,9 @@ class HandMetric(TaskMetric):
 
         Args:
             sample: ``img_id``; ``pred_hand`` and ``gt_hand``, each with ``joints`` (21, 3) and
-                ``vertices`` (V, 3), metres, camera frame.
+                ``vertices`` (V, 3), metres, camera frame. The truth is in the frame of the
+                network's input, to which ``camera_roll`` (3, 3), if there is one, leads; the
+                prediction is in that of the original image, where both are scored.
         """
         where = f'sample {sample.get("img_id")}'
         found = {'id': sample.get('img_id')}
@@ -295,6 +307,8 @@ class HandMetric(TaskMetric):
                 points = torch.as_tensor(hand[name]).detach().cpu().float().numpy()
                 if points.ndim != 2 or points.shape[1] != 3:
                     raise PredictionError(f'{where}: {element}.{name} has shape {points.shape}')
+                if element == 'gt_hand' and sample.get('camera_roll') is not None:
+                    points = (points @ sample['camera_roll']).astype(np.float32)
                 if not np.isfinite(points).all():
                     raise PredictionError(f'{where}: {element}.{name} is not finite')
                 found[f'{element}.{name}'] = points

@@ -146,7 +146,7 @@ def test_shares_of_near_points_equal_trees(seed, first, second, spread, distance
     a = random.normal(0, spread, (3, first, 3))
     b = random.normal(0, spread, (3, second, 3)) + distance
     b[:, 0] = a[:, 0] + [0.005, 0, 0]  # on a threshold, up to rounding
-    shares = shares_within(a, b, (0.005, 0.015))
+    shares = shares_within(a.swapaxes(1, 2), b.swapaxes(1, 2), (0.005, 0.015))
     for i in range(3):
         there, back = cKDTree(b[i]).query(a[i])[0], cKDTree(a[i]).query(b[i])[0]
         assert shares[0][i].tolist() == [(there < t).mean() for t in (0.005, 0.015)]
@@ -181,10 +181,27 @@ def test_metric_result_per_joint_and_sample():
     assert result.protocol['aligned_by_reflection'] == 0
 
 
+def test_truth_of_a_turned_input_is_turned_back():
+    """Test pipelines may turn or mirror: predictions and truth are compared where both belong."""
+    arrays = [a.astype(np.float32) for a in made_up_hands(4)]
+    plain, turned = HandMetric(), HandMetric()
+    plain.process({}, data_samples(*arrays))
+    expected = plain.evaluate(4)
+    roll = np.array([[0.6, -0.8, 0], [-0.8, -0.6, 0], [0, 0, 1]])  # a reflection
+    samples = data_samples(*(a @ roll.T for a in arrays[:2]), *arrays[2:])
+    for sample in samples:
+        sample.set_metainfo({'camera_roll': roll})
+    turned.process({}, samples)
+    found = turned.evaluate(4)
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert turned.result.protocol['aligned_by_reflection'] == 0
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
         (lambda a: a[2] * 1000, r'pred_xyz: hands \d+ times the true size: millimetres'),
+        (lambda a: a[2] / 1000, r'gt_xyz: hands \d+ times the predicted size: millimetres'),
         (lambda a: a[2][:2], r'pred_xyz: expected shape \(3, 21, 3\), found \(2, 21, 3\)'),
         (lambda a: a[2][:, :20], r'pred_xyz: expected shape \(3, 21, 3\), found \(3, 20, 3\)'),
         (lambda a: a[2][..., :2], 'pred_xyz: expected shape'),
