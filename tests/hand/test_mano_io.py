@@ -318,11 +318,18 @@ def test_wrong_field_says_expected_and_found(model, tmp_path, field, change, mes
         read_mano(path)
 
 
-def test_broken_chumpy_nodes_name_the_field(model, chumpy, tmp_path):
+@pytest.mark.parametrize(
+    ('source', 'index', 'message'),
+    [
+        (np.zeros(5), 7, 'index 7 is out of bounds'),
+        (np.array(['a']), 0, 'expected numbers, found type <U1'),
+    ],
+)
+def test_broken_chumpy_nodes_name_the_field(model, chumpy, tmp_path, source, index, message):
     fields = mano_fields(model, chumpy)
-    fields['shapedirs'] = select(chumpy, np.zeros(5), np.array([7]), (1,))
+    fields['shapedirs'] = select(chumpy, source, np.array([index]), (1,))
     path = write_pickle(tmp_path / 'M.pkl', fields)
-    with pytest.raises(ManoFileError, match='shapedirs: cannot be read: index 7 is out of bounds'):
+    with pytest.raises(ManoFileError, match=f'shapedirs: cannot be read: {message}'):
         read_mano(path)
 
 
@@ -381,6 +388,20 @@ def test_npz_never_unpickles(model, tmp_path):
         read_mano(path)
     assert not marker.exists()
     path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ManoFileError, match=r'M.npz: not a MANO npz'):
+        read_mano(path)
+
+
+def test_damaged_npz_name_the_file(model, tmp_path):
+    path = tmp_path / 'M.npz'
+    with path.open('wb') as file:
+        np.save(file, model.J)  # one array, under the wrong name
+    with pytest.raises(ManoFileError, match=r'M.npz: not a MANO npz'):
+        read_mano(path)
+    save_npz(model, path)
+    content = bytearray(path.read_bytes())
+    content[500:540] = bytes(40)  # within the first compressed array
+    path.write_bytes(content)
     with pytest.raises(ManoFileError, match=r'M.npz: not a MANO npz'):
         read_mano(path)
 
