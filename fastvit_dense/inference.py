@@ -177,10 +177,12 @@ class Predictor:
         mano = self.model.mano
         # K of the network's input and the way there from the picture give K of the picture
         to_input = sample.metainfo.get('image_transform', np.eye(3))
-        K = np.linalg.inv(to_input) @ np.asarray(sample.metainfo['K'])
+        roll = sample.metainfo.get('camera_roll', np.eye(3))
+        K = np.linalg.inv(to_input) @ np.asarray(sample.metainfo['K']) @ roll
+        faces = mano.faces if sample.metainfo.get('is_right', True) else mano.faces.flip(1)
         return HandResult(
             **arrays,
-            faces=mano.faces.cpu().numpy(),
+            faces=faces.cpu().numpy(),
             K=K.astype(np.float32),
             hand_model=mano.name,
             image=image,

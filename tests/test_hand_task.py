@@ -6,6 +6,7 @@ import re
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from fastvit_dense import load_model
 from fastvit_dense.checkpoint import load_checkpoint_file
@@ -13,6 +14,7 @@ from fastvit_dense.config import ConfigError, load_config
 from fastvit_dense.datasets.check import check_config
 from fastvit_dense.engine import evaluate_checkpoint, predict, score_predictions, train
 from fastvit_dense.evaluation import evaluate_hand
+from fastvit_dense.hand import Mano, standin_mano
 from fastvit_dense.hand.freihand import FreiHAND
 
 pytestmark = pytest.mark.integration
@@ -132,6 +134,26 @@ def test_pictures_of_any_size(configs, options, size):
     result = model(np.full(size, 128, np.uint8))
     assert np.isfinite(result.vertices).all()
     assert np.isfinite(result.K).all()
+
+
+def test_a_left_hand_goes_in_and_out_mirrored(configs, options):
+    """The model knows right hands: a left one is mirrored for it, and the result mirrored back."""
+    cfg = load_config(configs / f'{CONFIGS[0]}.py', cfg_options=options, pretrained=False)
+    right = load_model(cfg, device='cpu')
+    cfg.test_dataloader.dataset.pipeline.insert(1, dict(type='RandomHandFlip', prob=1.0))
+    left = load_model(cfg, device='cpu')
+    left.model.load_state_dict(right.model.state_dict())
+    image = np.random.default_rng(0).integers(0, 256, (61, 61, 3), dtype=np.uint8)
+    expected, found = right(np.ascontiguousarray(image[:, ::-1])), left(image)
+    for name in ('joints', 'vertices'):
+        mirrored = getattr(expected, name) * np.float32([-1, 1, 1])
+        np.testing.assert_allclose(getattr(found, name), mirrored, atol=1e-6)
+    np.testing.assert_allclose(found.K, expected.K, rtol=1e-5)  # its principal point is the middle
+    np.testing.assert_array_equal(found.faces, expected.faces[:, ::-1])
+    layer = Mano(standin_mano(), side='left')
+    arrays = (found.global_orient, found.hand_pose, found.betas)
+    again = layer(*(torch.from_numpy(array)[None] for array in arrays)).joints[0].numpy()
+    np.testing.assert_allclose(again - again[0], found.joints - found.joints[0], atol=1e-5)
 
 
 def test_missing_mano_is_explained():

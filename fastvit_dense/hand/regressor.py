@@ -35,8 +35,9 @@ class HandMeshRegressor(BaseModel):
     image, in metres: `joints` (21, 3), `vertices` (778, 3), `global_orient` (3, 3), `hand_pose`
     (15, 3, 3), `betas` (10,), `transl` (3,), so that
     ``Mano(global_orient, hand_pose, betas, transl)`` gives the vertices. Where the input was
-    mirrored, they are those of a left hand and meta `is_right` is False. A sample without K gets an
-    assumed one (meta `K`, and `K_assumed` True): its depth is then a guess.
+    mirrored, they are those of a left hand; meta `is_right` then is False, and True elsewhere. A
+    sample without K gets an assumed one (meta `K`, and `K_assumed` True): its depth is then a
+    guess.
 
     Args:
         backbone: registered backbone.
@@ -153,6 +154,8 @@ class HandMeshRegressor(BaseModel):
             found = {name: value[i] for name, value in placed.items()}
             found.update({name: getattr(hand, name)[i] for name in ROTATIONS_AND_SHAPE})
             roll = sample.metainfo.get('camera_roll')
+            # whose parameters these are: the model's own hand, the right one, unless mirrored back
+            sample.set_metainfo({'is_right': roll is None or bool(np.linalg.det(roll) > 0)})
             if roll is not None and not np.allclose(roll, np.eye(3), atol=1e-6):
                 roll = torch.as_tensor(np.asarray(roll), dtype=K.dtype, device=K.device)
                 found = undo_roll(found, wrist[i], roll)

@@ -97,16 +97,15 @@ def move_hand(results: dict, A: np.ndarray, size: tuple[int, int]) -> dict:
 
     Returns:
         `results`, with `image_transform` (first to present pixels) and `camera_roll` (3, 3; first
-        to present camera space) brought up to date.
+        to present camera space; where K is not known, for square pixels) brought up to date.
     """
     results['img'] = warp_image(results['img'], A, size)
     results['img_shape'] = results['img'].shape[:2]
     _remember(results, A)
-    if 'K' not in results:
-        return results
-    results.setdefault('ori_K', results['K'])
-    K, roll = split_affine(A, results['K'])
-    results['K'] = K.astype(np.float32)
+    K, roll = split_affine(A, results.get('K', np.eye(3)))
+    if 'K' in results:
+        results.setdefault('ori_K', results['K'])
+        results['K'] = K.astype(np.float32)
     results['camera_roll'] = roll @ results.get('camera_roll', np.eye(3))
     for name in ('joints', 'vertices'):
         if name in results:
@@ -131,7 +130,7 @@ def mirror_hand(results: dict) -> dict:
     if 'K' in results:
         results.setdefault('ori_K', results['K'])
         results['K'] = (flip @ results['K'] @ mirror).astype(np.float32)
-        results['camera_roll'] = mirror @ results.get('camera_roll', np.eye(3))
+    results['camera_roll'] = mirror @ results.get('camera_roll', np.eye(3))
     for name in ('joints', 'vertices'):
         if name in results:
             results[name] = (results[name] @ mirror).astype(np.float32)

@@ -182,6 +182,19 @@ def test_camera_roll_in_the_sample_is_undone(mano):
         torch.testing.assert_close(two.pred_hand.joints, expected)
 
 
+@pytest.mark.parametrize('mirrored', [False, True])
+def test_the_side_that_the_parameters_describe(mirrored, mano):
+    """A left hand that was mirrored for the model comes back as one, whatever it was called."""
+    model, data = build(POOLED).eval(), batch(mano)
+    for sample in data['data_samples']:
+        sample.set_metainfo(dict(is_right=True))
+        if mirrored:
+            sample.set_metainfo(dict(camera_roll=np.diag([-1.0, 1, 1])))
+    with torch.no_grad():
+        for sample in model.test_step(data):
+            assert sample.metainfo['is_right'] is not mirrored
+
+
 def test_without_a_camera_one_is_assumed_and_noted(mano):
     model = build(POOLED).eval()
     data = batch(mano)

@@ -164,6 +164,20 @@ def test_flipping_twice_changes_nothing(dataset):
     assert RandomHandFlip(0.0)(dataset[5]).get('image_transform') is None
 
 
+def test_without_a_camera_the_hand_moves_all_the_same(dataset):
+    """Turned and mirrored samples tell so, for predictions to be brought back."""
+    known, unknown = dataset[5], dataset[5]
+    known['K'] = np.array([[480, 0, 100], [0, 480, 120], [0, 0, 1.0]])
+    del unknown['K']
+    for results in (known, unknown):
+        results['global_orient'] = np.eye(3)
+        HandCrop(96)._crop(RandomHandFlip(1.0)(results), angle=40, zoom=1.3, shift=(0.1, 0))
+    assert 'K' not in unknown
+    assert np.linalg.det(unknown['camera_roll']) == pytest.approx(-1)
+    for name in ('camera_roll', 'joints', 'vertices', 'global_orient'):
+        np.testing.assert_allclose(unknown[name], known[name], atol=1e-6)
+
+
 def test_the_whole_image_stays_as_it_is(dataset):
     before, after = dataset[0], HandCrop(224)(dataset[0])
     np.testing.assert_array_equal(after['img'], before['img'])
