@@ -16,6 +16,7 @@ IMAGE_FIELDS = {
     'height': (int, float),
     'width': (int, float),
 }
+SCORED_IMAGE_FIELDS = {'id': int, 'file_name': str, 'height': int, 'width': int}  # InstanceMetric's
 ANNOTATION_FIELDS = {'id': (int, str), 'image_id': (int, str), 'category_id': int, 'bbox': list}
 CATEGORY_FIELDS = {'id': int, 'name': str}
 SLACK = 2.0  # pixels that a box may stand out: annotation tools round
@@ -87,7 +88,7 @@ def read_coco(path: Path) -> dict[str, Any]:
 def _check_entries(check: DatasetCheck, path: Path, content: dict, unlabelled: bool) -> bool:
     """Whether every entry has its fields, with the right types, and an id of its own."""
     fields = {
-        'images': IMAGE_FIELDS,
+        'images': IMAGE_FIELDS if check.split == 'train' else SCORED_IMAGE_FIELDS,
         'annotations': ANNOTATION_FIELDS,
         'categories': CATEGORY_FIELDS,
     }

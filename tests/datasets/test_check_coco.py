@@ -8,6 +8,7 @@ from pycocotools import mask as coco_mask
 from fastvit_dense.datasets.check import check_config, quick_check
 from fastvit_dense.datasets.check_coco import read_coco, rle_length
 from fastvit_dense.datasets.errors import DataError
+from fastvit_dense.evaluation import InstanceMetric
 
 
 def only_error(tree, loader='train', read_files=False, **changes):
@@ -319,6 +320,23 @@ def test_missing_annotation_file_and_image_folder(coco_tree):
     assert 'holds annotations, images' in message
     message = only_error(coco_tree, data_prefix={'img': 'train2017/'})
     assert 'train2017: no such image folder' in message
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'expected'),
+    [('width', 60.0, 'expected int, found 60.0'), ('id', 'a7', "expected int, found 'a7'")],
+)
+def test_what_cannot_be_scored_may_be_trained_on(coco_tree, field, value, expected):
+    """InstanceMetric wants integers, in the annotation file and for the images' ids."""
+    coco_tree.content['images'][0][field] = value
+    if field == 'id':
+        for annotation in coco_tree.content['annotations'][:2]:
+            annotation['image_id'] = value
+    coco_tree.write()
+    assert check_config(coco_tree.config('train')).errors == []
+    assert f'images[0]: {field}: {expected}' in only_error(coco_tree, 'val')
+    with pytest.raises(DataError, match=r'train\.json'):
+        InstanceMetric(str(coco_tree.ann_file))
 
 
 def test_images_without_ground_truth(coco_tree):
