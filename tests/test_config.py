@@ -1,5 +1,7 @@
 """Reading configs: options, classes, pretrained files, tasks."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -8,6 +10,7 @@ from fastvit_dense.config import (
     ConfigError,
     dataset_classes,
     datasets_of,
+    find_type,
     load_config,
     parse_options,
     remove_pretrained,
@@ -17,6 +20,7 @@ from fastvit_dense.config import (
 )
 
 MASK_RCNN = 'configs/maskrcnn_fastvit_t8.py'
+CONFIGS = sorted(path.stem for path in Path(__file__).parents[1].glob('configs/*.py'))
 
 
 @pytest.fixture(autouse=True)
@@ -218,6 +222,29 @@ def test_configs_agree_with_the_backbone(head, arch):
     assert tuple(cfg.model.neck.in_channels) == out_channels
     assert {'norm_cfg', 'norm_eval', 'out_norm', 'drop_path_rate'} <= set(backbone)
     assert cfg.optim_wrapper.optimizer.weight_decay == 1e-4
+
+
+# functions and layers that mmdet and mmengine find by name outside of registries
+UNREGISTERED = {'Pretrained', 'RoIAlign', 'nms'}
+
+
+def types_in(node):
+    """Every name of a type in a config."""
+    if isinstance(node, list | tuple):
+        return {name for child in node for name in types_in(child)}
+    if not isinstance(node, dict):
+        return set()
+    named = {node[key] for key in ('type', 'ema_type') if isinstance(node.get(key), str)}
+    return named.union(*map(types_in, node.values()))
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_every_type_of_a_config_is_registered(name):
+    """As it is trained, not with `--sample`: hooks and schedules of the full recipe, too."""
+    cfg = load_config(f'configs/{name}.py')
+    names = types_in(cfg.to_dict()) - UNREGISTERED
+    assert {'FastViT', 'AdamW', 'SeedHook', 'LoggerHook', 'SeedSample'} <= names
+    assert [name for name in sorted(names) if find_type(name, cfg.default_scope) is None] == []
 
 
 def test_paper_values_stand_in_the_configs():
