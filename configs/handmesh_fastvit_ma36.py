@@ -21,4 +21,5 @@ expected_results = [
     dict(metric='PA-MPJPE', value=6.6, tolerance=0.3, source='FastViT paper, Table 8'),
     dict(metric='PA-MPVPE', value=6.7, tolerance=0.3, source='FastViT paper, Table 8'),
     dict(metric='f_al_score_5', value=0.722, tolerance=0.02, source='FastViT paper, Table 8'),
+    dict(metric='f_al_score_15', value=0.981, tolerance=0.005, source='FastViT paper, Table 8'),
 ]

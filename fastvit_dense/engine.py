@@ -158,7 +158,7 @@ def evaluate_checkpoint(
     if result is None:
         print(f'predictions only, in {keep}: no scores, hence no report')
         return 0
-    result.protocol['form'] = form
+    result.protocol |= {'form': form, 'image_size': _image_size(cfg)}
     if before:
         result.protocol.update(change_from(before, result))
     _report(cfg, result, keep, {'test': seconds}, info, expected)
@@ -397,7 +397,11 @@ def _report(
     gallery, note = make_gallery(cfg, result, predictions)
     save_gallery(gallery, Path(cfg.work_dir) / 'pictures')
     references = find_references(
-        result.task, result.dataset, result.samples, arch=backbone_arch(cfg)
+        result.task,
+        result.dataset,
+        result.samples,
+        arch=backbone_arch(cfg),
+        standin='hand_model' in result.protocol,
     )
     write_report(
         result,
@@ -415,6 +419,20 @@ def _report(
         print(f'pictures: {Path(cfg.work_dir) / "pictures"}')
     else:
         print(f'no pictures: {note}')
+
+
+def _image_size(cfg: Config) -> str | None:
+    """What the test pipeline makes of a picture, width x height; None where it leaves it as it is.
+
+    With `keep_ratio` the longer side is at most the larger number, the shorter one the smaller.
+    """
+    dataset = next(datasets_of(cfg, ['test_dataloader']))
+    for step in dataset.get('pipeline') or ():
+        size = step.get('scale') or step.get('size')
+        if size:
+            width, height = (size, size) if isinstance(size, int) else size
+            return f'{width} x {height}' + (', ratio kept' if step.get('keep_ratio') else '')
+    return None
 
 
 def _split_name(cfg: Config) -> str:

@@ -142,12 +142,14 @@ def is_sample(dataset: str) -> bool:
     return 'sample' in dataset.lower()
 
 
-def why_not_comparable(task: str, dataset: str, samples: int) -> str:
-    """Why published rows were measured on other data than this result; empty if on the same."""
+def why_not_comparable(task: str, dataset: str, samples: int, standin: bool = False) -> str:
+    """Why published rows were measured otherwise than this result; empty if alike."""
     name, split, count = DATASETS[task]
     published = f'{name} {split} ({count:,} images)'
     if is_sample(dataset):
         return f'measured on {published}, not on the sample data'
+    if standin:
+        return f'measured on {published} with MANO, not with the stand-in hand'
     if ''.join(dataset.lower().split()).startswith(name.lower()) and samples == count:
         return ''
     return f'measured on {published}; this result is on {samples:,} images of {dataset}'
@@ -199,7 +201,7 @@ def _hand_rows(arch: str | None) -> list[dict[str, Any]]:
 
 
 def find_references(
-    task: str, dataset: str, samples: int, arch: str | None = None
+    task: str, dataset: str, samples: int, arch: str | None = None, standin: bool = False
 ) -> list[dict[str, Any]]:
     """Published rows for a result, ordered from the weakest to the strongest.
 
@@ -211,19 +213,20 @@ def find_references(
         arch: FastViT variant of the model (``cfg.model.backbone.arch``). The rows are those of
             backbones of that size. None: the paper's own rows of all sizes; a variant without
             any published neighbour (MCi3, MCi4): no rows.
+        standin: Whether the stand-in hand made the result, in MANO's place.
 
     Returns:
         Dicts with ``name``, ``backbone``, ``kind`` (``'paper'``: the paper's row of this very
         variant; ``'peer'`` otherwise), ``method``, ``source``, ``note``, ``parameters`` (of the
         backbone, or None), ``metrics`` in the units of the project's metrics, ``dataset``, and
-        ``not_comparable``: why the row was measured on other data, empty if on the same.
+        ``not_comparable``: why the row was measured otherwise, empty if alike.
     """
     if task not in DATASETS:
         raise ValueError(f'task: expected one of {", ".join(DATASETS)}, found {task!r}')
     arch = {'hd': 'mci3'}.get(arch, arch) if arch else None
     rows = _hand_rows(arch) if task == 'hand' else _rows_by_size(task, arch)
     name, split, _ = DATASETS[task]
-    why = why_not_comparable(task, dataset, samples)
+    why = why_not_comparable(task, dataset, samples, standin)
     for row in rows:
         row['dataset'] = f'{name} {split}'
         row['not_comparable'] = why

@@ -54,8 +54,11 @@ def make_gallery(
 
 
 def save_gallery(entries: list[GalleryEntry], folder: Path) -> None:
-    """Write the pictures as PNGs, named by group, place and title."""
+    """Write the pictures as PNGs, named by group, place and title, in place of earlier ones."""
     folder.mkdir(parents=True, exist_ok=True)
+    for group in ('best', 'median', 'worst'):
+        for old in folder.glob(f'[0-9][0-9]_{group}_*.png'):
+            old.unlink()
     for place, entry in enumerate(entries):
         name = f'{place:02d}_{entry.group.lower()}_{Path(entry.title).stem}.png'
         entry.picture.save(folder / name)

@@ -154,3 +154,11 @@ def test_backbone_arch():
     assert backbone_arch(config(type='ResNet', depth=50)) is None
     assert backbone_arch({}) is None
     assert backbone_arch({'model': {'type': 'DETR'}}) is None
+
+
+def test_the_stand_in_hand_is_not_compared_with_mano():
+    """On FreiHAND's own images too: the cards show no difference from the paper's row."""
+    rows = find_references('hand', 'FreiHAND', 3960, arch='ma36', standin=True)
+    assert all('stand-in' in row['not_comparable'] for row in rows)
+    rows = find_references('hand', 'FreiHAND', 3960, arch='ma36')
+    assert not any(row['not_comparable'] for row in rows)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from fastvit_dense.config import load_config
+from fastvit_dense.evaluation.gallery import GalleryEntry
 from fastvit_dense.evaluation.result import EvaluationResult
 from fastvit_dense.visualization.gallery import (
     make_gallery,
@@ -154,3 +155,11 @@ def test_a_broken_picture_leaves_the_gallery_out(tiny_instance, truth, tmp_path)
     entries, note = make_gallery(cfg, result('instance', [truth['images'][0]['id']]), predictions)
     assert entries == []
     assert name in note
+
+
+def test_pictures_of_an_earlier_run_make_room(tmp_path):
+    picture = Image.new('RGB', (4, 4))
+    (tmp_path / 'mine.png').write_bytes(b'')
+    save_gallery([GalleryEntry('a.jpg', 1.0, picture, 'Best')], tmp_path)
+    save_gallery([GalleryEntry('b.jpg', 1.0, picture, 'Best')], tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['00_best_b.png', 'mine.png']
