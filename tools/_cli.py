@@ -64,8 +64,10 @@ def run(main: Callable[[Sequence[str] | None], int | None]) -> None:
 
 
 def _is_explained(error: Exception) -> bool:
-    """Whether the package raised it on purpose, so that its message says all there is to say."""
+    """Whether its message says all there is to say: the package's own, or one that names a file."""
     if type(error).__module__.startswith('fastvit_dense'):
+        return True
+    if isinstance(error, OSError) and error.filename:
         return True
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     module = frame.f_globals.get('__name__', '')

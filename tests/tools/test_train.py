@@ -235,6 +235,12 @@ def test_amp_on_a_cpu(run_tool, tiny_instance, tmp_path, monkeypatch):
     assert 'ConfigError: --amp: needs a GPU' in done.error
 
 
+def test_work_dir_that_cannot_be_made(run_tool, tiny_instance, tmp_path):
+    (tmp_path / 'file').touch()
+    done = run_tool('train', tiny_instance, '--work-dir', tmp_path / 'file/work')
+    assert f'{tmp_path}/file' in done.error
+
+
 def test_error_in_a_terminal(root_dir, tmp_path):
     """One line on stderr and status 1."""
     done = subprocess.run(
