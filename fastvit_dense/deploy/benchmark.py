@@ -24,6 +24,7 @@ PEERS = (
     'mobilenetv4_conv_medium',
     'repvit_m1_1',
 )
+DEFAULT_BACKENDS = {'cpu': ('eager', 'openvino'), 'cuda': ('eager', 'cudagraph', 'compiled')}
 GROUPS = {'ours': tuple(name for name in VARIANTS if name != 'hd'), 'peers': PEERS}
 
 # Milliseconds of pooling and of RepMixer by image size, read off Figure 3 of the FastViT paper
@@ -45,7 +46,7 @@ def benchmark_backbones(
     schedule: Schedule,
     *,
     forms: Sequence[str] = ('train', 'folded'),
-    backends: Sequence[str] = ('eager',),
+    backends: Sequence[str] | None = None,
     precisions: Sequence[str] = ('fp32',),
     layouts: Sequence[str] = ('contiguous',),
     reference: str | None = None,
@@ -58,7 +59,7 @@ def benchmark_backbones(
             the groups 'ours' and 'peers'.
         schedule: Sizes, batch sizes, device, and how long.
         forms: 'train' and 'folded'; a model without branches has one form, 'only'.
-        backends: See `engines.BACKENDS`.
+        backends: Of `engines.BACKENDS`; by default `DEFAULT_BACKENDS`.
         precisions: 'fp32', 'bf16'.
         layouts: Of PyTorch's tensors: 'contiguous', 'channels_last'.
         reference: See `compare_networks`.
@@ -74,7 +75,7 @@ def benchmark_backbones(
     networks = [
         network for name in dict.fromkeys(names) for network in networks_of(name, tuple(forms))
     ]
-    setups = setups_of(backends, precisions, layouts)
+    setups = setups_of(backends or DEFAULT_BACKENDS[schedule.device], precisions, layouts)
     return compare_networks(networks, setups, schedule, reference, progress)
 
 
@@ -137,7 +138,7 @@ def folds(name: str) -> bool:
 def benchmark_repmixer(
     schedule: Schedule,
     *,
-    backends: Sequence[str] = ('eager',),
+    backends: Sequence[str] | None = None,
     precisions: Sequence[str] = ('fp32',),
     layouts: Sequence[str] = ('contiguous',),
     progress: Callable[[str], None] = print,
@@ -146,7 +147,7 @@ def benchmark_repmixer(
 
     Args:
         schedule: Sizes, batch sizes, device, and how long.
-        backends: See `engines.BACKENDS`.
+        backends: Of `engines.BACKENDS`; by default `DEFAULT_BACKENDS`.
         precisions: 'fp32', 'bf16'.
         layouts: Of PyTorch's tensors.
         progress: Called with lines to show.
@@ -157,7 +158,7 @@ def benchmark_repmixer(
         paper's on a phone where Figure 3 has that size.
     """
     networks = [Network(f'{mixer} S12', 'folded', partial(_metaformer, mixer)) for mixer in MIXERS]
-    setups = setups_of(backends, precisions, layouts)
+    setups = setups_of(backends or DEFAULT_BACKENDS[schedule.device], precisions, layouts)
     results = compare_networks(networks, setups, schedule, None, progress)
     rows = {(row['label'], row['size'], row['batch_size']): row for row in results['rows']}
     results['reductions'] = []

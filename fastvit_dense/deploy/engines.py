@@ -5,6 +5,7 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from .machine import DTYPES, BenchmarkError, wait_for
 
 LAYOUTS = ('contiguous', 'channels_last')
+_FILES: WeakKeyDictionary[nn.Module, dict[torch.Size, bytes]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -166,14 +168,17 @@ def _openvino(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], o
 
 
 def to_onnx(module: nn.Module, images: Tensor) -> bytes:
-    """An ONNX file of the network for exactly the shape of ``images``."""
+    """An ONNX file of the network for exactly the shape of ``images``; two runtimes share one."""
     _import('onnx')
-    file = io.BytesIO()
-    with torch.no_grad():
-        torch.onnx.export(
-            module, (images,), file, input_names=['image'], opset_version=18, dynamo=False
-        )
-    return file.getvalue()
+    files = _FILES.setdefault(module, {})
+    if images.shape not in files:
+        file = io.BytesIO()
+        with torch.no_grad():
+            torch.onnx.export(
+                module, (images,), file, input_names=['image'], opset_version=18, dynamo=False
+            )
+        files[images.shape] = file.getvalue()
+    return files[images.shape]
 
 
 def _import(name: str) -> object:

@@ -96,6 +96,7 @@ def test_backbones_side_by_side():
     results = benchmark_backbones(
         ['t8', 'repvit_m1_1', 't8'],
         Schedule(sizes=(64,), rounds=2, seconds=1),
+        backends=['eager'],
         layouts=('contiguous', 'channels_last'),
         reference='repvit',
         forms=('folded',),
@@ -123,7 +124,10 @@ def test_unknown_models_are_refused_before_anything_is_measured(name, near):
 def test_without_timm_peers_are_rows_with_the_reason(monkeypatch):
     monkeypatch.setitem(sys.modules, 'timm', None)
     schedule = Schedule(sizes=(32,), rounds=1, seconds=1)
-    results = benchmark_backbones(['t8', 'resnet50'], schedule, forms=('folded',), progress=len)
+    models, backends = ['t8', 'resnet50'], ['eager']
+    results = benchmark_backbones(
+        models, schedule, forms=('folded',), backends=backends, progress=len
+    )
     ours, peer = results['rows']
     assert ours['seconds'] > 0
     assert peer['label'] == 'resnet50/only/eager/fp32'
@@ -132,7 +136,7 @@ def test_without_timm_peers_are_rows_with_the_reason(monkeypatch):
 
 def test_repmixer_against_pooling():
     schedule = Schedule(sizes=(32, 256), rounds=3, seconds=1)
-    results = benchmark_repmixer(schedule, progress=len)
+    results = benchmark_repmixer(schedule, backends=['eager'], progress=len)
     small, large = results['reductions']
     assert (small['size'], small['paper']) == (32, None)
     assert large['paper'] == pytest.approx(1 - 1.4 / 1.7)
