@@ -13,6 +13,14 @@ os.environ['OMP_NUM_THREADS'] = '1'
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(scope='module', autouse=True)
+def _no_scope_of_other_files():
+    """Types are looked up where a test says, not where the file before it left mmengine."""
+    from mmengine.registry import DefaultScope
+
+    DefaultScope._instance_dict.clear()
+
+
 @pytest.fixture(scope='session')
 def shared_dir():
     """The folder of golden outputs and small real data beside the checkout; skips without it."""

@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
 from fastvit_dense.mask_head import FCNMaskHead, RLEMaskHead
+
+
+@pytest.fixture(autouse=True)
+def _mmdet_scope():
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield
 
 
 @pytest.mark.parametrize('class_agnostic', [False, True])
