@@ -118,12 +118,12 @@ def backbone_figure(results: Mapping[str, Any]) -> 'Figure':
     figure = _figure(4 + 4 * len(groups), height)
     panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for panel, ((size, batch_size), rows) in zip(panels, groups.items(), strict=True):
+        limit = 1.25e3 * max((row['seconds'] or 0 for row in rows), default=0) or 1
         for index, row in enumerate(rows):
-            _bar(panel, index, row)
+            _bar(panel, index, row, limit)
         panel.set_title(f'{size} x {size}' + (f', batch {batch_size}' if batch_size > 1 else ''))
         panel.set_xlabel('milliseconds')
-        panel.set_xlim(left=0)
-        panel.margins(x=0.12)
+        panel.set_xlim(0, limit)  # a disturbed round may lie beyond
         panel.set_yticks(range(len(rows)), [row['label'] for row in rows], fontsize=8)
         panel.set_ylim(len(rows) - 0.4, -0.6)
         panel.grid(axis='x', alpha=0.3)
@@ -131,7 +131,7 @@ def backbone_figure(results: Mapping[str, Any]) -> 'Figure':
     return figure
 
 
-def _bar(panel: Any, index: int, row: Mapping[str, Any]) -> None:
+def _bar(panel: Any, index: int, row: Mapping[str, Any], limit: float) -> None:
     if row['reason']:
         panel.text(0, index, ' not measured', va='center', fontsize=7, color='0.5')
         return
@@ -145,7 +145,8 @@ def _bar(panel: Any, index: int, row: Mapping[str, Any]) -> None:
         xerr=[[middle - low], [high - middle]],
         error_kw={'lw': 1, 'capsize': 2},
     )
-    panel.text(high, index, f'  {middle:.1f}', va='center', fontsize=7)
+    end = high if high < 0.9 * limit else middle
+    panel.text(end, index, f'  {middle:.1f}', va='center', fontsize=7)
 
 
 def repmixer_table(results: Mapping[str, Any]) -> str:
