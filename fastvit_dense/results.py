@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .files import replacing
+
 
 class _Result:
     """Saving by the file's suffix."""
@@ -29,13 +31,13 @@ class _Result:
             ValueError: Another suffix.
         """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == '.json':
-            path.write_text(json.dumps(self.to_dict()))
-        elif path.suffix in ('.png', '.jpg', '.jpeg'):
-            self.draw().save(path)
-        else:
+        if path.suffix not in ('.json', '.png', '.jpg', '.jpeg'):
             raise ValueError(f'{path}: expected .json, .png or .jpg')
+        with replacing(path) as part:
+            if path.suffix == '.json':
+                part.write_text(json.dumps(self.to_dict()))
+            else:
+                self.draw().save(part)
         return path
 
 
@@ -138,9 +140,9 @@ class SemanticResult(_Result):
     def save_labels(self, path: str | Path) -> Path:
         """Write the class indices as a PNG (8 bit up to 256 classes, else 16 bit)."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         dtype = np.uint8 if len(self.classes) <= 256 else np.uint16
-        Image.fromarray(self.labels.astype(dtype)).save(path)
+        with replacing(path) as part:
+            Image.fromarray(self.labels.astype(dtype)).save(part)
         return path
 
 
@@ -188,8 +190,8 @@ class HandResult(_Result):
         if path.suffix in ('.obj', '.ply'):
             from .visualization.hand import save_mesh
 
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_mesh(path, self.vertices, self.faces)
+            with replacing(path) as part:
+                save_mesh(part, self.vertices, self.faces)
             return path
         return super().save(path)
 

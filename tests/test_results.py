@@ -88,6 +88,21 @@ def test_saved_by_the_suffix(instances, tmp_path, suffix):
         instances[0].save(str(tmp_path / 'photo.gif'))
 
 
+def test_an_interruption_leaves_the_former_file(instances, tmp_path, monkeypatch):
+    path = instances[0].save(tmp_path / 'photo.json')
+    before = path.read_text()
+
+    def interrupted(path, text):
+        path.write_bytes(text[:9].encode())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(path), 'write_text', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        instances[0].save(path)
+    assert [file.name for file in tmp_path.iterdir()] == ['photo.json']
+    assert path.read_text() == before
+
+
 @pytest.mark.parametrize('classes', [3, 256, 300])
 def test_label_files_keep_every_class(image, tmp_path, classes):
     """8 bits where they hold all classes, else 16."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets.errors import DataError
+from ..files import write_files
 from . import markdown
-from .files import write_files
 from .metric_names import describe, format_difference, format_value, is_defined, is_number
 from .result import EvaluationResult
 

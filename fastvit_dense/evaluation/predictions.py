@@ -1,11 +1,9 @@
 """Saved predictions in the official formats, and scoring them without a model."""
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO
@@ -13,6 +11,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import METRICS
 from pycocotools import mask as coco_mask
 
+from ..files import replacing
 from .base import MissingFileError, PredictionError, TaskMetric
 from .coco import is_box, is_integer, is_number
 from .masks import check_codes, code_bytes
@@ -51,19 +50,6 @@ def evaluate_predictions(
     return metric.result
 
 
-@contextmanager
-def written_whole(path: Path) -> Iterator[IO[str]]:
-    """A text file that appears under its name only once it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.partial')
-    try:
-        with open(partial, 'w', encoding='utf-8') as file:
-            yield file
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def write_coco_results(path: Path, samples: list[dict], category_ids: list[int], kind: str) -> None:
     """Write compact samples of :class:`InstanceMetric` as one COCO result file.
 
@@ -74,7 +60,7 @@ def write_coco_results(path: Path, samples: list[dict], category_ids: list[int],
         kind: ``'bbox'``, ``'segm'`` (no boxes: pycocotools takes mask areas from such a file) or
             ``'both'``, where a mask's own score stands as ``mask_score``.
     """
-    with written_whole(path) as file:
+    with replacing(path) as part, open(part, 'w', encoding='utf-8') as file:
         file.write('[')
         separator = '\n'
         for sample in samples:

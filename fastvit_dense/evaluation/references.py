@@ -20,6 +20,12 @@ DATASETS = {
     'semantic': ('ADE20K', 'validation', 2000),
     'hand': ('FreiHAND', 'evaluation', 3960),
 }
+# Other names of those splits.
+SPLITS = {
+    'instance': ('val2017', 'minival2017', 'minival'),
+    'semantic': ('validation', 'val'),
+    'hand': ('evaluation', 'eval'),
+}
 METHODS = {
     'instance': 'Mask R-CNN, 1x',
     'semantic': 'Semantic FPN',
@@ -142,17 +148,22 @@ def is_sample(dataset: str) -> bool:
     return 'sample' in dataset.lower()
 
 
-def why_not_comparable(task: str, dataset: str, samples: int, standin: bool = False) -> str:
+def why_not_comparable(
+    task: str, dataset: str, samples: int, standin: bool = False, split: str = ''
+) -> str:
     """Why published rows were measured otherwise than this result; empty if alike."""
-    name, split, count = DATASETS[task]
-    published = f'{name} {split} ({count:,} images)'
+    name, published_split, count = DATASETS[task]
+    published = f'{name} {published_split} ({count:,} images)'
     if is_sample(dataset):
         return f'measured on {published}, not on the sample data'
     if standin:
         return f'measured on {published} with MANO, not with the stand-in hand'
-    if ''.join(dataset.lower().split()).startswith(name.lower()) and samples == count:
+    same_split = not split or split.lower().removeprefix('instances_') in SPLITS[task]
+    same_data = ''.join(dataset.lower().split()).startswith(name.lower()) and samples == count
+    if same_data and same_split:
         return ''
-    return f'measured on {published}; this result is on {samples:,} images of {dataset}'
+    found = dataset if same_split else f'{dataset} {split}'
+    return f'measured on {published}; this result is on {samples:,} images of {found}'
 
 
 def _row(name: str, backbone: str, kind: str, task: str, source: str, **values: Any) -> dict:
@@ -201,7 +212,12 @@ def _hand_rows(arch: str | None) -> list[dict[str, Any]]:
 
 
 def find_references(
-    task: str, dataset: str, samples: int, arch: str | None = None, standin: bool = False
+    task: str,
+    dataset: str,
+    samples: int,
+    arch: str | None = None,
+    standin: bool = False,
+    split: str = '',
 ) -> list[dict[str, Any]]:
     """Published rows for a result, ordered from the weakest to the strongest.
 
@@ -214,6 +230,8 @@ def find_references(
             backbones of that size. None: the paper's own rows of all sizes; a variant without
             any published neighbour (MCi3, MCi4): no rows.
         standin: Whether the stand-in hand made the result, in MANO's place.
+        split: Part of the dataset, as :class:`EvaluationResult` names it; published rows on
+            another part are marked as not comparable. Empty: not known.
 
     Returns:
         Dicts with ``name``, ``backbone``, ``kind`` (``'paper'``: the paper's row of this very
@@ -225,10 +243,10 @@ def find_references(
         raise ValueError(f'task: expected one of {", ".join(DATASETS)}, found {task!r}')
     arch = {'hd': 'mci3'}.get(arch, arch) if arch else None
     rows = _hand_rows(arch) if task == 'hand' else _rows_by_size(task, arch)
-    name, split, _ = DATASETS[task]
-    why = why_not_comparable(task, dataset, samples, standin)
+    name, published_split, _ = DATASETS[task]
+    why = why_not_comparable(task, dataset, samples, standin, split)
     for row in rows:
-        row['dataset'] = f'{name} {split}'
+        row['dataset'] = f'{name} {published_split}'
         row['not_comparable'] = why
     return rows
 

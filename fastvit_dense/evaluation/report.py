@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .files import write_files
+from ..files import write_files
 from .metric_names import is_number
 from .references import find_references
 from .report_markdown import render_markdown
@@ -71,7 +71,9 @@ def write_report(
     from .report_html import render_report
 
     if references is None:
-        references = find_references(result.task, result.dataset, result.samples)
+        references = find_references(
+            result.task, result.dataset, result.samples, split=result.split
+        )
     report = {
         'task': result.task,
         'dataset': result.dataset,

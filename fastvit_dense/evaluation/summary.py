@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ..files import write_files
 from . import markdown
 from .compare import read_report
-from .files import write_files
 from .metric_names import format_published, format_value
 from .report_content import TASK_NAMES, data_labels, headline_rows, report_title, scored_on
 from .report_html import headline_cards, render

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..datasets.errors import DataError
+from ..files import replacing
 from .json_stream import JsonReader, as_numbers
 
 # One entry of each annotation file; `mano` holds 1 x 61 in the original files.
@@ -228,21 +229,16 @@ def write_predictions(
     path = Path(path)
     if path.suffix not in ('.json', '.zip'):
         raise DataError(f'{path}: expected a name that ends in .json or .zip')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
+    with replacing(path) as part:
         if path.suffix == '.zip':
             with (
-                zipfile.ZipFile(temporary, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+                zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
                 archive.open('pred.json', 'w', force_zip64=True) as output,
             ):
                 _write(output, path, joints, vertices)
         else:
-            with temporary.open('wb') as output:
+            with part.open('wb') as output:
                 _write(output, path, joints, vertices)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -13,7 +13,7 @@ from fastvit_dense.evaluation import (
     SemanticMetric,
     evaluate_predictions,
 )
-from fastvit_dense.evaluation.predictions import read_coco_results, written_whole
+from fastvit_dense.evaluation.predictions import read_coco_results, write_coco_results
 
 from .coco_sets import rectangle_rle
 from .test_hand import data_samples, made_up_hands
@@ -140,17 +140,23 @@ def test_nothing_there(metric, tmp_path):
         evaluate_predictions(SemanticMetric(), tmp_path)
 
 
-def test_an_interruption_leaves_no_file(tmp_path):
-    path = tmp_path / 'new' / 'file.json'
+def test_an_interruption_leaves_the_former_results_whole(tmp_path):
+    path = tmp_path / 'new' / 'instances.json'
+    found = {'id': 1, 'scores': np.ones(1), 'labels': np.zeros(1, int), 'boxes': np.ones((1, 4))}
+    write_coco_results(path, [found], [3], 'both')
+    before = path.read_text()
+    assert json.loads(before) == [
+        {'image_id': 1, 'category_id': 3, 'score': 1.0, 'bbox': [1.0, 1.0, 1.0, 1.0]}
+    ]
 
     def interrupted():
-        with written_whole(path) as file:
-            file.write('half')
-            raise KeyboardInterrupt
+        yield found
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert list(path.parent.iterdir()) == []
+        write_coco_results(path, interrupted(), [3], 'both')
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert path.read_text() == before
 
 
 @pytest.fixture

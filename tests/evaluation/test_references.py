@@ -140,6 +140,32 @@ def test_rows_measured_on_other_data_say_so(dataset, samples, reason):
         assert bool(row['not_comparable']) == bool(reason)
 
 
+@pytest.mark.parametrize(
+    ('task', 'dataset', 'samples', 'split', 'reason'),
+    [
+        ('instance', 'COCO', 5000, 'val2017', ''),
+        ('instance', 'COCO', 5000, 'instances_val2017', ''),
+        ('instance', 'COCO', 5000, 'minival2017', ''),
+        ('instance', 'COCO', 5000, '', ''),
+        ('instance', 'COCO', 5000, 'train2017', 'this result is on 5,000 images of COCO train2017'),
+        ('instance', 'COCO', 5000, 'val2014', 'of COCO val2014'),
+        ('instance', 'COCO', 4000, 'val2017', 'this result is on 4,000 images of COCO'),
+        ('semantic', 'ADE20K', 2000, 'validation', ''),
+        ('semantic', 'ADE20K', 2000, 'val', ''),
+        ('semantic', 'ADE20K', 2000, 'training', 'of ADE20K training'),
+        ('hand', 'FreiHAND', 3960, 'evaluation', ''),
+        ('hand', 'FreiHAND', 3960, 'training', 'of FreiHAND training'),
+    ],
+)
+def test_rows_measured_on_another_split_say_so(task, dataset, samples, split, reason):
+    rows = find_references(task, dataset, samples, 'ma36', split=split)
+    assert rows
+    for row in rows:
+        assert reason in row['not_comparable']
+        assert bool(row['not_comparable']) == bool(reason)
+        assert row['dataset'].split()[-1] in ('val2017', 'validation', 'evaluation')
+
+
 def test_unknown_task():
     with pytest.raises(ValueError, match=r"task: expected one of instance.*found 'depth'"):
         find_references('depth', 'NYU', 654)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from fastvit_dense.evaluation import EvaluationResult, files
+from fastvit_dense import files
+from fastvit_dense.evaluation import EvaluationResult
 from fastvit_dense.evaluation.references import find_references
 from fastvit_dense.evaluation.report import collect_environment, model_info, to_json, write_report
 
