@@ -1,21 +1,15 @@
-"""Reading MANO files without chumpy and without running what they contain; writing them as npz.
-
-``MANO_RIGHT.pkl`` is a Python 2 pickle with chumpy and SciPy objects. Any pickle can run code, so
-this reader resolves only the exact classes that such a file needs and refuses everything else.
-"""
+"""Reading MANO files without chumpy and without running what they contain; writing them as npz."""
 
 import hashlib
-import io
-import pickle
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
+from ..files import replacing
 from .mano import ARRAY_SHAPES, PARENTS, ManoModel
+from .mano_pickle import PickleError, read_pickle, resolve, shortened
 
 KNOWN_RELEASES = {'fd5a9d35f914987cf1cc04ffe338caa1': 'MANO v1.2'}  # md5 of MANO_RIGHT.pkl
 
@@ -26,94 +20,13 @@ MISSING_FILE = (
     'standin_mano() in Python.'
 )
 
+MAX_BYTES = 32_000_000  # of a pickle; MANO_RIGHT.pkl has 3.8 million
+TEXTS = {'bs_style', 'bs_type', 'name'}
 OPTIONAL = {'hands_coeffs': np.zeros((0, 45)), 'bs_style': 'lbs', 'bs_type': 'lrotmin'}
 
 
 class ManoFileError(ValueError):
     """A MANO file that cannot be used; the message names file, field, expected and found."""
-
-
-class _Node:
-    """Stands for an object of a class that is never imported; keeps its saved state."""
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.state = state
-
-
-class _Ch(_Node):
-    """chumpy.ch.Ch: an array ``x``."""
-
-    def resolve(self) -> np.ndarray:
-        return _resolve(self.state['x'])
-
-
-class _Select(_Node):
-    """chumpy.reordering.Select: entries ``idxs`` of the flattened ``a``, in another shape."""
-
-    def resolve(self) -> np.ndarray:
-        entries = _numbers(self.state['a']).ravel()[_numbers(self.state['idxs'])]
-        return entries.reshape(self.state['preferred_shape'])
-
-
-class _CscMatrix(_Node):
-    """scipy.sparse.csc_matrix."""
-
-    def resolve(self) -> np.ndarray:
-        parts = tuple(_numbers(self.state[name]) for name in ('data', 'indices', 'indptr'))
-        matrix = sparse.csc_matrix(parts, shape=self.state['_shape'])
-        matrix.check_format(full_check=True)
-        return matrix.toarray()
-
-
-def _resolve(value: Any) -> np.ndarray:
-    return value.resolve() if isinstance(value, _Node) else np.asarray(value)
-
-
-def _numbers(value: Any) -> np.ndarray:
-    """What is resolved, if it holds numbers: entries of a forged type are never touched."""
-    array = _resolve(value)
-    if array.dtype.kind not in 'fiu':
-        raise ValueError(f'expected numbers, found type {array.dtype}')
-    return array
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    """What Python 3 writes for raw bytes in a pickle of protocol 2."""
-    if encoding != 'latin1':
-        raise pickle.UnpicklingError(f'text encoding {encoding!r}')
-    return text.encode('latin1')
-
-
-_RECONSTRUCT_ARRAY = np.zeros(0).__reduce__()[0]
-
-# Whole (module, name) pairs, in the spellings of Python 2 and 3 and of old and new libraries.
-ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
-    ('chumpy.ch', 'Ch'): _Ch,
-    ('chumpy.reordering', 'Select'): _Select,
-    ('scipy.sparse.csc', 'csc_matrix'): _CscMatrix,
-    ('scipy.sparse._csc', 'csc_matrix'): _CscMatrix,
-    ('numpy.core.multiarray', '_reconstruct'): _RECONSTRUCT_ARRAY,
-    ('numpy._core.multiarray', '_reconstruct'): _RECONSTRUCT_ARRAY,
-    ('numpy', 'ndarray'): np.ndarray,
-    ('numpy', 'dtype'): np.dtype,
-    ('__builtin__', 'set'): set,
-    ('builtins', 'set'): set,
-}
-
-
-class _RestrictedUnpickler(pickle.Unpickler):
-    """Resolves the pairs of ``ALLOWED`` and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        if (module, name) == ('_codecs', 'encode'):
-            return lambda text, encoding: _latin1(text, encoding)  # fresh: a pickle may change it
-        try:
-            return ALLOWED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(
-                f'it refers to {module}.{name}, which no MANO file needs; '
-                'refused, nothing of it was run'
-            ) from None
 
 
 def read_mano(path: str | Path) -> ManoModel:
@@ -140,6 +53,9 @@ def read_mano(path: str | Path) -> ManoModel:
         fields = _read_npz(path)
         release = str(fields.get('release', '')) or None
     else:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ManoFileError(f'{path}: expected at most {MAX_BYTES:,} bytes, found {size:,}')
         content = path.read_bytes()
         fields = _read_pickle(path, content)
         release = KNOWN_RELEASES.get(hashlib.md5(content, usedforsecurity=False).hexdigest())
@@ -181,21 +97,26 @@ def save_npz(model: ManoModel, path: str | Path) -> None:
     fields = {name: getattr(model, name) for name in ARRAY_SHAPES}
     fields |= {name: np.str_(getattr(model, name)) for name in ('bs_style', 'bs_type', 'name')}
     fields |= {'release': np.str_(model.release or ''), 'is_standin': np.bool_(model.is_standin)}
-    np.savez_compressed(path, **fields)
+    with replacing(path) as part:
+        np.savez_compressed(part, **fields)
 
 
 def _read_pickle(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        fields = _RestrictedUnpickler(io.BytesIO(content), encoding='latin1').load()
-    except Exception as error:  # a damaged pickle may raise anything
-        raise ManoFileError(f'{path}: not a MANO pickle: {_describe(error)}') from error
+        fields = read_pickle(content)
+    except PickleError as error:
+        raise ManoFileError(f'{path}: not a MANO pickle: {error}') from error
     if not isinstance(fields, dict):
         raise ManoFileError(f'{path}: expected a dict of arrays, found {type(fields).__name__}')
-    for name in set(fields) & set(ARRAY_SHAPES):
+    for name in fields.keys() & ARRAY_SHAPES.keys():
         try:
-            fields[name] = _resolve(fields[name])
-        except Exception as error:  # so may its chumpy nodes
+            fields[name] = resolve(fields[name])
+        except Exception as error:  # what a damaged or forged object holds may raise anything
             raise ManoFileError(f'{path}: {name}: cannot be read: {_describe(error)}') from error
+    for name in fields.keys() & TEXTS:
+        if not isinstance(fields[name], str):
+            found = type(fields[name]).__name__
+            raise ManoFileError(f'{path}: {name}: expected text, found {found}')
     return fields
 
 
@@ -208,7 +129,7 @@ def _read_npz(path: Path) -> dict[str, Any]:
 
 
 def _describe(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return shortened(error) or type(error).__name__
 
 
 def _checked_arrays(path: Path, fields: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -216,7 +137,8 @@ def _checked_arrays(path: Path, fields: dict[str, Any]) -> dict[str, np.ndarray]
     missing = [name for name in ARRAY_SHAPES if name not in fields and name not in OPTIONAL]
     if missing:
         raise ManoFileError(
-            f'{path}: missing {", ".join(missing)}; found {", ".join(sorted(map(str, fields)))}'
+            f'{path}: missing {", ".join(missing)}; found '
+            f'{shortened(", ".join(sorted(map(str, fields))))}'
         )
     arrays = {}
     for name, shape in ARRAY_SHAPES.items():
