@@ -23,7 +23,7 @@ from .result import EvaluationResult
 
 THRESHOLDS = np.linspace(0.0, 0.05, 100)
 F_THRESHOLDS = (0.005, 0.015)
-CHUNK_SAMPLES = 32  # a few megabytes of float64 arrays: what a core's cache holds
+CHUNK_SAMPLES = 64  # some megabytes of float64 arrays: what the cores' caches hold
 KINDS = ('xyz', 'xyz_al', 'mesh', 'mesh_al')
 POINTS = ('gt_hand.joints', 'gt_hand.vertices', 'pred_hand.joints', 'pred_hand.vertices')
 FINGERS = ('thumb', 'index', 'middle', 'ring', 'pinky')

@@ -1,11 +1,11 @@
 """How many points of one set lie near another set: exact decisions at float32 speed."""
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 # Points that share a window of others. So small a product OpenBLAS computes on one core: its own
 # threads would only stand in the way of those that score other hands.
 BLOCK = 90
+OPEN_AT_ONCE = 256  # points decided in float64 together: some megabytes
 
 
 def shares_within(
@@ -13,10 +13,10 @@ def shares_within(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Share of the points of each set that have a point of the other set nearer than a threshold.
 
-    Both sets are sorted along the longest axis; points that are further apart along it than the
-    largest threshold are never compared. Squared distances come from a float32 matrix product whose
-    error is bounded; what that leaves open is decided in float64. Some hundred points are too few
-    for trees to pay.
+    Both sets are sorted along the axis in which the first extends most; points that are further
+    apart along it than the largest threshold are never compared. Squared distances come from a
+    float32 matrix product whose error is bounded; what that leaves open is decided in float64.
+    Some hundred points are too few for trees to pay.
 
     Args:
         first: (N, 3, V) float64, coordinates first.
@@ -28,6 +28,13 @@ def shares_within(
     """
     centre = first.mean(axis=2, keepdims=True)
     a, b = first - centre, second - centre
+    axes = np.linalg.eigh(a @ a.swapaxes(1, 2))[1].swapaxes(1, 2)  # the longest is the last
+    a, b = axes @ a, axes @ b
+    orders = [points[:, 2].argsort(axis=1) for points in (a, b)]
+    a, b = (
+        np.take_along_axis(p, order[:, None], axis=2)
+        for p, order in zip((a, b), orders, strict=True)
+    )
     squares_a, squares_b = np.square(a).sum(axis=1), np.square(b).sum(axis=1)
     # |a - b|^2 as one product: (a, 1, |a|^2) . (-2 b, |b|^2, 1)
     left = np.ones((len(a), 5, a.shape[2]), dtype=np.float32)
@@ -38,31 +45,20 @@ def shares_within(
     # five products and sums in float32, of inputs that are rounded too
     errors = 1e-6 * (squares_a.max(axis=1) + squares_b.max(axis=1))
 
-    each = np.arange(len(a))
-    axis = np.ptp(a, axis=2).argmax(axis=1)
-    orders = [points[each, axis].argsort(axis=1) for points in (a, b)]
-    keys = [np.take_along_axis(p[each, axis], o, 1) for p, o in zip((a, b), orders, strict=True)]
     nearest = [np.full(squares.shape, np.inf, np.float32) for squares in (squares_a, squares_b)]
     blocks = -(-a.shape[2] // BLOCK)
     size = -(-a.shape[2] // blocks)
     filled = np.arange(blocks * size).clip(max=a.shape[2] - 1)  # the last block repeats its last
-    ends = keys[0][:, filled].reshape(len(a), blocks, size)
-    reach = 1.001 * max(thresholds)
+    left = left.take(filled, axis=2).reshape(len(a), 5, blocks, size)
+    ends = a[:, 2].take(filled, axis=1).reshape(len(a), blocks, size)[:, :, [0, -1]]
+    ends += 1.001 * max(thresholds) * np.array([-1, 1])
     buffer = np.empty(blocks * size * b.shape[2], dtype=np.float32)
     for i in range(len(a)):
-        lows = keys[1][i].searchsorted(ends[i, :, 0] - reach)
-        highs = keys[1][i].searchsorted(ends[i, :, -1] + reach, 'right')
-        width = int((highs - lows).max())
+        bounds = b[i, 2].searchsorted(ends[i])
+        width = int((bounds[:, 1] - bounds[:, 0]).max())
         if width > 0:
-            _nearest_squares(
-                left[i].take(orders[0][i, filled], axis=1).reshape(5, blocks, size),
-                right[i].take(orders[1][i], axis=1),
-                np.minimum(lows, b.shape[2] - width),
-                width,
-                nearest[0][i],
-                nearest[1][i],
-                buffer,
-            )
+            lows = np.minimum(bounds[:, 0], b.shape[2] - width)
+            _nearest_squares(left[i], right[i], lows, width, nearest[0][i], nearest[1][i], buffer)
     return (
         _shares(nearest[0], errors, first, second, orders[0], thresholds),
         _shares(nearest[1], errors, second, first, orders[1], thresholds),
@@ -92,7 +88,7 @@ def _nearest_squares(
         buffer: At least B x S x width float32.
     """
     _, blocks, size = left.shape
-    windows = sliding_window_view(right, width, axis=1)[:, lows]
+    windows = right.take(lows[:, None] + np.arange(width), axis=1)
     squares = buffer[: blocks * size * width].reshape(blocks, size, width)
     np.matmul(left.transpose(1, 2, 0), windows.transpose(1, 0, 2), out=squares)
     # along rows this short, argmin takes a third of min's time
@@ -126,8 +122,10 @@ def _shares(
     for t, threshold in enumerate(thresholds):
         near = nearest < (threshold**2 - errors)[:, None]
         is_open = near != (nearest <= (threshold**2 + errors)[:, None])
-        for i, k in np.argwhere(is_open).tolist():
-            point = points[i, :, orders[i, k], None]
-            near[i, k] = np.sqrt(np.square(point - others[i]).sum(axis=0).min()) < threshold
+        open_points = np.argwhere(is_open)
+        for start in range(0, len(open_points), OPEN_AT_ONCE):
+            i, k = open_points[start : start + OPEN_AT_ONCE].T
+            offsets = points[i, :, orders[i, k], None] - others[i]
+            near[i, k] = np.sqrt(np.square(offsets).sum(axis=1).min(axis=1)) < threshold
         shares[:, t] = near.mean(axis=1)
     return shares
