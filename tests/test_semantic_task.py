@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import cv2
 import mmcv
@@ -131,6 +132,33 @@ def test_saved_label_maps_score_what_the_test_scored(trained, ade, tmp_path, fus
     again = json.loads((tmp_path / 'report.json').read_text())
     assert again['metrics'] == tested['metrics']
     assert again['per_class'] == tested['per_class']
+
+
+def test_equal_names_in_subfolders_and_files_of_an_earlier_run(trained, ade, tmp_path):
+    """In the folder where a test of other pictures wrote; what a user put there stays."""
+    saved, data = tmp_path / 'work/predictions', tmp_path / 'data'
+    for k, folder in enumerate('ab'):
+        for kind, ending in (('images', 'jpg'), ('annotations', 'png')):
+            target = data / kind / 'validation' / folder / f'1.{ending}'
+            target.parent.mkdir(parents=True)
+            shutil.copy(ade / kind / 'validation' / f'ADE_{k}.{ending}', target)
+    saved.mkdir(parents=True)
+    (saved / 'mine.png').write_bytes(b'no label map')
+    for root in (ade, data):
+        arguments = dict(cfg_options=ade_options(root), work_dir=str(tmp_path / 'work'))
+        evaluate_checkpoint(CONFIG, str(trained / 'iter_3.pth'), **arguments)
+    report = json.loads((tmp_path / 'work/report.json').read_text())
+    assert sorted(str(file.relative_to(saved)) for file in saved.rglob('*.png')) == [
+        'a/1.png', 'b/1.png', 'mine.png',
+    ]  # fmt: skip
+    for k, folder in enumerate('ab'):
+        with Image.open(saved / folder / '1.png') as labels:
+            assert labels.size == SIZES['validation'][k][::-1]
+    assert len(list((tmp_path / 'work/pictures').glob('*.png'))) == 2
+    assert score_predictions(CONFIG, str(saved), **arguments) == report['metrics']
+    again = json.loads((tmp_path / 'work/report.json').read_text())
+    assert again['per_class'] == report['per_class']
+    assert len(list((tmp_path / 'work/pictures').glob('*.png'))) == 2
 
 
 def test_truth_of_saved_label_maps_is_checked_as_in_a_test(trained, ade, tmp_path):

@@ -93,12 +93,13 @@ def check_truth_masks(truth: COCO, path: str) -> None:
     """Raise DataError unless every annotation has a mask that fits its image."""
     for entry in truth.dataset.get('annotations', ()):
         image = truth.imgs[entry['image_id']]
-        fault = _mask_fault(entry.get('segmentation'), [image['height'], image['width']])
+        fault = mask_fault(entry.get('segmentation'), [image['height'], image['width']])
         if fault:
             raise DataError(f'annotation file {path}: annotation {entry["id"]}: {fault}')
 
 
-def _mask_fault(mask: object, size: list[int]) -> str | None:
+def mask_fault(mask: object, size: list[int]) -> str | None:
+    """What keeps a "segmentation" from being a mask of an image [height, width], in words."""
     if isinstance(mask, list):
         for polygon in mask:
             numbers = polygon if isinstance(polygon, list) else []

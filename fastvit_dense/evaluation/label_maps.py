@@ -3,11 +3,13 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 from PIL import Image, UnidentifiedImageError
 
+from ..files import replacing
 from .base import MissingFileError, PredictionError
 
 LOADING = ('LoadAnnotations', 'LoadCheckedMask')
@@ -18,8 +20,8 @@ def write_label_map(path: Path, labels: np.ndarray) -> None:
     if labels.size and (labels.min() < 0 or labels.max() > 65535):
         raise PredictionError(f'{path}: class indices must be in 0..65535')
     dtype = np.uint8 if not labels.size or labels.max() < 256 else np.uint16
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(labels.astype(dtype)).save(path)
+    with replacing(path) as part:
+        Image.fromarray(labels.astype(dtype)).save(part)
 
 
 def read_label_map(path: Path) -> np.ndarray:
@@ -43,8 +45,8 @@ def build_lazily(dataset: dict) -> object:
         return DATASETS.build({**dataset, 'lazy_init': True, 'pipeline': []})
 
 
-def truth_of_dataset(config: dict, dataset: object) -> Iterator[tuple[str, np.ndarray]]:
-    """Image paths and true label maps (H, W) of an mmseg dataset, in its order.
+def truth_of_dataset(config: dict, dataset: Any) -> tuple[list[str], Iterator[np.ndarray]]:
+    """Image paths of an mmseg dataset, and its true label maps (H, W) in the same order.
 
     Where the folder of images is missing, the images are those of the label maps.
 
@@ -64,14 +66,12 @@ def truth_of_dataset(config: dict, dataset: object) -> Iterator[tuple[str, np.nd
         dataset.data_prefix['img_path'] = truth_dir
         dataset.img_suffix = dataset.seg_map_suffix
     dataset.full_init()
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        image = info['img_path']
-        if not with_images:
-            image = os.path.join(
-                image_dir, os.path.relpath(image, truth_dir)[: -len(dataset.img_suffix)] + suffix
-            )
-        yield image, load(info)['gt_seg_map']
+    images = [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))]
+    if not with_images:
+        below = [os.path.relpath(path, truth_dir)[: -len(dataset.img_suffix)] for path in images]
+        images = [os.path.join(image_dir, name + suffix) for name in below]
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    return images, (load(info)['gt_seg_map'] for info in infos)
 
 
 def _scope(config: dict) -> str:

@@ -1,18 +1,21 @@
 """Semantic segmentation: one exact confusion matrix, and everything from it."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from mmengine.registry import METRICS
 from torch import Tensor
 
 from ..datasets.errors import DataError
 from .base import PredictionError, TaskMetric, as_dict
-from .label_maps import build_lazily, read_label_map, truth_of_dataset, write_label_map
+from .label_maps import build_lazily, read_label_map, truth_of_dataset
 from .result import EvaluationResult
+from .saved_label_maps import find_label_maps, place_label_maps, stage_label_map, unknown_label_maps
 
 IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
 
@@ -31,7 +34,8 @@ class SemanticMetric(TaskMetric):
         nan_to_num: Takes the place of undefined class scores (of 0-1, before the means).
         beta: Weight of recall in the F-score.
         collect_device: See :class:`TaskMetric`.
-        output_dir: Write each prediction there as a PNG named like the image; with
+        output_dir: Write each prediction there as a PNG named like the image, images in several
+            folders with their path below the folder that holds all; with
             ``reduce_zero_label`` class indices from 1, as ADE20K's server takes them.
         format_only: Only write the PNGs; needs ``output_dir``, no truth.
         prefix: See :class:`TaskMetric`.
@@ -107,13 +111,17 @@ class SemanticMetric(TaskMetric):
     def _write(self, image_path: str | None, predicted: Tensor, reduce_zero_label: bool) -> None:
         if image_path is None:
             raise DataError('writing label maps needs "img_path" in the data samples')
-        stem = Path(image_path).stem
-        if self._written.setdefault(stem, image_path) != image_path:
+        name = f'{os.path.splitext(image_path)[0]}.png'
+        if self._written.setdefault(name, image_path) != image_path:
             raise DataError(
-                f'{image_path} and {self._written[stem]} would both be written as {stem}.png'
+                f'{image_path} and {self._written[name]} would both be written as {name}'
             )
         labels = predicted.cpu().numpy().astype(np.int64) + bool(reduce_zero_label)
-        write_label_map(self.predictions_dir / f'{stem}.png', labels)
+        stage_label_map(self.predictions_dir, image_path, labels)
+
+    def write_predictions(self, samples: list[dict]) -> None:
+        """Put the label maps of all processes into place, see ``output_dir``."""
+        place_label_maps(self.predictions_dir, [sample['id'] for sample in samples])
 
     def score(self, samples: list[dict]) -> EvaluationResult:
         """Add the counts of all images up and compute every score from the sum."""
@@ -163,7 +171,7 @@ class SemanticMetric(TaskMetric):
         """Count the label PNGs of a folder against the truth of a dataset.
 
         Args:
-            path: Folder of PNGs named like the images.
+            path: Folder of PNGs named like the images, see :func:`find_label_maps`.
             dataset: Config of an mmseg dataset; its images are not needed.
         """
         if dataset is None:
@@ -173,19 +181,22 @@ class SemanticMetric(TaskMetric):
         built = build_lazily(dataset)
         self.dataset_meta = built.metainfo
         offset = int(bool(built.metainfo.get('reduce_zero_label')))
-        found = {file.stem: file for file in sorted(path.glob('*.png'))}
-        samples, seen = [], set()
-        for image_path, truth in truth_of_dataset(dataset, built):
-            stem = Path(image_path).stem
-            seen.add(stem)
-            file = found.get(stem, path / f'{stem}.png')
-            predicted = torch.from_numpy(read_label_map(file) - offset)
-            samples.append(self._count(image_path, predicted, torch.from_numpy(truth), str(file)))
-        extra = sorted(found.keys() - seen)
+        image_dir = built.data_prefix.get('img_path')
+        images, truths = truth_of_dataset(dataset, built)
+        files = find_label_maps(path, images, image_dir)
+        extra, foreign = unknown_label_maps(path, files.values())
         if extra:
             raise PredictionError(
-                f'{found[extra[0]]}: no such image in the dataset ({len(extra)} such files)'
+                f'{extra[0]}: no such image in the dataset ({len(extra)} such files)'
             )
+        if foreign:
+            print_log(f'{len(foreign)} other PNGs in {path} are not scored', 'current')
+        samples = []
+        for image, truth in zip(images, truths, strict=True):
+            predicted = torch.from_numpy(read_label_map(files[image]) - offset)
+            where = str(files[image])
+            samples.append(self._count(image, predicted, torch.from_numpy(truth), where))
+        self.predictions_dir = None  # of these they are there already
         return samples
 
     def save_predictions(self, directory: str | Path) -> None:

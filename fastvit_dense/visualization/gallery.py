@@ -10,10 +10,13 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from ..config import datasets_of
 from ..datasets.errors import DataError
+from ..evaluation.coco import mask_fault
 from ..evaluation.gallery import GalleryEntry, pick_samples
 from ..evaluation.label_maps import read_label_map
 from ..evaluation.predictions import compressed
 from ..evaluation.result import EvaluationResult
+from ..evaluation.saved_label_maps import find_label_maps
+from ..files import replacing
 from .instance import draw_instances
 from .semantic import draw_semantic
 
@@ -61,7 +64,8 @@ def save_gallery(entries: list[GalleryEntry], folder: Path) -> None:
             old.unlink()
     for place, entry in enumerate(entries):
         name = f'{place:02d}_{entry.group.lower()}_{Path(entry.title).stem}.png'
-        entry.picture.save(folder / name)
+        with replacing(folder / name) as part:
+            entry.picture.save(part)
 
 
 def stack_pictures(paths: Sequence[Path], width: int = 960) -> Image.Image:
@@ -114,12 +118,18 @@ def _instances(cfg: Config, dataset: ConfigDict, ids: list, predictions: Path) -
     folder = Path(dataset.get('data_root') or '', dataset.data_prefix.get('img') or '')
     for image_id in ids:
         info = truth.imgs[image_id]
-        image = _read(folder / info['file_name'])
+        name = info.get('file_name')
+        if not isinstance(name, str):
+            raise DataError(
+                f'annotation file {cfg.test_evaluator.ann_file}: image {image_id}: expected a '
+                f'text "file_name", found {name!r}'
+            )
+        image = _read(folder / name)
         found = [e for e in by_image.get(image_id, []) if e['score'] >= SCORE_THRESHOLD]
         annotations = truth.imgToAnns.get(image_id, [])
         codes = {
             'prediction': [compressed(e['segmentation']) for e in found if 'segmentation' in e],
-            'ground truth': [truth.annToRLE(a) for a in annotations if a.get('segmentation')],
+            'ground truth': [truth.annToRLE(a) for a in annotations if _has_mask(a, info)],
         }
         pictures = {}
         for caption, entries in (('prediction', found), ('ground truth', annotations)):
@@ -130,7 +140,12 @@ def _instances(cfg: Config, dataset: ConfigDict, ids: list, predictions: Path) -
                 masks = coco_mask.decode(codes[caption]).transpose(2, 0, 1).astype(bool)
             scores = np.array([e['score'] for e in found]) if entries is found else None
             pictures[caption] = draw_instances(image, boxes, labels, names, masks, scores)
-        yield info['file_name'], side_by_side(pictures)
+        yield name, side_by_side(pictures)
+
+
+def _has_mask(annotation: dict, info: dict) -> bool:
+    """Whether it can be drawn; where boxes alone are scored, masks were not checked."""
+    return mask_fault(annotation.get('segmentation'), [info['height'], info['width']]) is None
 
 
 def _corners(entry: dict) -> list[float]:
@@ -150,10 +165,11 @@ def _semantic(cfg: Config, dataset: ConfigDict, ids: list, predictions: Path) ->
     infos = {info['img_path']: info for info in map(built.get_data_info, range(len(built)))}
     classes, palette = built.metainfo['classes'], built.metainfo.get('palette')
     offset = int(bool(built.metainfo.get('reduce_zero_label')))
+    files = find_label_maps(predictions, list(infos), built.data_prefix.get('img_path'))
     for path in ids:
         image = _read(Path(path))
         truth = load(infos[path])['gt_seg_map'].astype(np.int64)
-        found = read_label_map(predictions / f'{Path(path).stem}.png') - offset
+        found = read_label_map(files[path]) - offset
         pictures = {
             'prediction': draw_semantic(image, found, classes, palette),
             'ground truth': draw_semantic(image, truth, classes, palette),

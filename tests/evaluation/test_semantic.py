@@ -205,7 +205,7 @@ def test_format_only_writes_official_label_maps(tmp_path):
     np.testing.assert_array_equal(Image.open(tmp_path / 'ADE_val_1.png'), [[1, 2, 3]])
     metric.process({}, [one])
     with pytest.raises(ValueError, match='would both be written'):
-        metric.process({}, [one | {'img_path': 'y/ADE_val_1.jpg'}])
+        metric.process({}, [one | {'img_path': 'x/ADE_val_1.tif'}])
 
 
 @pytest.fixture

@@ -60,6 +60,21 @@ def test_boxes_alone_and_no_pictures(run_tool, tiny_instance, saved, tmp_path):
     assert re.search(r'no pictures: no image \d+\.jpg in the data folder', done.out)
 
 
+def test_images_without_a_file_name(run_tool, tiny_instance, saved, tmp_path):
+    """Scoring needs ids and sizes alone; a test, which reads the pictures, stops at once."""
+    content = json.loads(tiny_instance.with_name('val.json').read_text())
+    for image in content['images']:
+        del image['file_name']
+    path = tmp_path / 'val.json'
+    path.write_text(json.dumps(content))
+    options = ('--work-dir', tmp_path, '--cfg-options', f'test_evaluator.ann_file={path}')
+    options += (f'test_dataloader.dataset.ann_file={path}',)
+    done = run_tool('evaluate', tiny_instance, '--predictions', saved, *options)
+    assert done.status == 0
+    assert json.loads((tmp_path / 'report.json').read_text())['metrics']['segm_mAP'] == 1
+    assert re.search(r'no pictures: annotation file .*: expected a text "file_name"', done.out)
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [

@@ -119,6 +119,39 @@ def test_why_there_is_no_gallery(tiny_instance, truth, tmp_path):
     assert make_gallery(cfg, scored, predictions) == ([], 'test_evaluator.ann_file is not set')
 
 
+@pytest.mark.parametrize('name', [None, 7])
+def test_images_without_a_file_name_leave_the_gallery_out(tiny_instance, truth, tmp_path, name):
+    for image in truth['images']:
+        image['file_name'] = name
+        if name is None:
+            del image['file_name']
+    (tmp_path / 'val.json').write_text(json.dumps(truth))
+    cfg = load_config(tiny_instance, cfg_options=[f'test_evaluator.ann_file={tmp_path}/val.json'])
+    predictions = tmp_path / 'instances.json'
+    predictions.write_text('[]')
+    ids = [image['id'] for image in truth['images']]
+    entries, note = make_gallery(cfg, result('instance', ids), predictions)
+    assert entries == []
+    assert note == (
+        f'annotation file {tmp_path}/val.json: image {ids[0]}: expected a text "file_name", '
+        f'found {name!r}'
+    )
+
+
+@pytest.mark.parametrize('mask', [[[1, 2]], {'size': [1, 1], 'counts': 'x'}, 'none', None])
+def test_true_masks_that_were_not_scored_may_be_broken(tiny_instance, truth, tmp_path, mask):
+    """Their boxes are drawn alone."""
+    for annotation in truth['annotations']:
+        annotation['segmentation'] = mask
+    (tmp_path / 'val.json').write_text(json.dumps(truth))
+    cfg = load_config(tiny_instance, cfg_options=[f'test_evaluator.ann_file={tmp_path}/val.json'])
+    predictions = tmp_path / 'instances.json'
+    predictions.write_text('[]')
+    entries, note = make_gallery(cfg, result('instance', [truth['images'][0]['id']]), predictions)
+    assert note == ''
+    assert len(entries) == 1
+
+
 def test_uncompressed_codes_are_drawn(tiny_instance, truth, tmp_path):
     """Result files may hold lists of run lengths, with boxes or without."""
     cfg = load_config(tiny_instance)
@@ -155,6 +188,19 @@ def test_a_broken_picture_leaves_the_gallery_out(tiny_instance, truth, tmp_path)
     entries, note = make_gallery(cfg, result('instance', [truth['images'][0]['id']]), predictions)
     assert entries == []
     assert name in note
+
+
+def test_an_interruption_leaves_no_half_picture(tmp_path, monkeypatch):
+    picture = Image.new('RGB', (4, 4))
+
+    def interrupted(path, **_):
+        path.write_bytes(b'half a picture')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(picture, 'save', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_gallery([GalleryEntry('a.jpg', 1.0, picture, 'Best')], tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_pictures_of_an_earlier_run_make_room(tmp_path):
