@@ -6,8 +6,6 @@ for trying every command and for tests; numbers reached on it say nothing of COC
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import numpy as np
 from .errors import DataError
 from .sample_photos import photo_sources
 from .sample_scenes import SAMPLE_CLASSES, SAMPLE_SEMANTIC_CLASSES, Scene, compose_scene
+from .workspace import remove_stale, workspace
 
 __all__ = [
     'SAMPLE_CLASSES',
@@ -67,20 +66,17 @@ def make_sample_data(
         DataError: A photograph is missing, or a folder of that name holds other data.
     """
     root = Path(root)
+    remove_stale(root)
     trees = [TREES[task] for task in tasks]
     wanted = [name for name in trees if not _up_to_date(root / name) or force]
     if not wanted:
         return root
-    root.mkdir(parents=True, exist_ok=True)
-    workspace = Path(tempfile.mkdtemp(prefix='.making-', dir=root))
-    try:
-        _write_trees(workspace, wanted)
+    with workspace(root) as made:
+        _write_trees(made, wanted)
         for name in wanted:
             # another process, a rank of the same training perhaps, may have been faster
             if force or not _up_to_date(root / name):
-                _publish(workspace / name, root / name)
-    finally:
-        shutil.rmtree(workspace, ignore_errors=True)
+                _publish(made / name, root / name)
     return root
 
 
@@ -112,18 +108,18 @@ def _publish(made: Path, tree: Path) -> None:
             raise
 
 
-def _write_trees(workspace: Path, trees: list[str]) -> None:
+def _write_trees(folder: Path, trees: list[str]) -> None:
     for number, (split, count) in enumerate(SPLITS.items()):
         images, annotations = [], []
         for index in range(count):
             scene = compose_scene(np.random.default_rng([SEED, number, index]))
             jpeg = _encode('.jpg', scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
             if 'ade20k' in trees:
-                _write_ade20k(workspace / 'ade20k', split, index, jpeg, scene)
+                _write_ade20k(folder / 'ade20k', split, index, jpeg, scene)
             if 'coco' in trees:
                 image_id = index + 1 + (0 if split == 'train' else SPLITS['train'])
                 name = f'{image_id:012d}.jpg'
-                _write(workspace / 'coco' / f'{split}2017' / name, jpeg)
+                _write(folder / 'coco' / f'{split}2017' / name, jpeg)
                 height, width = scene.labels.shape
                 images.append({'id': image_id, 'file_name': name, 'height': height, 'width': width})
                 annotations += _annotations(scene, image_id, len(annotations) + 1)
@@ -138,11 +134,11 @@ def _write_trees(workspace: Path, trees: list[str]) -> None:
                     for k, name in enumerate(SAMPLE_CLASSES, 1)
                 ],
             }
-            path = workspace / 'coco' / 'annotations' / f'instances_{split}2017.json'
+            path = folder / 'coco' / 'annotations' / f'instances_{split}2017.json'
             _write(path, json.dumps(content).encode())
     for name in trees:
-        _write(workspace / name / 'SOURCES.md', f'# Photographs\n\n{photo_sources()}'.encode())
-        _write(workspace / name / STAMP, json.dumps(_stamp()).encode())
+        _write(folder / name / 'SOURCES.md', f'# Photographs\n\n{photo_sources()}'.encode())
+        _write(folder / name / STAMP, json.dumps(_stamp()).encode())
 
 
 def _write_ade20k(tree: Path, split: str, index: int, jpeg: bytes, scene: Scene) -> None:

@@ -7,8 +7,6 @@ FreiHAND or MANO.
 
 import json
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..datasets.errors import DataError
 from ..datasets.sample_photos import PHOTOS, photo_sources, read_photo
+from ..datasets.workspace import remove_stale, workspace
 from .freihand import VERSIONS
 from .freihand_io import annotation_file
 from .mano import FINGERTIP_VERTICES, Mano, ManoModel
@@ -86,31 +85,28 @@ def make_sample_hands(
         DataError: A photograph is missing, or `root/freihand` holds other data.
     """
     root = Path(root)
+    remove_stale(root)
     tree = root / 'freihand'
     stamp = {'made_by': 'tools/sample_data.py', 'hand': 'stand-in, not MANO', 'version': VERSION,
              'train': train, 'evaluation': evaluation, 'seed': seed}  # fmt: skip
     if _up_to_date(tree, stamp) and not force:
         return root
-    root.mkdir(parents=True, exist_ok=True)
-    workspace = Path(tempfile.mkdtemp(prefix='.making-', dir=root))
     workers = min(os.cpu_count() or 1, 16) if workers is None else workers
-    try:
-        made = workspace / 'freihand'
+    with workspace(root) as folder:
+        made = folder / 'freihand'
         for number, (split, count) in enumerate((('training', train), ('evaluation', evaluation))):
             _write_split(made, split, count, (seed, number), workers)
         (made / 'README.txt').write_text(README)
         (made / 'SOURCES.md').write_text(f'# Photographs\n\n{photo_sources()}')
         (made / STAMP).write_text(json.dumps(stamp))
         if tree.exists():
-            tree.rename(workspace / 'old')
+            tree.rename(folder / 'old')
         try:
             made.rename(tree)
         except OSError:
             # another process, a rank of the same training perhaps, was faster: its bytes are ours
             if not _up_to_date(tree, stamp):
                 raise
-    finally:
-        shutil.rmtree(workspace, ignore_errors=True)
     return root
 
 

@@ -1,5 +1,7 @@
 import hashlib
 import json
+import subprocess
+import sys
 import time
 
 import cv2
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from fastvit_dense.datasets.errors import DataError
+from fastvit_dense.datasets.workspace import workspace
 from fastvit_dense.hand import sample, standin_mano
 from fastvit_dense.hand.render import project
 from fastvit_dense.hand.sample import make_sample_hands, sample_hands
@@ -148,6 +151,17 @@ def test_kept_remade_and_left_alone(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r'expected a folder of sample data .* found other data'):
         make_sample_hands(tmp_path, 2, 1, workers=0)
     assert (tree / 'training' / 'rgb' / '00000007.jpg').exists()
+
+
+def test_folders_of_a_killed_run_are_removed(tmp_path):
+    done = subprocess.run([sys.executable, '-c', 'import os; print(os.getpid())'],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    with workspace(tmp_path) as running:
+        name = running.name.split('-')
+        stale = tmp_path / '-'.join([*name[:2], done.stdout.strip(), 'abcd'])
+        (stale / 'freihand').mkdir(parents=True)
+        make_sample_hands(tmp_path, 1, 1, workers=0)
+        assert sorted(tmp_path.iterdir()) == sorted([running, tmp_path / 'freihand'])
 
 
 @pytest.mark.slow
