@@ -150,6 +150,19 @@ def test_broken_picture_stops_the_evaluation(
     assert not (tmp_path / 'report.json').exists()
 
 
+def test_images_without_a_file_name(run_tool, tiny_instance, trained, tmp_path):
+    content = json.loads(tiny_instance.with_name('val.json').read_text())
+    for image in content['images']:
+        del image['file_name']
+    (tmp_path / 'val.json').write_text(json.dumps(content))
+    done = run_tool(
+        *('test', tiny_instance, trained, '--work-dir', tmp_path, '--cfg-options'),
+        f'test_dataloader.dataset.ann_file={tmp_path}/val.json',
+        f'test_evaluator.ann_file={tmp_path}/val.json',
+    )
+    assert re.search(r'val\.json.*file_name', done.error)
+
+
 def test_missing_truth(run_tool, tiny_instance, trained, tmp_path):
     """Pictures without annotations are predicted only where that is asked for."""
     content = json.loads(tiny_instance.with_name('val.json').read_text())
