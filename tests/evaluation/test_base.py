@@ -7,6 +7,7 @@ from mmengine.structures import BaseDataElement
 
 from fastvit_dense.evaluation import HandMetric, InstanceMetric, PredictionError, SemanticMetric
 from fastvit_dense.evaluation.base import as_dict, each_once
+from fastvit_dense.evaluation.saved_label_maps import STAGED
 
 from .test_hand import data_samples, made_up_hands
 from .test_instance import sample as detections
@@ -55,7 +56,7 @@ def samples():
         scores = torch.rand(24, generator=generator).round(decimals=1).tolist()
         labels = torch.randint(0, 2, (24,), generator=generator).tolist()
         instance.append(detections(image_id, corners.tolist(), scores, labels))
-    semantic = [label_maps(*random_maps(seed, 5), f'{seed}.jpg') for seed in range(3)]
+    semantic = [label_maps(*random_maps(seed, 5), f'{seed}/1.jpg') for seed in range(3)]
     return {
         'instance': instance,
         'semantic': semantic,
@@ -116,8 +117,10 @@ def test_two_processes_score_as_one(tmp_path, monkeypatch):
     for rank in (0, 1):
         assert found[rank][0] == expected
         assert 'out of bounds' in found[rank][1]
-    files = sorted(p.relative_to(tmp_path / 'one') for p in (tmp_path / 'one').rglob('*.*'))
+    files = sorted(p.relative_to(tmp_path / 'one') for p in (tmp_path / 'one').rglob('[!.]*.*'))
     assert len(files) == 5
+    assert [file.as_posix() for file in files[2:]] == [f'semantic/{k}/1.png' for k in range(3)]
+    assert not (tmp_path / 'two/semantic' / STAGED).exists()
     for file in files:
         assert (tmp_path / 'two' / file).read_bytes() == (tmp_path / 'one' / file).read_bytes()
 
