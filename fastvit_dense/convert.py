@@ -47,9 +47,16 @@ def convert_file(
     Raises:
         CheckpointError: the source cannot be read, or has no averaged weights.
         CheckpointMismatch: the source has no counterpart in the layout.
+        ValueError: the layout is unknown, or `publish` or `ema` is asked of a MANO file.
     """
     if to not in TARGETS:
         raise ValueError(f'unknown layout {to!r}, known are {", ".join(TARGETS)}')
+    if to == 'npz' and (publish or ema):
+        raise ValueError(
+            f'{source}: --publish and --ema are not for MANO (--to npz), found '
+            f'{" ".join(n for n, given in (("--publish", publish), ("--ema", ema)) if given)}: its '
+            'licence forbids passing the file on, and it holds no averaged weights'
+        )
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     if to == 'npz':

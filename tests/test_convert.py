@@ -155,3 +155,11 @@ def test_mano(tmp_path):
     save_npz(standin_mano(), tmp_path / 'in.npz')
     out = convert_file(tmp_path / 'in.npz', tmp_path / 'out.npz', 'npz')
     assert (read_mano(out).v_template == standin_mano().v_template).all()
+
+
+@pytest.mark.parametrize('option', ['publish', 'ema'])
+def test_mano_is_not_published_nor_averaged(tmp_path, option):
+    with pytest.raises(ValueError, match=rf'in\.npz: .*found --{option}: its licence') as error:
+        convert_file(tmp_path / 'in.npz', tmp_path / 'x/out.npz', 'npz', **{option: True})
+    assert '\n' not in str(error.value)
+    assert not (tmp_path / 'x').exists()
