@@ -244,6 +244,9 @@ def test_saved_label_maps_score_the_same(ade_folder, tmp_path):
     assert found.metrics == expected
     assert found.per_sample == metric.result.per_sample
     assert [row['name'] for row in found.per_class] == ['wall', 'building', 'sky', 'floor']
+    writing = {'type': 'SemanticMetric', 'output_dir': str(tmp_path / 'saved')}  # as in a test
+    assert evaluate_predictions(writing, tmp_path / 'saved', dataset).metrics == expected
+    assert len(list((tmp_path / 'saved').glob('*.png'))) == 3
 
 
 @pytest.mark.parametrize(
