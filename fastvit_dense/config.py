@@ -1,10 +1,8 @@
 """Reading a config: the file, then the sample settings, then the options of the command line."""
 
-import contextlib
 import difflib
 import inspect
 import os
-import re
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -34,7 +32,7 @@ REGISTRIES = (
 READ_BY_RUNNER = {'auto_scale_lr', 'find_unused_parameters', 'model_wrapper_cfg', 'compile'}
 # What its `build_optim_wrapper` and `build_dataloader` read beside the parameters of the classes.
 READ_OF_OPTIM_WRAPPER = {'constructor', 'paramwise_cfg'}
-READ_OF_LOADER = {'num_batch_per_epoch'}
+READ_OF_LOADER = {'num_batch_per_epoch', 'disable_subprocess_warning'}
 
 
 class ConfigError(ValueError):
@@ -111,18 +109,39 @@ def merge_options(cfg: Config, options: Iterable[str] | dict[str, Any]) -> None:
     """Apply options to a config, refusing keys that nothing would read.
 
     Known is a key that stands in the config, an argument of mmengine's Runner, or a parameter
-    of the type named in the dict that would hold it.
+    of the type named in the dict that would hold it. `X._delete_=True` empties the dict X first,
+    its type aside.
 
     Raises:
         ConfigError: An unknown key; the message names the nearest known one.
     """
     options = options if isinstance(options, dict) else parse_options(options)
-    # types first: other options may be parameters of a new type
-    for key in sorted(options, key=lambda key: not key.endswith('.type')):
+    # what is emptied first, then types: other options may be parameters of a new type
+    order = {'_delete_': 0, 'type': 1}
+    for key in sorted(options, key=lambda key: order.get(key.rpartition('.')[2], 2)):
         _check_key(cfg, key)
+        if key.endswith('._delete_'):
+            _empty(cfg, key, options[key])
+            continue
         if key.endswith('.type'):
             _check_type(cfg, key, options[key])
         cfg.merge_from_dict({key: options[key]})
+
+
+def _empty(cfg: Config, key: str, value: Any) -> None:
+    if value is not True:
+        raise ConfigError(f'--cfg-options {key}: expected True, found {value!r}')
+    node = _holder(cfg, key)
+    for name in node.keys() - {'type', '_scope_'}:
+        del node[name]
+
+
+def _holder(cfg: Config, key: str) -> Any:
+    """The dict or list that holds, or would hold, the last part of a key."""
+    node: Any = cfg._cfg_dict
+    for part in key.split('.')[:-1]:
+        node = node[int(part)] if isinstance(node, list | tuple) else node.get(part, {})
+    return node
 
 
 def _check_key(cfg: Config, key: str) -> None:
@@ -153,16 +172,17 @@ def _check_new_key(cfg: Config, node: dict, parts: list[str], depth: int) -> Non
     if depth == 0:
         from mmengine.runner import Runner
 
-        known |= _names_of_parameters(Runner) | READ_BY_RUNNER
+        known |= set(parameters_of(Runner)) | READ_BY_RUNNER
     elif depth == 1 and parts[0] in LOADERS:
         from torch.utils.data import DataLoader
 
-        known |= _names_of_parameters(DataLoader) | READ_OF_LOADER
+        known |= set(parameters_of(DataLoader)) | READ_OF_LOADER
     elif depth == 1 and parts[0] == 'optim_wrapper':
         known |= READ_OF_OPTIM_WRAPPER
-    parameters, open_ended = _parameters(node, cfg.get('default_scope'))
-    known |= parameters
-    if parts[depth] in known or open_ended:
+    cls = find_type(node.get('type'), node.get('_scope_', cfg.get('default_scope')))
+    if cls is not None:
+        known |= set(parameters_of(cls))
+    if parts[depth] in known or (depth and parts[depth:] == ['_delete_']):
         return
     close = difflib.get_close_matches(parts[depth], sorted(map(str, known)), n=1, cutoff=0.0)
     nearest = '.'.join([*parts[:depth], close[0]]) if close else 'none'
@@ -173,36 +193,18 @@ def _check_new_key(cfg: Config, node: dict, parts: list[str], depth: int) -> Non
     )
 
 
-def _names_of_parameters(cls: type) -> set[str]:
-    return set(inspect.signature(cls.__init__).parameters) - {'self'}
-
-
 def _check_type(cfg: Config, key: str, value: Any) -> None:
     """Refuse a type that no registry knows where the one before it stands in a registry."""
-    node: Any = cfg._cfg_dict
-    for part in key.split('.')[:-1]:
-        node = node[int(part)] if isinstance(node, list | tuple) else node.get(part, {})
+    node = _holder(cfg, key)
     scope = node.get('_scope_', cfg.get('default_scope'))
     before = node.get('type')
     if not isinstance(value, str) or find_type(value, scope) or not find_type(before, scope):
         return
-    raise ConfigError(f'--cfg-options {key}={value}: {_no_such_type(value, scope)}')
+    raise ConfigError(f'--cfg-options {key}={value}: {no_such_type(value, scope)}')
 
 
-@contextlib.contextmanager
-def explained_types(cfg: Config) -> Iterator[None]:
-    """Turn a registry's error about an unknown type into a ConfigError with the nearest name."""
-    try:
-        yield
-    except KeyError as error:
-        found = re.match(r'(\S+) is not in the \S+ registry', str(error.args[0]))
-        if not found:
-            raise
-        reason = _no_such_type(found[1], cfg.get('default_scope'))
-        raise ConfigError(f'{cfg.filename}: {reason}') from error
-
-
-def _no_such_type(name: str, scope: str | None) -> str:
+def no_such_type(name: str, scope: str | None) -> str:
+    """Tell that no registry knows a type, with the nearest name that one knows."""
     import mmengine.registry
 
     known: set[str] = set()
@@ -216,21 +218,20 @@ def _no_such_type(name: str, scope: str | None) -> str:
     return f'no type {name!r} is registered{hint}'
 
 
-def _parameters(node: dict, scope: str | None) -> tuple[set[str], bool]:
-    """Names of the parameters of `node['type']`; whether it takes any name at all."""
-    cls = find_type(node.get('type'), node.get('_scope_', scope))
-    if cls is None:
-        return set(), False
-    names: set[str] = set()
+def parameters_of(cls: Any) -> dict[str, inspect.Parameter]:
+    """Parameters of a class or function by name; those of the bases that it hands `**kwargs` to."""
+    found: dict[str, inspect.Parameter] = {}
     for base in inspect.getmro(cls) if inspect.isclass(cls) else (cls,):
         function = base.__dict__.get('__init__') if inspect.isclass(base) else base
         if function is None or base is object:
             continue
         parameters = inspect.signature(function).parameters.values()
-        names |= {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        found = {p.name: p for p in named} | found
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return names - {'self'}, False
-    return names - {'self'}, False
+            break
+    found.pop('self', None)
+    return found
 
 
 def find_type(name: Any, scope: str | None = None) -> Any:

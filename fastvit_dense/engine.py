@@ -14,17 +14,19 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from .building import explained_building, try_building
 from .config import (
     ConfigError,
     datasets_of,
     default_work_dir,
-    explained_types,
     load_config,
     use_own_metric,
 )
+from .config_checks import check_channels, check_pretrained, check_settings
 from .deploy import is_exported
 from .distributed import adapt_sync_bn, join_processes
 from .evaluation.compare import change_from, read_report
+from .runner import StrictRunner, fitting_weights
 
 OFFICIAL_NAMES = {'CocoDataset': 'COCO', 'ADE20KDataset': 'ADE20K', 'FreiHAND': 'FreiHAND'}
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
@@ -83,7 +85,7 @@ def train(
         if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
             raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
-    with explained_types(cfg):
+    with explained_building(cfg):
         runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
         runner.train()
     return runner
@@ -134,7 +136,7 @@ def evaluate_checkpoint(
         from .deploy.runtime import exported_model_cfg
 
         cfg.model = exported_model_cfg(cfg, checkpoint)
-    with explained_types(cfg):
+    with explained_building(cfg):
         runner = build_runner(cfg, ('test_dataloader',), training=False)
     cfg.model = model_cfg  # the report tells of the network, whatever runs it
 
@@ -150,7 +152,8 @@ def evaluate_checkpoint(
     if hasattr(metric, 'save_predictions'):
         metric.save_predictions(keep)
     start = time.perf_counter()
-    metrics = runner.test()
+    with explained_building(cfg):
+        metrics = runner.test()
     seconds = time.perf_counter() - start
     result = getattr(metric, 'result', None)
     if not is_main_process():
@@ -218,7 +221,8 @@ def score_predictions(
     init_default_scope(cfg.get('default_scope') or 'mmengine')
     use_checked_loading(cfg)
     dataset = next(datasets_of(cfg, ['test_dataloader']))
-    result = evaluate_predictions(cfg.test_evaluator, predictions, dataset)
+    with explained_building(cfg):
+        result = evaluate_predictions(cfg.test_evaluator, predictions, dataset)
     _report(cfg, result, Path(predictions), {'evaluate': time.perf_counter() - start})
     return result.metrics
 
@@ -301,7 +305,7 @@ def _output_names(paths: list[Path]) -> dict[Path, str]:
 
 
 def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -> Runner:
-    """Build mmengine's runner after checking the data that it will read.
+    """Build mmengine's runner after checking the config, and the data that it will read.
 
     Args:
         cfg: A config from `load_config`, with `work_dir` and `launcher` set.
@@ -311,6 +315,10 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -
     from .datasets.check import quick_check
     from .datasets.loading import use_checked_loading
 
+    check_settings(cfg, loaders)
+    check_channels(cfg)
+    if training:
+        _check_start(cfg)
     for loader in loaders:
         if cfg.get(loader):
             quick_check(cfg, loader)
@@ -336,32 +344,23 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -
     return StrictRunner.from_cfg(cfg)
 
 
-class StrictRunner(Runner):
-    """mmengine's runner, which would resume with whatever part of the weights fits."""
+def _check_start(cfg: Config) -> None:
+    """Check what training starts from: all that can be built, and files on this disk."""
+    from .checkpoint import load_model_state
 
-    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Continue from a checkpoint that fits the model wholly.
-
-        Raises:
-            CheckpointError: The file cannot be read or holds no state of training.
-            CheckpointMismatch: It is of another model.
-        """
-        from .checkpoint import CheckpointError, load_model_state
-
-        meta = load_model_state(getattr(self.model, 'module', self.model), filename)
-        if 'iter' not in meta:
-            raise CheckpointError(
-                f'{filename}: holds weights, but not where training stood (meta.iter); --resume '
-                'needs a checkpoint that training wrote. To start from these weights: '
-                f'--cfg-options load_from={filename}'
-            )
-        super().resume(filename, *args, **kwargs)
+    check_pretrained(cfg)
+    model = try_building(cfg)
+    path = str(cfg.get('load_from') or '')
+    if path and '://' not in path:
+        _existing(path)
+        if model is not None:
+            (load_model_state if cfg.get('resume') else fitting_weights)(model, path)
 
 
 def _existing(path: str) -> str:
     from .checkpoint import CheckpointError
 
-    if '://' not in path and not Path(path).is_file():
+    if '://' not in path and not Path(path).expanduser().is_file():
         raise CheckpointError(f'{path}: no such checkpoint file')
     return path
 

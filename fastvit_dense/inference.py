@@ -1,6 +1,5 @@
 """From a config and a checkpoint to a model that is called with pictures."""
 
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +8,12 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from PIL import Image
 
-from .config import dataset_classes, datasets_of, explained_types, load_config, task_of
+from .building import explained_building, quiet_log
+from .config import dataset_classes, datasets_of, load_config, task_of
+from .config_checks import check_channels
 from .deploy import is_exported
 from .results import HandResult, InstanceResult, Result, SemanticResult
 
@@ -53,30 +53,32 @@ def load_model(
         return Predictor(MODELS.build(exported_model_cfg(cfg, checkpoint)).eval(), cfg)
     if device is None:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    with explained_types(cfg):
+    with explained_building(cfg):
         model = build_model(cfg)
-    if checkpoint is not None:
-        from .checkpoint import load_model_state
+        if checkpoint is not None:
+            from .checkpoint import load_model_state
 
-        load_model_state(model, checkpoint)
-    return Predictor(model.to(device).eval(), cfg)
+            load_model_state(model, checkpoint)
+        return Predictor(model.to(device).eval(), cfg)
 
 
 def build_model(cfg: Config) -> torch.nn.Module:
-    """Build the model of a config with initialised weights; no pretrained file is looked for."""
+    """Build the model of a config with initialised weights; no pretrained file is looked for.
+
+    Raises:
+        ConfigError: `in_channels` behind the backbone are not the backbone's.
+    """
     from .config import remove_pretrained
 
+    check_channels(cfg)
     scope = cfg.get('default_scope') or 'mmengine'
     init_default_scope(scope)
     model_cfg = cfg.model.copy()
     remove_pretrained(model_cfg)
     with DefaultScope.overwrite_default_scope(scope):
         model = MODELS.build(model_cfg)
-        logger = MMLogger.get_current_instance()
-        level = logger.level
-        logger.setLevel(logging.WARNING)  # init_weights tells of each tensor
-        model.init_weights()
-        logger.setLevel(level)
+        with quiet_log():
+            model.init_weights()
     return model
 
 

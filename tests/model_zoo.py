@@ -8,6 +8,8 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
 
+from fastvit_dense.config_checks import check_channels
+
 DOCUMENT = Path(__file__).resolve().parent.parent / 'docs' / 'model_zoo.md'
 
 
@@ -28,6 +30,7 @@ def load_config(text: str, folder: Path) -> Config:
 
 def build_model(config: Config) -> torch.nn.Module:
     """The model with random weights, ready to train in one process."""
+    check_channels(config)
     torch.manual_seed(0)
     init_default_scope(config.get('default_scope', 'mmdet'))
     with DefaultScope.overwrite_default_scope(config.default_scope):

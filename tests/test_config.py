@@ -85,6 +85,23 @@ def test_parameters_of_a_type_that_is_set_beside_them():
         load_config(MASK_RCNN, cfg_options=options[:1])
 
 
+def test_dict_that_is_emptied_first():
+    """For another type without the arguments of the one before, in any order of the options."""
+    options = ['lr=0.1', 'type=SGD', '_delete_=True']
+    options = [f'optim_wrapper.optimizer.{option}' for option in options]
+    for given in (options, options[::-1]):
+        assert load_config(MASK_RCNN, cfg_options=given).optim_wrapper == dict(
+            type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)
+        )
+    cfg = load_config(MASK_RCNN, cfg_options=options[2:])
+    assert cfg.optim_wrapper.optimizer == dict(type='AdamW')
+    for option in ('_delete_=True', 'optim_wrapper.optimiser._delete_=True'):
+        with pytest.raises(ConfigError, match='unknown key'):
+            load_config(MASK_RCNN, cfg_options=[option])
+    with pytest.raises(ConfigError, match='_delete_: expected True, found 1'):
+        load_config(MASK_RCNN, cfg_options=['optim_wrapper.optimizer._delete_=1'])
+
+
 @pytest.mark.parametrize(
     'option', ['novalue', '=3', 'train_cfg.max_epochs.x=1', 'model.neck.in_channels.9=1']
 )

@@ -33,7 +33,8 @@ def add_config_arguments(parser: argparse.ArgumentParser, required: bool = True)
         nargs='+',
         metavar='KEY=VALUE',
         help='override settings of the config, applied after --sample: '
-        'train_cfg.max_epochs=6 model.neck.in_channels=[48,96,192,384]',
+        'train_cfg.max_epochs=6 model.neck.in_channels=[48,96,192,384]; '
+        'optim_wrapper.optimizer._delete_=True empties that dict first, but for its type',
     )
 
 

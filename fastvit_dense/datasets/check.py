@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from ..building import UNEXPECTED, unexpected_argument
 from ..config import LOADERS, datasets_of, find_type
 from .check_coco import check_coco
 from .check_common import DatasetCheck, expected_names
@@ -129,7 +130,9 @@ def _check_dataset(
     try:
         built = cls(**{**settings, 'lazy_init': True})
     except (AssertionError, KeyError, TypeError, ValueError) as error:
-        report.error(split, 'dataset', f'{kind}: its settings do not fit: {error}')
+        unexpected = UNEXPECTED.search(str(error))
+        reason = unexpected_argument(cls, unexpected[2]) if unexpected else error
+        report.error(split, 'dataset', f'{kind}: its settings do not fit: {reason}')
         return
     check = DatasetCheck(kind, dataset, built, split, report, read_files, progress)
     _check_num_classes(cfg, check)

@@ -90,7 +90,9 @@ def test_settings_that_do_not_fit(coco_tree):
     assert "no dataset type 'CocoDatasset' is registered" in message
     (message,) = check_config(coco_tree.config(colour='red')).errors
     assert 'CocoDataset: its settings do not fit' in message
-    assert 'colour' in message
+    assert "CocoDataset takes no argument 'colour'; known are ann_file, backend_args, " in message
+    (message,) = check_config(coco_tree.config(ann_fil='x')).errors
+    assert message.endswith("'ann_fil'; the nearest known one is 'ann_file'")
     (message,) = check_config(Config({'model': {}})).errors
     assert 'no dataset in train_dataloader' in message
 

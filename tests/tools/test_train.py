@@ -225,7 +225,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(run_tool, tiny_instance, tmp
     with pytest.raises(RuntimeError, match='expected input'):
         run_tool(
             *('train', tiny_instance, '--work-dir', tmp_path, '--cfg-options'),
-            'model.neck.in_channels=[1,2,3,4]',
+            'model.rpn_head.in_channels=7',
         )
 
 
