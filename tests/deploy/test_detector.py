@@ -51,6 +51,16 @@ def test_same_detections_at_several_sizes(job, file):
     assert lines[-1].value >= 300
 
 
+def test_mask_head_of_mmdet(tiny_instance, trained, file):
+    """Its masks are whole images of True and False, not run-length codes."""
+    cfg = load_config(tiny_instance, cfg_options=['model.roi_head.mask_head.type=FCNMaskHead'])
+    job = prepare(cfg, trained, size=(96, 128))
+    images = list(check_images((64, 96), dynamic=False))[:1]
+    lines = list(check_model('instance', job.predictor.model, exported(job, file), images))
+    assert len(lines) == 3 + 2
+    assert all(line.passed for line in lines), '\n'.join(map(str, lines))
+
+
 def test_standard_operators_only(model):
     onnx.checker.check_model(model)
     kinds = [node.op_type for node in model.graph.node]
