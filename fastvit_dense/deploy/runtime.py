@@ -6,6 +6,8 @@ pipeline, post-processing after it is the code that serves the PyTorch model.
 """
 
 import importlib.util
+from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -68,8 +70,19 @@ class ExportedNetwork:
             The outputs by name.
 
         Raises:
-            ExportError: The file does not take this size.
+            ExportError: It is no such array, or the file does not take this size.
         """
+        image = np.asarray(image)
+        if (
+            image.shape[:2] != (1, 3)
+            or image.ndim != 4
+            or not image.size
+            or image.dtype.kind not in 'uif'
+        ):
+            raise ExportError(
+                f'{self.path}: expected one image, (1, 3, height, width), RGB, 0-255, found shape '
+                f'{image.shape} of {image.dtype}'
+            )
         size = list(image.shape[2:])
         if not self.description.dynamic_size and size != self.description.input_size:
             raise ExportError(
@@ -91,6 +104,7 @@ class ExportedNetwork:
             session = onnxruntime.InferenceSession(data, options, ['CPUExecutionProvider'])
         except Exception as error:  # onnxruntime's own types have no common base
             raise ExportError(f'{self.path}: onnxruntime refuses it: {error}') from error
+        self._check_inputs(one.name for one in session.get_inputs())
         names = [output.name for output in session.get_outputs()]
         self._run = lambda image: dict(zip(names, session.run(None, {'image': image}), strict=True))
 
@@ -107,6 +121,7 @@ class ExportedNetwork:
             compiled = openvino.Core().compile_model(model, 'CPU', settings)
         except RuntimeError as error:
             raise ExportError(f'{self.path}: OpenVINO refuses it: {error}') from error
+        self._check_inputs(one.any_name for one in compiled.inputs)
         names = [output.any_name for output in compiled.outputs]
 
         def run(image: np.ndarray) -> dict[str, np.ndarray]:
@@ -114,6 +129,12 @@ class ExportedNetwork:
             return {name: found[i].copy() for i, name in enumerate(names)}
 
         self._run = run
+
+    def _check_inputs(self, names: Iterable[str]) -> None:
+        if (found := list(names)) != ['image']:
+            raise ExportError(
+                f"{self.path}: no export of fastvit_dense: its inputs are {found}, not 'image'"
+            )
 
 
 def require(module: str) -> None:
@@ -292,7 +313,10 @@ def _check_fits(description: Description, path: str, task: str, classes: tuple[s
             f'the config is of {task!r}'
         )
     if list(classes) != list(description.classes):
+        pairs = enumerate(zip_longest(description.classes, classes))
+        label, (one, other) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
         raise ExportError(
             f'{path}: its {len(description.classes)} classes are not the {len(classes)} of the '
-            'config; use the config (and options) that it was exported with'
+            f'config (label {label} is {one!r} in the file, {other!r} in the config); use the '
+            'config (and options) that it was exported with'
         )

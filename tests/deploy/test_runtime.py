@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from fastvit_dense import engine, load_model
+from fastvit_dense.config import load_config
 from fastvit_dense.deploy.description import ExportError
 from fastvit_dense.deploy.export import export, prepare, trace, write
 from fastvit_dense.deploy.runtime import ExportedNetwork
@@ -119,15 +120,40 @@ def test_file_of_another_task(files, tiny_semantic, tiny_hand):
 def test_file_of_other_classes(files, tiny_semantic, root_dir):
     with pytest.raises(ExportError, match=r'classes are not the 150 of the config'):
         load_model(root_dir / 'configs/semfpn_fastvit_t8.py', files('semantic', 'onnx'))
+    cfg = load_config(tiny_semantic)
+    classes = [*load_model(tiny_semantic).classes[:-1], 'lamp']
+    for name in ('train', 'val', 'test'):
+        cfg[f'{name}_dataloader'].dataset.metainfo.classes = classes
+    with pytest.raises(
+        ExportError, match=r"\(label 10 is '\w+' in the file, 'lamp' in the config\)"
+    ):
+        load_model(cfg, files('semantic', 'onnx'))
 
 
 def test_backbone_alone_is_no_model(tiny_semantic, tmp_path):
-    from fastvit_dense.config import load_config
-
     job = prepare(load_config(tiny_semantic), None, part='backbone')
     write(trace(job), job.description, 'onnx', tmp_path / 'backbone.onnx')
     with pytest.raises(ExportError, match=r'holds a backbone alone; export with --part model'):
         load_model(tiny_semantic, tmp_path / 'backbone.onnx')
+
+
+@pytest.mark.parametrize(
+    'image',
+    [
+        np.zeros((2, 3, 64, 64)),
+        np.zeros((64, 64, 3), np.uint8),
+        np.zeros((1, 64, 64, 3), np.uint8),
+        np.zeros((1, 1, 64, 64)),
+        np.zeros((1, 4, 64, 64)),
+        np.zeros((1, 3, 0, 0)),
+        np.full((1, 3, 64, 64), 'x'),
+        None,
+    ],
+    ids=lambda image: str(np.shape(image)),
+)
+def test_what_is_no_single_image(files, image):
+    with pytest.raises(ExportError, match=r'expected one image, \(1, 3, height, width\), RGB'):
+        ExportedNetwork(files('hand', 'onnx'))(image)
 
 
 def truncated(model, path):
@@ -163,6 +189,16 @@ def foreign_operator(model, path):
     path.write_bytes(model.SerializeToString())
 
 
+def other_graph(model, path):
+    """The metadata of an export on a network of someone else."""
+    shape = [1, 3, 'height', 'width']
+    values = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, shape) for n in 'xy']
+    node = onnx.helper.make_node('Relu', ['x'], ['y'])
+    graph = onnx.helper.make_graph([node], 'other', values[:1], values[1:])
+    model.graph.CopyFrom(graph)
+    path.write_bytes(model.SerializeToString())
+
+
 @pytest.mark.parametrize(
     ('damage', 'message'),
     [
@@ -170,6 +206,7 @@ def foreign_operator(model, path):
         (empty, 'truncated, damaged or no ONNX file'),
         (text, 'truncated, damaged or no ONNX file'),
         (of_others, 'no export of fastvit_dense: metadata task'),
+        (other_graph, r"no export of fastvit_dense: its inputs are \['x'\], not 'image'"),
         (outside_weights, r"to be read from another file, '\.\./secret\.bin'"),
         (foreign_operator, r'needs the operator com\.example\.Evil'),
     ],
