@@ -401,6 +401,7 @@ def _report(
         result.samples,
         arch=backbone_arch(cfg),
         standin='hand_model' in result.protocol,
+        split=result.split,
     )
     write_report(
         result,

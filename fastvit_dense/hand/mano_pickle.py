@@ -26,6 +26,8 @@ KINDS = {
     ('scipy.sparse._csc', 'csc_matrix'): 'csc_matrix',
     ('numpy.core.multiarray', '_reconstruct'): 'array',
     ('numpy._core.multiarray', '_reconstruct'): 'array',
+    ('numpy.core.numeric', '_frombuffer'): 'buffer',
+    ('numpy._core.numeric', '_frombuffer'): 'buffer',
     ('numpy', 'ndarray'): 'ndarray',
     ('numpy', 'dtype'): 'dtype',
     ('__builtin__', 'set'): 'set',
@@ -173,7 +175,7 @@ _IGNORED = {'PROTO', 'FRAME', 'STOP'}
 _VALUES = {
     'INT', 'BININT', 'BININT1', 'BININT2', 'LONG', 'LONG1', 'LONG4', 'FLOAT', 'BINFLOAT',
     'STRING', 'BINSTRING', 'SHORT_BINSTRING', 'BINBYTES', 'SHORT_BINBYTES', 'BINBYTES8',
-    'UNICODE', 'BINUNICODE', 'SHORT_BINUNICODE', 'BINUNICODE8',
+    'BYTEARRAY8', 'UNICODE', 'BINUNICODE', 'SHORT_BINUNICODE', 'BINUNICODE8',
 }  # fmt: skip
 _CONSTANTS: dict[str, Callable[[], Any]] = {
     'NONE': lambda: None,
@@ -237,20 +239,29 @@ def resolve(value: Any, depth: int = 0) -> np.ndarray:
 def _array(node: Node, depth: int) -> np.ndarray:
     """State of a NumPy array: version, shape, dtype, whether in Fortran's order, raw bytes."""
     _, shape, dtype, is_fortran, data = node.state
-    data = _bytes(data)
-    array = np.ndarray(shape, _dtype(dtype), data, order='F' if is_fortran else 'C')
+    return _from_bytes(_bytes(data), dtype, shape, 'F' if is_fortran else 'C')
+
+
+def _buffer(node: Node, depth: int) -> np.ndarray:
+    """Protocol 5 gives an array as raw bytes, dtype, shape and order."""
+    data, dtype, shape, order = node.arguments
+    return _from_bytes(_bytes(data), dtype, shape, order)
+
+
+def _from_bytes(data: bytes | bytearray, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    array = np.ndarray(shape, _dtype(dtype), data, order=order)
     if array.nbytes != len(data):
         raise ValueError(f'expected {array.nbytes} bytes of shape {shape}, found {len(data)}')
     return array
 
 
-def _bytes(data: Any) -> bytes:
+def _bytes(data: Any) -> bytes | bytearray:
     """Python 2 has text for raw bytes; Python 3 encodes such text in protocol 2."""
     if isinstance(data, Node) and data.kind == 'bytes':
         data = data.arguments[0]
     if isinstance(data, str):
         return data.encode('latin1')
-    if not isinstance(data, bytes):
+    if not isinstance(data, bytes | bytearray):
         raise ValueError(f'expected raw numbers, found {type(data).__name__}')
     return data
 
@@ -292,6 +303,7 @@ def _csc_matrix(node: Node, depth: int) -> np.ndarray:
 
 _RESOLVE: dict[str, Callable[[Node, int], np.ndarray]] = {
     'array': _array,
+    'buffer': _buffer,
     'Ch': _chumpy_array,
     'Select': _chumpy_select,
     'csc_matrix': _csc_matrix,

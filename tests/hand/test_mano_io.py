@@ -92,7 +92,7 @@ def assert_same(found, expected):
         assert getattr(found, name).dtype == getattr(expected, name).dtype, name
 
 
-@pytest.mark.parametrize(('protocol', 'spelling'), [(2, 'old'), (2, 'new'), (4, 'new')])
+@pytest.mark.parametrize(('protocol', 'spelling'), [(2, 'old'), (2, 'new'), (4, 'new'), (5, 'new')])
 def test_pickle_with_chumpy_nodes(model, chumpy, tmp_path, protocol, spelling):
     path = write_pickle(tmp_path / 'M.pkl', mano_fields(model, chumpy), protocol, spelling)
     found = read_mano(path)

@@ -192,7 +192,7 @@ def test_recursive_values():
 @given(st.data())
 def test_arrays_are_what_pickle_reads(data):
     dtype = data.draw(st.sampled_from(['<f8', '>f4', '<i8', '>u2', '|u1', '|b1', '<f2']))
-    protocol = data.draw(st.sampled_from([2, 3, 4]))
+    protocol = data.draw(st.sampled_from([2, 3, 4, 5]))
     least = 1 if protocol == 2 else 0  # it writes no bytes as a call of bytes
     shape = data.draw(st.tuples(st.integers(least, 4), st.integers(least, 5)))
     array = np.random.default_rng(0).integers(0, 99, shape).astype(dtype)
