@@ -34,7 +34,7 @@ def export_coreml(job: 'Job', out: Path) -> Iterator[Line]:
     Yields:
         The comparisons.
     """
-    from .export import example_image
+    from .export import example_image, writing
 
     description = replace(job.description, dynamic_size=False, precision='fp16')
     image = example_image(description.input_size)
@@ -45,11 +45,8 @@ def export_coreml(job: 'Job', out: Path) -> Iterator[Line]:
     program.user_defined_metadata.update(description.to_strings())
     program.short_description = f'fastvit_dense, {description.task}, {description.config}'
     program.version = description.fastvit_dense
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        program.save(str(out))
-    except OSError as error:
-        raise ExportError(f'{out}: cannot be written: {error}') from error
+    with writing(out) as made:
+        program.save(str(made))
     yield from check_traced(job, traced)
     yield from check_structure(program, description.part)
 
@@ -58,21 +55,30 @@ def convert(traced: Any, shape: torch.Size, output_names: tuple[str, ...]) -> 'M
     """Convert a traced graph to an fp16 `mlprogram` for iOS 16 and macOS 13.
 
     The input is of Core ML's image type, which a camera's frame can be given to.
+
+    Raises:
+        ExportError: The graph holds what coremltools cannot convert.
     """
     logging.getLogger('coremltools').setLevel(logging.ERROR)
     import coremltools as ct
 
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        return ct.convert(
-            traced,
-            convert_to='mlprogram',
-            inputs=[ct.ImageType('image', tuple(shape), color_layout=ct.colorlayout.RGB)],
-            outputs=[ct.TensorType(name, dtype=np.float32) for name in output_names],
-            compute_precision=ct.precision.FLOAT16,
-            minimum_deployment_target=ct.target.iOS16,
-            skip_model_load=True,
-        )
+        try:
+            return ct.convert(
+                traced,
+                convert_to='mlprogram',
+                inputs=[ct.ImageType('image', tuple(shape), color_layout=ct.colorlayout.RGB)],
+                outputs=[ct.TensorType(name, dtype=np.float32) for name in output_names],
+                compute_precision=ct.precision.FLOAT16,
+                minimum_deployment_target=ct.target.iOS16,
+                skip_model_load=True,
+            )
+        except Exception as error:  # coremltools' errors have no common base
+            raise ExportError(
+                f'coremltools cannot convert the model: {" ".join(str(error).split())[:300]}; '
+                '--part backbone exports the backbone of any model'
+            ) from error
 
 
 def check_traced(job: 'Job', traced: Any) -> Iterator[Line]:

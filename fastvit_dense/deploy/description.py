@@ -85,4 +85,8 @@ class Description:
                 values[name] = strings[name] if kind is str else json.loads(strings[name])
             except json.JSONDecodeError as error:
                 raise ExportError(f'{path}: metadata {name}: {error}') from error
+            if not isinstance(values[name], getattr(kind, '__origin__', kind)):
+                raise ExportError(
+                    f'{path}: metadata {name}: expected {kind}, found {strings[name][:80]}'
+                )
         return cls(**values)

@@ -1,9 +1,11 @@
 """From a config and a checkpoint to a file for other runtimes, checked against PyTorch."""
 
 import copy
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ from .description import Description, ExportError
 from .graphs import BackboneGraph, HandGraph, Normalize, SegmentorGraph, fold_output_norms
 from .onnx_file import describe_onnx, trace_onnx, with_score_threshold
 from .openvino_file import write_openvino
+from .quantize import calibration_inputs, check_count, quantize
 from .runtime import ExportedModel, ExportedNetwork, exported_model_cfg, require
 
 if TYPE_CHECKING:
@@ -100,7 +103,10 @@ def export(
         ExportError, ConfigError, CheckpointError, CheckpointMismatch: With what is wrong.
     """
     out = Path(out)
-    _check_arguments(checkpoint, format, out, part, int8)
+    _check_arguments(checkpoint, format, out, part, with_mano, int8)
+    if int8:
+        check_count(calibration_images)
+    _check_place(out, checkpoint)
     cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
     job = prepare(cfg, checkpoint, part=part, size=size, with_mano=with_mano)
     _check_task(format, job.description)
@@ -110,8 +116,6 @@ def export(
         return _tell(export_coreml(job, out), job, out)
     model = trace(job)
     if int8:
-        from .quantize import calibration_inputs, quantize
-
         model = quantize(model, calibration_inputs(job.predictor, calibration_images))
         job = replace(job, description=replace(job.description, precision='int8'))
     write(model, job.description, format, out)
@@ -192,16 +196,29 @@ def write(model: 'ModelProto', description: Description, format: str, out: Path)
         ExportError: The place cannot be written to.
     """
     describe_onnx(model, description)
+    with writing(out) as made:
+        if format == 'onnx':
+            made.write_bytes(model.SerializeToString())
+        else:
+            write_openvino(model, description, made)
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[Path]:
+    """Where to write an export; after the block it, and what lies beside it, replaces what stood.
+
+    Raises:
+        ExportError: The place cannot be written to.
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix='.export-') as folder:
-            made = Path(folder) / out.name
-            if format == 'onnx':
-                made.write_bytes(model.SerializeToString())
-            else:
-                write_openvino(model, description, made)
+            yield Path(folder) / out.name
             for file in sorted(Path(folder).iterdir()):
-                shutil.move(file, out.parent / file.name)
+                place = out.parent / file.name
+                if place == out and place.is_dir():  # an earlier .mlpackage
+                    shutil.rmtree(place)
+                os.replace(file, place)
     except OSError as error:
         raise ExportError(f'{out}: cannot be written: {error}') from error
 
@@ -286,13 +303,17 @@ def _input_size(cfg: Config, task: str, size: tuple[int, int] | None) -> tuple[i
     return tuple(cfg.model.data_preprocessor.get('size') or (min(scale), min(scale)))
 
 
-def _check_arguments(checkpoint: str | Path, format: str, out: Path, part: str, int8: bool) -> None:
+def _check_arguments(
+    checkpoint: str | Path, format: str, out: Path, part: str, with_mano: bool, int8: bool
+) -> None:
     if is_exported(checkpoint):
         raise ExportError(f'{checkpoint}: exported already; expected a checkpoint')
     if format not in FORMATS:
         raise ExportError(f'--format {format}: expected one of {", ".join(FORMATS)}')
     if part not in PARTS:
         raise ExportError(f'--part {part}: expected one of {", ".join(PARTS)}')
+    if with_mano and part != 'model':
+        raise ExportError(f'--with-mano: for whole hand models, --part {part} has no hand')
     suffix, modules = FORMATS[format]
     if out.suffix != suffix:
         raise ExportError(f'--out {out}: expected a name that ends in {suffix} for {format}')
@@ -300,6 +321,27 @@ def _check_arguments(checkpoint: str | Path, format: str, out: Path, part: str, 
         raise ExportError('--int8: for onnx and openvino; Core ML files are fp16')
     for module in (*modules, *(['onnxruntime'] if int8 else [])):
         require(module)
+
+
+def _check_place(out: Path, checkpoint: str | Path) -> None:
+    """See before minutes of work that the file can be written, and that nothing else is lost."""
+    if out.suffix == '.mlpackage':
+        is_other = out.exists() and not (out / 'Manifest.json').is_file()
+    else:
+        is_other = out.is_dir()
+    if is_other:
+        raise ExportError(f'--out {out}: something of this name is there, and is no earlier export')
+    weights = out.with_suffix('.bin')
+    if out.suffix == '.xml' and weights.resolve() == Path(checkpoint).resolve():
+        raise ExportError(
+            f'--out {out}: its weights would be written over the checkpoint {weights}'
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(out.parent, os.W_OK):
+            raise PermissionError('no right to write into this folder')
+    except OSError as error:
+        raise ExportError(f'{out}: cannot be written: {error}') from error
 
 
 def _check_task(format: str, description: Description) -> None:

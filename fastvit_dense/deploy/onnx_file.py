@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -35,23 +36,37 @@ def trace_onnx(graph: nn.Module, image: Tensor) -> 'ModelProto':
     Args:
         graph: Module with `output_names`, in eval mode.
         image: (1, 3, H, W) to trace with.
+
+    Raises:
+        ExportError: An operator of the graph has no counterpart in ONNX.
     """
     import onnx
 
     axes = {name: DYNAMIC_OUTPUTS[name] for name in graph.output_names if name in DYNAMIC_OUTPUTS}
     file = io.BytesIO()
-    with torch.no_grad(), warnings.catch_warnings():
+    with (
+        torch.no_grad(),
+        warnings.catch_warnings(),
+        patch.object(torch._C, '_jit_onnx_log', create=True),  # an error prints the whole graph
+    ):
         warnings.simplefilter('ignore')  # tracing warns of each size that it sees in Python
-        torch.onnx.export(
-            graph,
-            (image,),
-            file,
-            opset_version=OPSET,
-            dynamo=False,
-            input_names=['image'],
-            output_names=list(graph.output_names),
-            dynamic_axes={'image': {2: 'height', 3: 'width'}, **axes},
-        )
+        try:
+            torch.onnx.export(
+                graph,
+                (image,),
+                file,
+                opset_version=OPSET,
+                dynamo=False,
+                input_names=['image'],
+                output_names=list(graph.output_names),
+                dynamic_axes={'image': {2: 'height', 3: 'width'}, **axes},
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            reason = str(error).splitlines()[0].partition('. ')[0]
+            raise ExportError(
+                f'the model cannot be written as ONNX: {reason}; '
+                '--part backbone exports the backbone of any model'
+            ) from error
     return onnx.load_from_string(file.getvalue())
 
 

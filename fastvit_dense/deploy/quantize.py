@@ -42,8 +42,7 @@ def calibration_inputs(predictor: 'Predictor', count: int) -> Iterator[np.ndarra
     """
     from ..datasets.check import quick_check
 
-    if count < 1:
-        raise ExportError(f'--calibration-images {count}: expected at least 1')
+    check_count(count)
     cfg = predictor.cfg
     quick_check(cfg, 'train_dataloader')
     scope = cfg.get('default_scope') or 'mmengine'
@@ -57,6 +56,12 @@ def calibration_inputs(predictor: 'Predictor', count: int) -> Iterator[np.ndarra
     for place in places:
         results = predictor.transform(predictor.load(dataset.get_data_info(int(place))))
         yield results['inputs'].flip(0)[None].float().numpy()
+
+
+def check_count(count: int) -> None:
+    """Raise ExportError unless there is something to calibrate with."""
+    if count < 1:
+        raise ExportError(f'--calibration-images {count}: expected at least 1')
 
 
 def quantize(model: 'ModelProto', images: Iterable[np.ndarray]) -> 'ModelProto':

@@ -6,7 +6,7 @@ import torch
 from fastvit_dense.backbones.fastvit import VARIANTS
 from fastvit_dense.config import load_config
 from fastvit_dense.deploy.coreml import channel_scalings, check_structure, convert, operations
-from fastvit_dense.deploy.description import Description
+from fastvit_dense.deploy.description import Description, ExportError
 from fastvit_dense.deploy.export import export, prepare
 
 ct = pytest.importorskip('coremltools', reason='extra [deploy] is not installed')
@@ -61,7 +61,12 @@ def test_whole_models(request, task, tmp_path, capsys):
     config = request.getfixturevalue(f'tiny_{task}')
     checkpoint = request.getfixturevalue(f'random_{task}')
     path = tmp_path / 'model.mlpackage'
+    path.mkdir()
+    for name in ('Manifest.json', 'of an earlier export'):
+        (path / name).write_text('')
     assert export(config, checkpoint, 'coreml', path) == 0, capsys.readouterr().out
+    assert {p.name for p in path.iterdir()} == {'Manifest.json', 'Data'}
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
     program = load(path)
     names = [o.name for o in program.get_spec().description.output]
     expected = {
@@ -94,3 +99,14 @@ def test_what_is_left_unfolded_is_seen():
     assert channel_scalings(program) == 1
     failed = [line for line in check_structure(program, 'backbone') if not line.passed]
     assert len(failed) == 2
+
+
+class Foreign(torch.nn.Module):
+    def forward(self, x):
+        return torch.special.i0e(x)
+
+
+def test_operator_that_cannot_be_converted():
+    traced = torch.jit.trace(Foreign(), torch.rand(1, 3, 32, 32))
+    with pytest.raises(ExportError, match=r'coremltools cannot convert the model: .*i0e'):
+        convert(traced, torch.Size([1, 3, 32, 32]), ('out',))

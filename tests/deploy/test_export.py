@@ -224,6 +224,8 @@ def test_a_file_that_differs_fails_and_stays(tiny_hand, random_hand, tmp_path, m
         (dict(format='onnx', out='x.onnx', size=(16, 64)), r'--size 16 64: sides of at least 32'),
         (dict(format='onnx', out='x.onnx', size=(64, 96)), 'hand models see square images'),
         (dict(format='coreml', out='x.mlpackage', int8=True), '--int8: for onnx and openvino'),
+        (dict(format='onnx', out='x.onnx', int8=True, calibration_images=0), 'expected at least 1'),
+        (dict(format='onnx', out='x.onnx', part='backbone', with_mano=True), 'has no hand'),
     ],
     ids=lambda value: value if isinstance(value, str) else '',
 )
@@ -256,12 +258,35 @@ def test_place_that_cannot_be_written(tiny_hand, random_hand, tmp_path):
         export(tiny_hand, random_hand, 'onnx', tmp_path / 'file/x.onnx')
 
 
+def test_what_lies_at_the_place_is_not_lost(tiny_hand, random_hand, tmp_path):
+    """Folders and files that are no exports, and a checkpoint where the weights would go."""
+    for kind, suffix in (('onnx', '.onnx'), ('openvino', '.xml'), ('coreml', '.mlpackage')):
+        folder = tmp_path / f'mine{suffix}'
+        folder.mkdir()
+        (folder / 'file').write_text('mine')
+        with pytest.raises(ExportError, match=r'something of this name is there'):
+            export(tiny_hand, random_hand, kind, folder)
+        assert [path.name for path in folder.iterdir()] == ['file']
+    (tmp_path / 'file.mlpackage').write_text('mine')
+    with pytest.raises(ExportError, match=r'something of this name is there'):
+        export(tiny_hand, random_hand, 'coreml', tmp_path / 'file.mlpackage')
+    checkpoint = tmp_path / 'weights.bin'
+    checkpoint.write_bytes(random_hand.read_bytes())
+    with pytest.raises(ExportError, match=r'would be written over the checkpoint'):
+        export(tiny_hand, checkpoint, 'openvino', tmp_path / 'weights.xml')
+    assert checkpoint.read_bytes() == random_hand.read_bytes()
+
+
 def test_description_survives():
     one = Description('hand', 'model', 'a.py', ['x', 'ü'], [8, 8], True, [1.0], [2.0], macs=7)
     assert Description.from_strings(one.to_strings(), 'file') == one
     strings = one.to_strings()
     with pytest.raises(ExportError, match=r'file: metadata classes: '):
         Description.from_strings({**strings, 'classes': '["x"'}, 'file')
+    for name, text in (('classes', '5'), ('macs', '"7"'), ('dynamic_size', 'null')):
+        with pytest.raises(ExportError, match=rf'file: metadata {name}: expected .*, found {text}'):
+            Description.from_strings({**strings, name: text}, 'file')
+    assert Description.from_strings({**strings, 'macs': 'null'}, 'file').macs is None
     del strings['mean']
     with pytest.raises(ExportError, match=r'file: no export of fastvit_dense: metadata mean'):
         Description.from_strings(strings, 'file')
