@@ -166,6 +166,14 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
+def of_variant(arch: str) -> list[str]:
+    """Options that put another variant into a Semantic FPN of T8."""
+    from fastvit_dense.backbones.fastvit import VARIANTS
+
+    channels = ','.join(map(str, VARIANTS[arch].embed_dims[:4]))
+    return [f'model.backbone.arch={arch}', f'model.neck.in_channels=[{channels}]']
+
+
 def save_random(config: Path, path: Path) -> Path:
     """A checkpoint of random weights in which every BatchNorm and layer scale does something."""
     import torch

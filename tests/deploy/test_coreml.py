@@ -8,6 +8,7 @@ from fastvit_dense.config import load_config
 from fastvit_dense.deploy.coreml import channel_scalings, check_structure, convert, operations
 from fastvit_dense.deploy.description import Description, ExportError
 from fastvit_dense.deploy.export import export, prepare
+from tests.tiny import of_variant
 
 ct = pytest.importorskip('coremltools', reason='extra [deploy] is not installed')
 pytestmark = pytest.mark.integration
@@ -21,20 +22,14 @@ def load(path):
 
 @pytest.mark.parametrize('arch', ['t8', *SLOW_VARIANTS])
 def test_backbone_of_every_variant(root_dir, arch, tmp_path, capsys):
-    cfg = load_config(root_dir / 'configs/semfpn_fastvit_t8.py', pretrained=False)
-    cfg.model.backbone.arch = arch
+    config, options = root_dir / 'configs/semfpn_fastvit_t8.py', of_variant(arch)
+    cfg = load_config(config, cfg_options=options, pretrained=False)
     checkpoint = tmp_path / 'random.pth'
     job = prepare(cfg, None, part='backbone', size=(64, 96))
     torch.save({'state_dict': job.predictor.model.state_dict()}, checkpoint)
     path = tmp_path / 'backbone.mlpackage'
     status = export(
-        root_dir / 'configs/semfpn_fastvit_t8.py',
-        checkpoint,
-        'coreml',
-        path,
-        part='backbone',
-        size=(64, 96),
-        cfg_options=[f'model.backbone.arch={arch}'],
+        config, checkpoint, 'coreml', path, part='backbone', size=(64, 96), cfg_options=options
     )
     assert status == 0, capsys.readouterr().out
     program = load(path)

@@ -17,6 +17,7 @@ from fastvit_dense.deploy.export import export, prepare, trace
 from fastvit_dense.deploy.onnx_file import read_onnx
 from fastvit_dense.deploy.runtime import ExportedNetwork
 from tests.backbones.randomise import randomise
+from tests.tiny import of_variant
 
 pytestmark = pytest.mark.integration
 SLOW_VARIANTS = [pytest.param(a, marks=pytest.mark.slow) for a in VARIANTS if a not in ('t8', 'hd')]
@@ -37,8 +38,8 @@ def kinds(model):
 @pytest.mark.parametrize('arch', ['t8', *SLOW_VARIANTS])
 def test_backbone_of_every_variant(root_dir, arch, tmp_path):
     """Any size, also odd, one pixel; normalised by hand on the PyTorch side, nothing folded."""
-    cfg = load_config(root_dir / 'configs/semfpn_fastvit_t8.py', pretrained=False)
-    cfg.model.backbone.arch = arch
+    config = root_dir / 'configs/semfpn_fastvit_t8.py'
+    cfg = load_config(config, cfg_options=of_variant(arch), pretrained=False)
     torch.manual_seed(0)
     job = prepare(cfg, None, part='backbone', size=(64, 64))
     reference = randomise(job.predictor.model.backbone.eval())
@@ -61,7 +62,7 @@ def test_backbone_of_every_variant_for_openvino(root_dir, arch, tmp_path, capsys
     """Through the export's own check, at three sizes."""
     pytest.importorskip('openvino')
     config = root_dir / 'configs/semfpn_fastvit_t8.py'
-    options = [f'model.backbone.arch={arch}']
+    options = of_variant(arch)
     cfg = load_config(config, cfg_options=options, pretrained=False)
     model = prepare(cfg, None, part='backbone', size=(64, 64)).predictor.model
     torch.save({'state_dict': randomise(model).state_dict()}, tmp_path / 'random.pth')
