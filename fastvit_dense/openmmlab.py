@@ -56,6 +56,12 @@ def _find_library_configs_by_path() -> None:
     config._get_external_cfg_path = find
 
 
+def swaps_channels(preprocessor: Any) -> bool:
+    """Whether a data preprocessor reverses the channels; mmseg 1.2.2 has its own name for it."""
+    names = ('_channel_conversion', 'channel_conversion')
+    return any(getattr(preprocessor, name, False) for name in names)
+
+
 def mmcv_is_installed() -> bool:
     """Whether any mmcv can be imported."""
     return importlib.util.find_spec('mmcv') is not None

@@ -16,6 +16,7 @@ from torch import nn
 
 from ..evaluation.masks import encode_masks
 from ..hand.camera import ROOT
+from ..openmmlab import swaps_channels
 
 MAX_ERROR = 1e-4  # largest difference, of the rms of the expected values
 MIN_LABELS = 0.999  # share of pixels with the same label
@@ -155,7 +156,7 @@ def _normalizer(preprocessor: nn.Module) -> nn.Module:
     return ImgDataPreprocessor(
         mean=None if mean is None else mean.flatten().tolist(),
         std=None if std is None else std.flatten().tolist(),
-        bgr_to_rgb=getattr(preprocessor, '_channel_conversion', False),
+        bgr_to_rgb=swaps_channels(preprocessor),
     )
 
 

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..backbones import FastViT
 from ..backbones.reparam import double, fold_affine_before, norm_affine, set_folded
+from ..openmmlab import swaps_channels
 from .description import ExportError
 
 
@@ -32,7 +33,7 @@ class Normalize(nn.Module):
         mean = torch.zeros(3) if mean is None else mean.detach().cpu().flatten()
         std = torch.ones(3) if std is None else std.detach().cpu().flatten()
         # without the conversion the network takes the pipeline's BGR: its mean is in that order
-        self.to_bgr = not getattr(preprocessor, '_channel_conversion', False)
+        self.to_bgr = not swaps_channels(preprocessor)
         if self.to_bgr:
             mean, std = mean.flip(0), std.flip(0)
         self.rgb_mean, self.rgb_std = mean.tolist(), std.tolist()
