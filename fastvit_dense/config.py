@@ -255,6 +255,8 @@ def datasets_of(cfg: Config, loaders: Iterable[str] = LOADERS) -> Iterator[Confi
     """Yield the innermost dataset dicts of the given dataloaders, wrappers opened."""
     for name in loaders:
         loader = cfg.get(name)
+        if loader is not None and not isinstance(loader, dict):
+            raise ConfigError(f'{cfg.filename}: {name}: expected a dict, found {loader!r}')
         if loader:
             yield from _innermost(loader['dataset'])
 

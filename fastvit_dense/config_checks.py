@@ -31,6 +31,13 @@ def check_settings(cfg: Config, loaders: Collection[str] = LOADERS) -> None:
     """
     from torch.utils.data import DataLoader
 
+    training = 'train_dataloader' in loaders
+    for place in ('train_dataloader', 'train_cfg', 'optim_wrapper') if training else ():
+        if not isinstance(cfg.get(place), dict):
+            raise ConfigError(
+                f'{cfg.filename}: {place}: expected a dict, which training needs, found '
+                f'{cfg.get(place)!r}'
+            )
     known = {*parameters_of(DataLoader), *READ_OF_LOADER}
     for loader in loaders:
         settings = cfg.get(loader) or {}
@@ -43,8 +50,13 @@ def check_settings(cfg: Config, loaders: Collection[str] = LOADERS) -> None:
                 f'{cfg.filename}: {loader}.persistent_workers: expected False where num_workers '
                 'is 0, found True'
             )
-    if 'train_dataloader' not in loaders:
+    if not training:
         return
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if seed is not None and type(seed) is not int:
+        raise ConfigError(
+            f'{cfg.filename}: randomness.seed: expected a whole number or None, found {seed!r}'
+        )
     _check_whole_numbers(cfg, 'train_cfg', LOOP_NUMBERS)
     for place in TRAINING:
         for path, node, cls in typed_dicts(cfg.get(place), cfg.get('default_scope'), place):

@@ -196,6 +196,28 @@ def test_words_where_training_counts(field):
     assert message.endswith(f": {field}: {kind} expects a number, found 'often'")
 
 
+@pytest.mark.parametrize('place', ['train_dataloader', 'train_cfg', 'optim_wrapper'])
+@pytest.mark.parametrize('value', [None, 3])
+def test_dicts_that_training_needs(place, value):
+    cfg = read(INSTANCE)
+    cfg[place] = value
+    message = one_line(check_settings, cfg)
+    assert message == (
+        f'configs/{INSTANCE}.py: {place}: expected a dict, which training needs, found {value}'
+    )
+    check_settings(cfg, ['test_dataloader'])
+
+
+def test_dataloader_that_is_no_dict():
+    message = one_line(lambda: read(INSTANCE, 'train_dataloader=3'))
+    assert message.endswith(': train_dataloader: expected a dict, found 3')
+
+
+def test_seed_that_is_no_number():
+    message = one_line(check_settings, read(INSTANCE, 'randomness.seed=abc'))
+    assert message.endswith("randomness.seed: expected a whole number or None, found 'abc'")
+
+
 def test_iterations_written_as_a_power_of_ten():
     check_settings(read(SEMANTIC, 'train_cfg.max_iters=8e4'))
 
