@@ -1,6 +1,5 @@
 """Training, testing, scoring and predicting: what the command lines call."""
 
-import json
 import logging
 import time
 from collections import Counter
@@ -26,9 +25,9 @@ from .config_checks import check_channels, check_pretrained, check_settings
 from .deploy import is_exported
 from .distributed import adapt_sync_bn, join_processes
 from .evaluation.compare import change_from, read_report
+from .reporting import image_size, report_result
 from .runner import StrictRunner, fitting_weights
 
-OFFICIAL_NAMES = {'CocoDataset': 'COCO', 'ADE20KDataset': 'ADE20K', 'FreiHAND': 'FreiHAND'}
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
@@ -161,10 +160,10 @@ def evaluate_checkpoint(
     if result is None:
         print(f'predictions only, in {keep}: no scores, hence no report')
         return 0
-    result.protocol |= {'form': form, 'image_size': _image_size(cfg)}
+    result.protocol |= {'form': form, 'image_size': image_size(cfg)}
     if before:
         result.protocol.update(change_from(before, result))
-    _report(cfg, result, keep, {'test': seconds}, info, expected)
+    report_result(cfg, result, keep, {'test': seconds}, info, expected)
     if verify:
         from .evaluation.verify import verify_results
 
@@ -223,7 +222,7 @@ def score_predictions(
     dataset = next(datasets_of(cfg, ['test_dataloader']))
     with explained_building(cfg):
         result = evaluate_predictions(cfg.test_evaluator, predictions, dataset)
-    _report(cfg, result, Path(predictions), {'evaluate': time.perf_counter() - start})
+    report_result(cfg, result, Path(predictions), {'evaluate': time.perf_counter() - start})
     return result.metrics
 
 
@@ -374,85 +373,3 @@ def _expected_results(cfg: Config, required: bool) -> list[dict] | None:
     elif required:
         raise ConfigError(f'{cfg.filename}: --verify: the config carries no expected_results')
     return expected
-
-
-def _report(
-    cfg: Config,
-    result: Any,
-    predictions: Path,
-    seconds: dict[str, float],
-    info: dict[str, Any] | None = None,
-    expected: list[dict] | None = None,
-) -> None:
-    """Write the three report files and say where they are."""
-    from .evaluation.references import backbone_arch, find_references
-    from .evaluation.report import write_report
-    from .visualization.gallery import make_gallery, save_gallery
-
-    result.dataset = cfg.get('dataset_name') or result.dataset or _dataset_name(cfg)
-    result.split = result.split or _split_name(cfg)
-    if result.task == 'hand' and _has_standin(cfg):
-        result.protocol['hand_model'] = 'stand-in, not MANO'
-    gallery, note = make_gallery(cfg, result, predictions)
-    save_gallery(gallery, Path(cfg.work_dir) / 'pictures')
-    references = find_references(
-        result.task,
-        result.dataset,
-        result.samples,
-        arch=backbone_arch(cfg),
-        standin='hand_model' in result.protocol,
-        split=result.split,
-    )
-    write_report(
-        result,
-        cfg.work_dir,
-        model_info=info,
-        gallery=gallery,
-        gallery_note=note,
-        seconds=seconds,
-        references=references,
-        expected=expected,
-    )
-    print(json.dumps({name: round(value, 4) for name, value in result.metrics.items()}))
-    print(f'report: {Path(cfg.work_dir) / "report.html"}')
-    if gallery:
-        print(f'pictures: {Path(cfg.work_dir) / "pictures"}')
-    else:
-        print(f'no pictures: {note}')
-
-
-def _image_size(cfg: Config) -> str | None:
-    """What the test pipeline makes of a picture, width x height; None where it leaves it as it is.
-
-    With `keep_ratio` the longer side is at most the larger number, the shorter one the smaller.
-    """
-    dataset = next(datasets_of(cfg, ['test_dataloader']))
-    for step in dataset.get('pipeline') or ():
-        size = step.get('scale') or step.get('size')
-        if size:
-            width, height = (size, size) if isinstance(size, int) else size
-            return f'{width} x {height}' + (', ratio kept' if step.get('keep_ratio') else '')
-    return None
-
-
-def _split_name(cfg: Config) -> str:
-    """The dataset's split, or the folder of its pictures."""
-    dataset = next(datasets_of(cfg, ['test_dataloader']))
-    folder = (dataset.get('data_prefix') or {}).get('img_path') or ''
-    return dataset.get('split') or Path(folder).name
-
-
-def _has_standin(cfg: Config) -> bool:
-    """Whether the stand-in hand made the predictions or the truth."""
-    datasets = datasets_of(cfg, ['test_dataloader'])
-    return bool((cfg.model.get('mano') or {}).get('standin')) or any(
-        dataset.get('mano') == 'standin' for dataset in datasets
-    )
-
-
-def _dataset_name(cfg: Config) -> str:
-    """The official dataset where its own classes are used, else the data folder's name."""
-    dataset = next(datasets_of(cfg, ['test_dataloader']))
-    own_classes = (dataset.get('metainfo') or {}).get('classes')
-    official = None if own_classes else OFFICIAL_NAMES.get(dataset.type)
-    return official or Path(dataset.get('data_root') or '.').resolve().name

@@ -144,20 +144,6 @@ def test_folded_model_scores_nearly_the_same(tiny_instance, trained, evaluated, 
     assert scores == pytest.approx(folded, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ('config', 'size'),
-    [
-        ('maskrcnn_fastvit_t8', '1333 x 800, ratio kept'),
-        ('semfpn_fastvit_t8', '2048 x 512, ratio kept'),
-        ('handmesh_fastvit_t8', '224 x 224'),
-    ],
-)
-def test_report_tells_the_size_of_the_pictures(root_dir, config, size):
-    assert (
-        engine._image_size(load_config(root_dir / f'configs/{config}.py', pretrained=False)) == size
-    )
-
-
 def test_verify_names_the_missed_value(tiny_instance, trained, tmp_path, capsys):
     expected = [
         dict(metric='bbox_mAP', value=0.9, tolerance=0.003, source='wishful thinking'),

@@ -1,7 +1,8 @@
 """A folder of predicted label maps: written aside while a test runs, found again by image.
 
-Beside the PNGs the folder holds a record of the files that a run wrote. The next run takes those
-away that it does not write anew, and that nobody has changed since; any other file stays.
+The folder itself holds nothing but label maps, fit to be handed in. Beside it lies a record of the
+files that a run wrote: the next run takes those away that it does not write anew, and that nobody
+has changed since; any other file stays.
 """
 
 import hashlib
@@ -17,8 +18,20 @@ from ..files import replacing
 from .base import PredictionError
 from .label_maps import write_label_map
 
-STAGED = '.partial'  # folder of the label maps of a run that has not ended
-RECORD = '.label_maps.json'  # size and time of change of the files of the last run, by name
+
+def staging_folder(folder: Path) -> Path:
+    """Where the label maps of a run that has not ended are."""
+    return _hidden_beside(folder, 'partial')
+
+
+def record_file(folder: Path) -> Path:
+    """Size and time of change of the files of the last run, by name."""
+    return _hidden_beside(folder, 'json')
+
+
+def _hidden_beside(folder: Path, ending: str) -> Path:
+    folder = folder.resolve()
+    return folder.with_name(f'.{folder.name}.{ending}')
 
 
 def label_map_names(images: Iterable[str], top: str | None = None) -> dict[str, str]:
@@ -50,7 +63,7 @@ def stage_label_map(folder: Path, image: str, labels: np.ndarray) -> None:
 
 def _staged(folder: Path, image: str) -> Path:
     digest = hashlib.sha256(os.path.abspath(image).encode()).hexdigest()
-    return folder / STAGED / f'{digest}.png'
+    return staging_folder(folder) / f'{digest}.png'
 
 
 def place_label_maps(folder: Path, images: Sequence[str]) -> None:
@@ -66,12 +79,12 @@ def place_label_maps(folder: Path, images: Sequence[str]) -> None:
         if name not in names:
             file.unlink()
     record = {name: _stamp(file) for name, file in staged.items()}  # moving does not change them
-    with replacing(folder / RECORD) as part:
+    with replacing(record_file(folder)) as part:
         part.write_text(json.dumps(record))
     for name, file in staged.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(file, folder / name)
-    shutil.rmtree(folder / STAGED, ignore_errors=True)
+    shutil.rmtree(staging_folder(folder), ignore_errors=True)
 
 
 def find_label_maps(folder: Path, images: Sequence[str], image_dir: str | None) -> dict[str, Path]:
@@ -123,7 +136,7 @@ def _unchanged_since_the_last_run(folder: Path) -> dict[str, Path]:
 
 def _read_record(folder: Path) -> dict[str, list[int]] | None:
     try:
-        record = json.loads((folder / RECORD).read_text())
+        record = json.loads(record_file(folder).read_text())
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None

@@ -9,14 +9,20 @@ from PIL import Image
 
 from fastvit_dense.evaluation import PredictionError
 from fastvit_dense.evaluation.saved_label_maps import (
-    RECORD,
-    STAGED,
     find_label_maps,
     label_map_names,
     place_label_maps,
+    record_file,
     stage_label_map,
+    staging_folder,
     unknown_label_maps,
 )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / 'maps').mkdir()
+    return tmp_path / 'maps'
 
 
 def write(folder, images):
@@ -59,71 +65,71 @@ def test_pictures_that_differ_in_their_endings_alone():
         label_map_names(['d/1.jpg', 'd/1.tif'])
 
 
-def test_equal_names_in_several_folders_stay_apart(tmp_path):
+def test_equal_names_in_several_folders_stay_apart(folder):
     images = [f'data/{folder}/1.jpg' for folder in 'abc']
-    write(tmp_path, images)
-    assert listed(tmp_path) == [RECORD, 'a/1.png', 'b/1.png', 'c/1.png']
-    files = find_label_maps(tmp_path, images, 'data')
+    write(folder, images)
+    assert listed(folder) == ['a/1.png', 'b/1.png', 'c/1.png']
+    files = find_label_maps(folder, images, 'data')
     assert [labels(files[image]) for image in images] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
     'names', [['x/a/1.png', 'x/b/2.png'], ['a/1.png', 'b/2.png'], ['1.png', '2.png']]
 )
-def test_other_layouts_are_found(tmp_path, names):
+def test_other_layouts_are_found(folder, names):
     """Below the image folder, below the deepest common one, side by side as mmseg writes them."""
     images = ['data/x/a/1.jpg', 'data/x/b/2.jpg']
     for label, name in enumerate(names):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new('L', (3, 2), label).save(tmp_path / name)
-    files = find_label_maps(tmp_path, images, 'data')
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new('L', (3, 2), label).save(folder / name)
+    files = find_label_maps(folder, images, 'data')
     assert [labels(files[image]) for image in images] == [0, 1]
-    missing = find_label_maps(tmp_path / 'none', images, 'data')
-    assert missing[images[0]] == tmp_path / 'none/x/a/1.png'
+    missing = find_label_maps(folder / 'none', images, 'data')
+    assert missing[images[0]] == folder / 'none/x/a/1.png'
 
 
-def test_a_run_takes_the_former_ones_files_away_and_no_others(tmp_path):
+def test_a_run_takes_the_former_ones_files_away_and_no_others(folder):
     mine = ['mine.png', 'notes.txt', 'kept/old1.png']
     for name in mine:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text('mine')
-    write(tmp_path, ['d/old1.jpg', 'd/old2.jpg', 'd/both.jpg'])
-    (tmp_path / 'old2.png').write_text('changed by hand')
-    write(tmp_path, ['d/both.jpg', 'd/new.jpg'])
-    assert listed(tmp_path) == sorted([*mine, RECORD, 'both.png', 'new.png', 'old2.png'])
-    files = find_label_maps(tmp_path, ['d/both.jpg', 'd/new.jpg'], 'd').values()
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text('mine')
+    write(folder, ['d/old1.jpg', 'd/old2.jpg', 'd/both.jpg'])
+    (folder / 'old2.png').write_text('changed by hand')
+    write(folder, ['d/both.jpg', 'd/new.jpg'])
+    assert listed(folder) == sorted([*mine, 'both.png', 'new.png', 'old2.png'])
+    files = find_label_maps(folder, ['d/both.jpg', 'd/new.jpg'], 'd').values()
     assert [labels(file) for file in files] == [0, 1]
-    extra, foreign = unknown_label_maps(tmp_path, files)
+    extra, foreign = unknown_label_maps(folder, files)
     assert extra == []
     assert [file.name for file in foreign] == ['mine.png', 'old2.png']
 
 
-def test_files_of_the_record_that_are_no_pictures_of_the_dataset(tmp_path):
+def test_files_of_the_record_that_are_no_pictures_of_the_dataset(folder):
     """A folder written for other data is noticed, with a record and without."""
-    write(tmp_path, ['d/a.jpg', 'd/b.jpg'])
+    write(folder, ['d/a.jpg', 'd/b.jpg'])
     for _ in range(2):
-        extra, foreign = unknown_label_maps(tmp_path, [tmp_path / 'a.png'])
+        extra, foreign = unknown_label_maps(folder, [folder / 'a.png'])
         assert ([file.name for file in extra], foreign) == (['b.png'], [])
-        (tmp_path / RECORD).unlink(missing_ok=True)
+        record_file(folder).unlink(missing_ok=True)
 
 
-def test_an_interrupted_run_leaves_the_former_predictions(tmp_path):
-    write(tmp_path, ['d/a.jpg', 'd/b.jpg'])
-    stage_label_map(tmp_path, 'd/a.jpg', np.full((2, 3), 9))
-    stage_label_map(tmp_path, 'd/c.jpg', np.full((2, 3), 9))
-    files = find_label_maps(tmp_path, ['d/a.jpg', 'd/b.jpg'], 'd')
+def test_an_interrupted_run_leaves_the_former_predictions(folder):
+    write(folder, ['d/a.jpg', 'd/b.jpg'])
+    stage_label_map(folder, 'd/a.jpg', np.full((2, 3), 9))
+    stage_label_map(folder, 'd/c.jpg', np.full((2, 3), 9))
+    files = find_label_maps(folder, ['d/a.jpg', 'd/b.jpg'], 'd')
     assert [labels(file) for file in files.values()] == [0, 1]
-    assert unknown_label_maps(tmp_path, files.values()) == ([], [])
-    write(tmp_path, ['d/c.jpg'])
-    assert listed(tmp_path) == [RECORD, 'c.png']
-    assert labels(tmp_path / 'c.png') == 0
-    assert not (tmp_path / STAGED).exists()
+    assert unknown_label_maps(folder, files.values()) == ([], [])
+    write(folder, ['d/c.jpg'])
+    assert listed(folder) == ['c.png']
+    assert labels(folder / 'c.png') == 0
+    assert not staging_folder(folder).exists()
 
 
-def test_a_picture_of_another_process_is_missing(tmp_path):
-    stage_label_map(tmp_path, 'd/a.jpg', np.zeros((2, 3), int))
+def test_a_picture_of_another_process_is_missing(folder):
+    stage_label_map(folder, 'd/a.jpg', np.zeros((2, 3), int))
     with pytest.raises(PredictionError, match=r'd/b\.jpg: no label map of it in'):
-        place_label_maps(tmp_path, ['d/a.jpg', 'd/b.jpg'])
+        place_label_maps(folder, ['d/a.jpg', 'd/b.jpg'])
 
 
 @pytest.mark.parametrize('record', ['{"../mine.txt": STAMP}', '[1', '[]', '{"mine.txt": 3}'])
@@ -135,13 +141,12 @@ def test_a_forged_or_broken_record_takes_nothing_away(tmp_path, record):
     folder.mkdir()
     os.link(mine, folder / 'mine.txt')
     stamp = json.dumps([state.st_size, state.st_mtime_ns])
-    (folder / RECORD).write_text(record.replace('STAMP', stamp))
+    record_file(folder).write_text(record.replace('STAMP', stamp))
     write(folder, ['d/a.jpg'])
-    assert listed(tmp_path) == [
-        'mine.txt', f'saved/{RECORD}', 'saved/a.png', 'saved/mine.txt'
-    ]  # fmt: skip
+    assert listed(folder) == ['a.png', 'mine.txt']
+    assert mine.is_file()
 
 
-def test_no_picture(tmp_path):
-    place_label_maps(tmp_path, [])
-    assert listed(tmp_path) == [RECORD]
+def test_no_picture(folder):
+    place_label_maps(folder, [])
+    assert listed(folder) == []

@@ -1,0 +1,102 @@
+"""What a config adds to a report: names, pictures, published rows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from .config import datasets_of
+
+OFFICIAL_NAMES = {'CocoDataset': 'COCO', 'ADE20KDataset': 'ADE20K', 'FreiHAND': 'FreiHAND'}
+
+
+def report_result(
+    cfg: Config,
+    result: Any,
+    predictions: Path,
+    seconds: dict[str, float],
+    info: dict[str, Any] | None = None,
+    expected: list[dict] | None = None,
+) -> None:
+    """Write the three report files and say where they are.
+
+    Args:
+        cfg: Of which the test dataset is used; the files go to its `work_dir`.
+        result: The `EvaluationResult`; dataset and split are filled in where it names none.
+        predictions: Where the predictions are, for the gallery.
+        seconds: What took how long.
+        info: `model_info` of the model, if there is one.
+        expected: The config's `expected_results`.
+    """
+    from .evaluation.references import backbone_arch, find_references
+    from .evaluation.report import write_report
+    from .visualization.gallery import make_gallery, save_gallery
+
+    result.dataset = cfg.get('dataset_name') or result.dataset or _dataset_name(cfg)
+    result.split = result.split or _split_name(cfg)
+    if result.task == 'hand' and _has_standin(cfg):
+        result.protocol['hand_model'] = 'stand-in, not MANO'
+    gallery, note = make_gallery(cfg, result, predictions)
+    save_gallery(gallery, Path(cfg.work_dir) / 'pictures')
+    references = find_references(
+        result.task,
+        result.dataset,
+        result.samples,
+        arch=backbone_arch(cfg),
+        standin='hand_model' in result.protocol,
+        split=result.split,
+    )
+    write_report(
+        result,
+        cfg.work_dir,
+        model_info=info,
+        gallery=gallery,
+        gallery_note=note,
+        seconds=seconds,
+        references=references,
+        expected=expected,
+    )
+    print(json.dumps({name: round(value, 4) for name, value in result.metrics.items()}))
+    print(f'report: {Path(cfg.work_dir) / "report.html"}')
+    if gallery:
+        print(f'pictures: {Path(cfg.work_dir) / "pictures"}')
+    else:
+        print(f'no pictures: {note}')
+
+
+def image_size(cfg: Config) -> str | None:
+    """What the test pipeline makes of a picture, width x height; None where it leaves it as it is.
+
+    With `keep_ratio` the longer side is at most the larger number, the shorter one the smaller.
+    """
+    dataset = next(datasets_of(cfg, ['test_dataloader']))
+    for step in dataset.get('pipeline') or ():
+        size = step.get('scale') or step.get('size')
+        if size:
+            width, height = (size, size) if isinstance(size, int) else size
+            return f'{width} x {height}' + (', ratio kept' if step.get('keep_ratio') else '')
+    return None
+
+
+def _split_name(cfg: Config) -> str:
+    """The dataset's split, or the folder of its pictures."""
+    dataset = next(datasets_of(cfg, ['test_dataloader']))
+    folder = (dataset.get('data_prefix') or {}).get('img_path') or ''
+    return dataset.get('split') or Path(folder).name
+
+
+def _has_standin(cfg: Config) -> bool:
+    """Whether the stand-in hand made the predictions or the truth."""
+    datasets = datasets_of(cfg, ['test_dataloader'])
+    return bool((cfg.model.get('mano') or {}).get('standin')) or any(
+        dataset.get('mano') == 'standin' for dataset in datasets
+    )
+
+
+def _dataset_name(cfg: Config) -> str:
+    """The official dataset where its own classes are used, else the data folder's name."""
+    dataset = next(datasets_of(cfg, ['test_dataloader']))
+    own_classes = (dataset.get('metainfo') or {}).get('classes')
+    official = None if own_classes else OFFICIAL_NAMES.get(dataset.type)
+    return official or Path(dataset.get('data_root') or '.').resolve().name
