@@ -7,6 +7,7 @@ import sys
 import types
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.utils.dl_utils import collect_env
 
@@ -150,3 +151,16 @@ def test_failed_import_can_be_repeated(root_dir):
 def test_plain_type_name_is_found_from_the_libraries(library):
     models = importlib.import_module(f'{library}.registry').MODELS
     assert models.get('FastViT') is fastvit_dense.FastViT
+
+
+@pytest.mark.parametrize('bgr_to_rgb', [True, False])
+def test_order_of_channels_of_every_preprocessor(bgr_to_rgb):
+    from mmdet.models import DetDataPreprocessor
+    from mmseg.models import SegDataPreProcessor
+
+    for cls in (DetDataPreprocessor, SegDataPreProcessor):
+        preprocessor = cls(mean=[0, 0, 0], std=[1, 1, 1], bgr_to_rgb=bgr_to_rgb)
+        image = torch.arange(3).view(3, 1, 1).repeat(1, 4, 4)
+        batch = preprocessor({'inputs': [image], 'data_samples': None})
+        assert batch['inputs'][0, :, 0, 0].tolist() == ([2, 1, 0] if bgr_to_rgb else [0, 1, 2])
+        assert openmmlab.swaps_channels(preprocessor) == bgr_to_rgb
