@@ -37,7 +37,7 @@ def calibration_inputs(predictor: 'Predictor', count: int) -> Iterator[np.ndarra
         (1, 3, H, W) float32, RGB, 0-255.
 
     Raises:
-        ExportError: `count` is below 1, or the dataset is empty.
+        ExportError: `count` is below 1, the dataset is empty, or an image cannot be read.
         DataError: The dataset cannot be read.
     """
     from ..datasets.check import quick_check
@@ -54,8 +54,14 @@ def calibration_inputs(predictor: 'Predictor', count: int) -> Iterator[np.ndarra
     if not len(places):
         raise ExportError(f'{settings.get("data_root")}: no training images to calibrate with')
     for place in places:
-        results = predictor.transform(predictor.load(dataset.get_data_info(int(place))))
-        yield results['inputs'].flip(0)[None].float().numpy()
+        info = dataset.get_data_info(int(place))
+        try:
+            picture = predictor.load(info)
+        except Exception as error:
+            raise ExportError(
+                f'{info.get("img_path")}: this training image cannot be read: {error}'
+            ) from error
+        yield predictor.transform(picture)['inputs'].flip(0)[None].float().numpy()
 
 
 def check_count(count: int) -> None:

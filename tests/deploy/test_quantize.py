@@ -2,11 +2,13 @@
 
 import json
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 
 from fastvit_dense import engine, load_model
+from fastvit_dense.config import load_config
 from fastvit_dense.deploy.description import ExportError
 from fastvit_dense.deploy.export import export
 from fastvit_dense.deploy.quantize import calibration_inputs
@@ -66,6 +68,21 @@ def test_calibration_uses_training_images(tiny_semantic):
     assert len(list(calibration_inputs(predictor, 100))) == 6
     with pytest.raises(ExportError, match='expected at least 1'):
         next(calibration_inputs(predictor, 0))
+
+
+@pytest.mark.parametrize('content', [b'', b'no picture'], ids=['empty', 'text'])
+def test_training_image_that_cannot_be_read(tiny_semantic, tmp_path, content):
+    for folder in ('images/training', 'annotations/training'):
+        (tmp_path / folder).mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / 'annotations/training/a.png'), np.zeros((8, 8), np.uint8))
+    (tmp_path / 'images/training/a.jpg').write_bytes(content)
+    options = [
+        f'train_dataloader.dataset.data_root={tmp_path}',
+        'train_dataloader.dataset.indices=1',
+    ]
+    predictor = load_model(load_config(tiny_semantic, cfg_options=options))
+    with pytest.raises(ExportError, match=r'a\.jpg: this training image cannot be read: '):
+        list(calibration_inputs(predictor, 1))
 
 
 @pytest.mark.parametrize('task', [pytest.param('instance', marks=pytest.mark.slow), 'hand'])
