@@ -106,17 +106,18 @@ def channel_scalings(program: 'MLModel') -> int:
     """Multiplications of a feature map by a constant for each channel: what folding removes."""
     (function,) = program.get_spec().mlProgram.functions.values()
     (block,) = function.block_specializations.values()
-    sizes = {}
+    scales = set()
     for operation in block.operations:
         if operation.type == 'const':
             dimensions = operation.outputs[0].type.tensorType.dimensions
-            sizes[operation.outputs[0].name] = [d.constant.size for d in dimensions]
-    count = 0
-    for operation in block.operations:
-        if operation.type == 'mul':
-            names = [a.name for key in 'xy' for a in operation.inputs[key].arguments]
-            count += any(np.prod(sizes.get(name) or [1]) > 1 for name in names)
-    return count
+            size = [d.constant.size for d in dimensions]
+            if size[-2:] == [1, 1] and np.prod(size) > 1:  # (C, 1, 1); heads have other constants
+                scales.add(operation.outputs[0].name)
+    return sum(
+        operation.type == 'mul'
+        and any(a.name in scales for key in 'xy' for a in operation.inputs[key].arguments)
+        for operation in block.operations
+    )
 
 
 def check_structure(program: 'MLModel', part: str) -> Iterator[Line]:

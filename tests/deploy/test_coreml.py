@@ -96,6 +96,24 @@ def test_what_is_left_unfolded_is_seen():
     assert len(failed) == 2
 
 
+class Head(torch.nn.Module):
+    """A hand's head scales camera and offsets by constants: three numbers, not channels of maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.rand(3))
+
+    def forward(self, x):
+        return x.mean((2, 3)) * self.scale
+
+
+def test_constants_of_a_head_are_no_layer_scale():
+    traced = torch.jit.trace(Head(), torch.rand(1, 3, 32, 32))
+    program = convert(traced, torch.Size([1, 3, 32, 32]), ('out',))
+    assert operations(program)['mul'] == 1
+    assert channel_scalings(program) == 0
+
+
 class Foreign(torch.nn.Module):
     def forward(self, x):
         return torch.special.i0e(x)
