@@ -37,6 +37,8 @@ def report_result(
     result.split = result.split or _split_name(cfg)
     if result.task == 'hand' and _has_standin(cfg):
         result.protocol['hand_model'] = 'stand-in, not MANO'
+    if result.task == 'hand' and (errors := _errors_of_mean_pose(cfg)):
+        result.protocol['mean_pose'] = ', '.join(f'{k} {v:.2f} mm' for k, v in errors.items())
     gallery, note = make_gallery(cfg, result, predictions)
     save_gallery(gallery, Path(cfg.work_dir) / 'pictures')
     references = find_references(
@@ -92,6 +94,22 @@ def _has_standin(cfg: Config) -> bool:
     return bool((cfg.model.get('mano') or {}).get('standin')) or any(
         dataset.get('mano') == 'standin' for dataset in datasets
     )
+
+
+def _errors_of_mean_pose(cfg: Config) -> dict[str, float] | None:
+    """What the mean pose would score; None without MANO's file, or where the truth is not here."""
+    from .evaluation.label_maps import build_lazily
+    from .hand.baseline import mean_pose_errors
+    from .hand.regressor import build_mano
+
+    dataset = build_lazily(next(datasets_of(cfg, ['test_dataloader'])))
+    truth = dataset.annotations
+    mano = cfg.model.get('mano') or {}
+    file_is_here = mano.get('standin') or Path(mano.get('path') or '').is_file()
+    if not file_is_here or 'xyz' not in truth or 'verts' not in truth:
+        return None
+    numbers = [number % len(truth['xyz']) for number in sorted(dataset.image_numbers())]
+    return mean_pose_errors(truth['xyz'][numbers], truth['verts'][numbers], build_mano(mano))
 
 
 def _dataset_name(cfg: Config) -> str:

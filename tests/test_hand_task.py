@@ -91,6 +91,7 @@ def test_saved_hands_score_what_the_test_scored(run, options, hand_tree, tmp_pat
     report = json.loads((tmp_path / 'report.json').read_text())
     assert (report['task'], report['samples'], report['split']) == ('hand', 4, 'evaluation')
     assert report['protocol']['hand_model'] == 'stand-in, not MANO'
+    assert re.fullmatch(r'PA-MPJPE [\d.]+ mm, PA-MPVPE [\d.]+ mm', report['protocol']['mean_pose'])
 
     saved = tmp_path / 'predictions/pred.json'
     assert score_predictions(config, str(saved), **arguments) == report['metrics']

@@ -38,8 +38,10 @@ def main(argv: Sequence[str] | None) -> None:
         trained = time.time()
         checkpoint = (folder / 'last_checkpoint').read_text().strip()
         step('test.py', config, checkpoint, '--sample', '--work-dir', folder)
-        metrics = json.loads((folder / 'report.json').read_text())['metrics']
+        report = json.loads((folder / 'report.json').read_text())
+        metrics, mean_pose = report['metrics'], report['protocol'].get('mean_pose')
         numbers = ', '.join(f'{name} {metrics[name]:.3f}' for name in HEADLINES[task])
+        numbers += f' (the mean pose: {mean_pose})' if mean_pose else ''
         minutes = {
             'train': round((trained - start) / 60, 1),
             'test': round((time.time() - trained) / 60, 1),
