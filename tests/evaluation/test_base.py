@@ -7,7 +7,7 @@ from mmengine.structures import BaseDataElement
 
 from fastvit_dense.evaluation import HandMetric, InstanceMetric, PredictionError, SemanticMetric
 from fastvit_dense.evaluation.base import as_dict, each_once
-from fastvit_dense.evaluation.saved_label_maps import STAGED
+from fastvit_dense.evaluation.saved_label_maps import staging_folder
 
 from .test_hand import data_samples, made_up_hands
 from .test_instance import sample as detections
@@ -120,7 +120,7 @@ def test_two_processes_score_as_one(tmp_path, monkeypatch):
     files = sorted(p.relative_to(tmp_path / 'one') for p in (tmp_path / 'one').rglob('[!.]*.*'))
     assert len(files) == 5
     assert [file.as_posix() for file in files[2:]] == [f'semantic/{k}/1.png' for k in range(3)]
-    assert not (tmp_path / 'two/semantic' / STAGED).exists()
+    assert not staging_folder(tmp_path / 'two/semantic').exists()
     for file in files:
         assert (tmp_path / 'two' / file).read_bytes() == (tmp_path / 'one' / file).read_bytes()
 
