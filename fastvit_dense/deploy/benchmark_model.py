@@ -1,18 +1,16 @@
 """Whole models from an image file to a result, with the time of every part."""
 
 import copy
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from torch import nn
 
+from ..building import quiet_log
 from ..config import load_config, task_of
 from ..inference import ImageError, Predictor, load_model
 from . import is_exported
@@ -175,7 +173,7 @@ class _Comparison:
             cfg = copy.deepcopy(cfg)
             cfg.model.roi_head.mask_head.type = 'FCNMaskHead'
         torch.manual_seed(0)
-        with _quiet():
+        with quiet_log():
             predictor = load_model(cfg, self.checkpoint, self.schedule.device)
         if form.startswith('folded'):
             from ..backbones import reparameterize
@@ -201,18 +199,6 @@ class _Comparison:
                     f'score threshold {threshold:.6f}, above which {CANDIDATE_BOXES} boxes enter '
                     'NMS: random weights find nothing above the usual one'
                 )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep mmengine from telling of every tensor how it was initialised."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def score_threshold(predictor: Predictor, picture: str) -> float | None:
