@@ -42,8 +42,7 @@ def shares_within(
     right = np.ones((len(b), 5, b.shape[2]), dtype=np.float32)
     np.multiply(b, -2, out=right[:, :3], casting='same_kind')
     right[:, 3] = squares_b
-    # five products and sums in float32, of inputs that are rounded too
-    errors = 1e-6 * (squares_a.max(axis=1) + squares_b.max(axis=1))
+    reach = 1.001 * max(thresholds)
 
     nearest = [np.full(squares.shape, np.inf, np.float32) for squares in (squares_a, squares_b)]
     blocks = -(-a.shape[2] // BLOCK)
@@ -51,7 +50,7 @@ def shares_within(
     filled = np.arange(blocks * size).clip(max=a.shape[2] - 1)  # the last block repeats its last
     left = left.take(filled, axis=2).reshape(len(a), 5, blocks, size)
     ends = a[:, 2].take(filled, axis=1).reshape(len(a), blocks, size)[:, :, [0, -1]]
-    ends += 1.001 * max(thresholds) * np.array([-1, 1])
+    ends += reach * np.array([-1, 1])
     buffer = np.empty(blocks * size * b.shape[2], dtype=np.float32)
     for i in range(len(a)):
         bounds = b[i, 2].searchsorted(ends[i])
@@ -60,8 +59,8 @@ def shares_within(
             lows = np.minimum(bounds[:, 0], b.shape[2] - width)
             _nearest_squares(left[i], right[i], lows, width, nearest[0][i], nearest[1][i], buffer)
     return (
-        _shares(nearest[0], errors, first, second, orders[0], thresholds),
-        _shares(nearest[1], errors, second, first, orders[1], thresholds),
+        _shares(nearest[0], _errors(squares_a, reach), first, second, orders[0], thresholds),
+        _shares(nearest[1], _errors(squares_b, reach), second, first, orders[1], thresholds),
     )
 
 
@@ -100,6 +99,15 @@ def _nearest_squares(
         np.minimum(near, nearest, out=near)
 
 
+def _errors(squares: np.ndarray, reach: float) -> np.ndarray:
+    """Bounds of the errors of squared distances in float32, for points of these squared norms.
+
+    Five products and their sums, of rounded inputs, are off by less than 1e-6 of |a|^2 + |b|^2; a
+    point b within reach has at most the norm |a| + reach, and others cannot seem to be in reach.
+    """
+    return 1e-6 * (3 * squares + 2 * reach**2)
+
+
 def _shares(
     nearest: np.ndarray,
     errors: np.ndarray,
@@ -112,7 +120,7 @@ def _shares(
 
     Args:
         nearest: (N, V) squared distances in float32, in the order ``orders``.
-        errors: (N,) bounds of their errors.
+        errors: (N, V) bounds of their errors.
         points: (N, 3, V).
         others: (N, 3, W).
         orders: (N, V) numbers of the points.
@@ -120,8 +128,8 @@ def _shares(
     """
     shares = np.empty((len(nearest), len(thresholds)))
     for t, threshold in enumerate(thresholds):
-        near = nearest < (threshold**2 - errors)[:, None]
-        is_open = near != (nearest <= (threshold**2 + errors)[:, None])
+        near = nearest < threshold**2 - errors
+        is_open = near != (nearest <= threshold**2 + errors)
         open_points = np.argwhere(is_open)
         for start in range(0, len(open_points), OPEN_AT_ONCE):
             i, k = open_points[start : start + OPEN_AT_ONCE].T
