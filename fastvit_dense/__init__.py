@@ -1,30 +1,15 @@
 """FastViT for dense prediction; importing this package registers its types with OpenMMLab."""
 
-import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from . import environment
 from .version import __version__
 
-try:
-    from . import checkpoint, openmmlab
-
-    openmmlab.install()
-    checkpoint.install()
-
-    from . import distributed, evaluation, seeding  # noqa: F401
+if TYPE_CHECKING:
     from .backbones import FastViT, reparameterize
-    from .backbones.pretrained import load_pretrained
-    from .checkpoint import CheckpointMismatch
-    from .datasets import loading  # noqa: F401
-    from .hand import freihand, transforms  # noqa: F401
+    from .checkpoints.pretrained import load_pretrained
+    from .errors import CheckpointMismatch
     from .inference import load_model
-except Exception as error:
-    environment.import_error = error
-    # `python -m fastvit_dense` reports what is wrong, so it must get past this.
-    if sys.argv[:1] != ['-m']:
-        if reason := environment.explain(error):
-            raise ImportError(reason) from error
-        raise
 
 __all__ = [
     'CheckpointMismatch',
@@ -34,3 +19,41 @@ __all__ = [
     'load_pretrained',
     'reparameterize',
 ]
+
+# public name -> module that holds it, imported when the name is first used
+_PLACES = {
+    'CheckpointMismatch': 'errors',
+    'FastViT': 'backbones.fastvit',
+    'load_model': 'inference.predictor',
+    'load_pretrained': 'checkpoints.pretrained',
+    'reparameterize': 'backbones.reparam',
+}
+
+try:
+    from .integration import install
+
+    install()
+    _failure = None
+except Exception as error:  # the environment's report must get past a missing or broken library
+    _failure = error
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    try:
+        if _failure is not None:
+            raise _failure
+        value = getattr(import_module(f'{__name__}.{_PLACES[name]}'), name)
+    except Exception as error:
+        from .compat.environment import explain
+
+        if reason := explain(error):
+            raise ImportError(reason) from error
+        raise
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,6 +2,7 @@
 
 import sys
 
-from .environment import main
+from .compat.environment import main
+from .integration import load_types
 
-sys.exit(main())
+sys.exit(main(load_types))

@@ -39,7 +39,7 @@ def root_dir():
 @pytest.fixture(scope='session')
 def sample_data(root_dir):
     """The embedded sample data of the instance and semantic task, made on first use."""
-    from fastvit_dense.datasets.sample import make_sample_data
+    from fastvit_dense.datasets.sample.scene_files import make_sample_data
 
     return make_sample_data(root_dir / 'data/sample')
 
@@ -69,7 +69,7 @@ def tiny_semantic(sample_data, quick_logs, tmp_path_factory):
 @pytest.fixture(scope='session')
 def trained(tiny_instance, tmp_path_factory):
     """The checkpoint of `tiny_instance` after its three iterations."""
-    from fastvit_dense.engine import train
+    from fastvit_dense.engine.training import train
 
     work_dir = tmp_path_factory.mktemp('trained')
     train(tiny_instance, work_dir=str(work_dir))
@@ -79,7 +79,7 @@ def trained(tiny_instance, tmp_path_factory):
 @pytest.fixture(scope='session')
 def trained_semantic(tiny_semantic, tmp_path_factory):
     """The checkpoint of `tiny_semantic` after its four iterations."""
-    from fastvit_dense.engine import train
+    from fastvit_dense.engine.training import train
 
     work_dir = tmp_path_factory.mktemp('trained_semantic')
     train(tiny_semantic, work_dir=str(work_dir))
@@ -89,7 +89,7 @@ def trained_semantic(tiny_semantic, tmp_path_factory):
 @pytest.fixture(scope='session')
 def hand_tree(tmp_path_factory):
     """Folder of a FreiHAND tree: 12 training annotations (48 images), 4 for evaluation."""
-    from fastvit_dense.hand.sample import make_sample_hands
+    from fastvit_dense.datasets.sample.hands import make_sample_hands
 
     root = tmp_path_factory.mktemp('sample')
     return make_sample_hands(root, train=12, evaluation=4, workers=0) / 'freihand'

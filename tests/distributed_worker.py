@@ -81,7 +81,7 @@ def main(folder: Path, config: str, checkpoint: str, *test_options: str) -> None
     from mmengine.hooks import Hook
     from mmengine.registry import HOOKS
 
-    from fastvit_dense.distributed import join_processes
+    from fastvit_dense.engine.distributed import join_processes
 
     found = {}
 

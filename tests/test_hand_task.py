@@ -9,13 +9,17 @@ import pytest
 import torch
 
 from fastvit_dense import load_model
-from fastvit_dense.checkpoint import load_checkpoint_file
-from fastvit_dense.config import ConfigError, load_config
-from fastvit_dense.datasets.check import check_config
-from fastvit_dense.engine import evaluate_checkpoint, predict, score_predictions, train
+from fastvit_dense.checkpoints.reader import load_checkpoint_file
+from fastvit_dense.datasets.check.datasets import check_config
+from fastvit_dense.datasets.freihand import FreiHAND
+from fastvit_dense.engine.prediction import predict
+from fastvit_dense.engine.scoring import score_predictions
+from fastvit_dense.engine.testing import evaluate_checkpoint
+from fastvit_dense.engine.training import train
+from fastvit_dense.errors import ConfigError
 from fastvit_dense.evaluation import evaluate_hand
 from fastvit_dense.hand import Mano, standin_mano
-from fastvit_dense.hand.freihand import FreiHAND
+from fastvit_dense.tasks.config import load_config
 
 pytestmark = pytest.mark.integration
 CONFIGS = ('handmesh_fastvit_t8', 'handmesh_token_fastvit_t8')

@@ -6,7 +6,8 @@ import pytest
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from fastvit_dense.engine import evaluate_checkpoint, train
+from fastvit_dense.engine.testing import evaluate_checkpoint
+from fastvit_dense.engine.training import train
 
 CONFIG = """
 _base_ = '{root}/configs/maskrcnn_fastvit_t8.py'

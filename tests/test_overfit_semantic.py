@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from fastvit_dense.engine import evaluate_checkpoint, train
+from fastvit_dense.engine.testing import evaluate_checkpoint
+from fastvit_dense.engine.training import train
 
 CONFIG = """
 _base_ = '{root}/configs/semfpn_fastvit_t8.py'

@@ -14,19 +14,16 @@ from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 
 from fastvit_dense import load_model, reparameterize
-from fastvit_dense.config import load_config
-from fastvit_dense.datasets.check import check_config
-from fastvit_dense.datasets.errors import DataError
+from fastvit_dense.datasets.check.datasets import check_config
 from fastvit_dense.datasets.loading import use_checked_loading
-from fastvit_dense.distributed import adapt_sync_bn
-from fastvit_dense.engine import (
-    evaluate_checkpoint,
-    predict,
-    score_predictions,
-    train,
-)
-
-from .backbones.randomise import randomise, relative_error
+from fastvit_dense.engine.distributed import adapt_sync_bn
+from fastvit_dense.engine.prediction import predict
+from fastvit_dense.engine.scoring import score_predictions
+from fastvit_dense.engine.testing import evaluate_checkpoint
+from fastvit_dense.engine.training import train
+from fastvit_dense.errors import DataError
+from fastvit_dense.tasks.config import load_config
+from tests.backbones.randomise import randomise, relative_error
 
 pytestmark = pytest.mark.integration
 CONFIG = 'configs/semfpn_fastvit_t8.py'

@@ -131,7 +131,7 @@ default_hooks = dict(
 
 def write_instance_config(folder: Path, coco: Path) -> Path:
     """A config of six training and four validation pictures of the sample data."""
-    from fastvit_dense.datasets.sample import SAMPLE_CLASSES
+    from fastvit_dense.datasets.sample.scene_files import SAMPLE_CLASSES
 
     _subset(coco / 'annotations/instances_train2017.json', folder / 'train.json', TRAIN_IMAGES)
     _subset(coco / 'annotations/instances_val2017.json', folder / 'val.json', VAL_IMAGES)
@@ -142,7 +142,10 @@ def write_instance_config(folder: Path, coco: Path) -> Path:
 
 def write_semantic_config(folder: Path, ade: Path) -> Path:
     """A config of six training and four validation pictures of the sample data."""
-    from fastvit_dense.datasets.sample import SAMPLE_SEMANTIC_CLASSES, SAMPLE_SEMANTIC_PALETTE
+    from fastvit_dense.datasets.sample.scene_files import (
+        SAMPLE_SEMANTIC_CLASSES,
+        SAMPLE_SEMANTIC_PALETTE,
+    )
 
     text = _fill(
         _SEMANTIC,
@@ -168,7 +171,7 @@ def _write(path: Path, text: str) -> Path:
 
 def of_variant(arch: str) -> list[str]:
     """Options that put another variant into a Semantic FPN of T8."""
-    from fastvit_dense.backbones.fastvit import VARIANTS
+    from fastvit_dense.backbones.variants import VARIANTS
 
     channels = ','.join(map(str, VARIANTS[arch].embed_dims[:4]))
     return [f'model.backbone.arch={arch}', f'model.neck.in_channels=[{channels}]']
@@ -179,8 +182,7 @@ def save_random(config: Path, path: Path) -> Path:
     import torch
 
     from fastvit_dense import load_model
-
-    from .backbones.randomise import randomise
+    from tests.backbones.randomise import randomise
 
     torch.manual_seed(0)
     torch.save({'state_dict': randomise(load_model(config).model).state_dict()}, path)

@@ -17,8 +17,8 @@ CONFIGS = [f'configs/{head}_fastvit_sa24.py' for head in ('maskrcnn', 'semfpn', 
 
 
 def backbone(args: argparse.Namespace) -> None:
-    from fastvit_dense.deploy import benchmark_report as report
-    from fastvit_dense.deploy.benchmark import benchmark_backbones
+    from benchmarks import tables as report
+    from benchmarks.backbones import benchmark_backbones
 
     results = benchmark_backbones(
         args.models,
@@ -35,8 +35,8 @@ def backbone(args: argparse.Namespace) -> None:
 
 
 def repmixer(args: argparse.Namespace) -> None:
-    from fastvit_dense.deploy import benchmark_report as report
-    from fastvit_dense.deploy.benchmark import benchmark_repmixer
+    from benchmarks import tables as report
+    from benchmarks.backbones import benchmark_repmixer
 
     results = benchmark_repmixer(
         schedule(args), backends=args.backends, precisions=args.precisions, layouts=args.layouts
@@ -47,8 +47,8 @@ def repmixer(args: argparse.Namespace) -> None:
 
 
 def model(args: argparse.Namespace) -> None:
-    from fastvit_dense.deploy import benchmark_report as report
-    from fastvit_dense.deploy.benchmark_model import benchmark_models
+    from benchmarks import tables as report
+    from benchmarks.models import benchmark_models
 
     results = benchmark_models(
         args.configs,
@@ -67,8 +67,8 @@ def model(args: argparse.Namespace) -> None:
 
 
 def evaluation(args: argparse.Namespace) -> None:
-    from fastvit_dense.deploy.benchmark_report import write_benchmark
-    from fastvit_dense.evaluation.benchmark import QUICK, Sizes, benchmark_evaluation, table
+    from benchmarks.evaluation import QUICK, Sizes, benchmark_evaluation, table
+    from benchmarks.tables import write_benchmark
 
     results = benchmark_evaluation(QUICK if args.quick else Sizes())
     print(table(results))
@@ -79,8 +79,8 @@ def schedule(args: argparse.Namespace) -> object:
     """The schedule, and the threads that it is measured with."""
     import torch
 
-    from fastvit_dense.deploy.comparison import Schedule
-    from fastvit_dense.deploy.machine import set_threads
+    from benchmarks.comparison import Schedule
+    from benchmarks.machine import set_threads
 
     set_threads(args.threads)
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
@@ -222,7 +222,7 @@ def main(argv: Sequence[str] | None) -> None:
     part.set_defaults(run=evaluation)
     args = parser.parse_args(argv)
 
-    from fastvit_dense.deploy.benchmark_report import check_out
+    from benchmarks.tables import check_out
 
     check_out(args.out)
     args.run(args)

@@ -19,8 +19,8 @@ def main(argv: Sequence[str] | None) -> int:
     )
     args = parser.parse_args(argv)
 
-    from fastvit_dense.config import load_config
-    from fastvit_dense.datasets.check import check_config
+    from fastvit_dense.datasets.check.datasets import check_config
+    from fastvit_dense.tasks.config import load_config
 
     cfg = load_config(
         args.config, sample=args.sample, cfg_options=args.cfg_options, pretrained=False

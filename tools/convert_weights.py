@@ -26,7 +26,19 @@ def main(argv: Sequence[str] | None) -> None:
     parser.add_argument('--ema', action='store_true', help='write the averaged weights')
     args = parser.parse_args(argv)
 
-    from fastvit_dense.convert import convert_file
+    if args.to == 'npz':
+        if args.publish or args.ema:
+            parser.error(
+                f'{args.source}: --publish and --ema are not for MANO (--to npz): its licence forbids passing the '
+                'file on, and it holds no averaged weights'
+            )
+        from fastvit_dense.hand.mano_io import read_mano, save_npz
+
+        save_npz(read_mano(args.source), args.out)
+        print(args.out)
+        return
+
+    from fastvit_dense.checkpoints.convert import convert_file
 
     print(convert_file(args.source, args.out, args.to, publish=args.publish, ema=args.ema))
 

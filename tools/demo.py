@@ -52,9 +52,9 @@ def main(argv: Sequence[str] | None) -> None:
             f'{minutes["test"]} min; pictures: {folder}/pictures, report: {folder}/report.html'
         )
 
-    from fastvit_dense.evaluation.report import collect_environment
-    from fastvit_dense.evaluation.summary import write_summary
-    from fastvit_dense.visualization.gallery import stack_pictures
+    from fastvit_dense.evaluation.report.environment import collect_environment
+    from fastvit_dense.evaluation.report.summary import write_summary
+    from fastvit_dense.visualization.layout import stack_pictures
 
     folders = [root / task for task in args.tasks]
     page = write_summary(folders, root)

@@ -23,14 +23,14 @@ def main(argv: Sequence[str] | None) -> None:
     if args.compare:
         if args.config or args.predictions:
             parser.error('--compare takes report files only')
-        from fastvit_dense.evaluation.compare import compare_reports
+        from fastvit_dense.evaluation.report.compare import compare_reports
 
         compare_reports(args.compare, args.work_dir or '.')
         return
     if not args.config or not args.predictions:
         parser.error('needs CONFIG and --predictions PATH, or --compare REPORT ...')
 
-    from fastvit_dense.engine import score_predictions
+    from fastvit_dense.engine.scoring import score_predictions
 
     score_predictions(
         args.config,

@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None) -> None:
     parser.add_argument('--fuse', action='store_true', help='reparameterize the model first')
     args = parser.parse_args(argv)
 
-    from fastvit_dense.engine import predict
+    from fastvit_dense.engine.prediction import predict
 
     predict(
         args.config,

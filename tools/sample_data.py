@@ -17,11 +17,11 @@ def main(argv: Sequence[str] | None) -> None:
     parser.add_argument('--force', action='store_true', help='make it again')
     args = parser.parse_args(argv)
 
-    from fastvit_dense.datasets.sample import TREES, make_sample_data
+    from fastvit_dense.datasets.sample.scene_files import TREES, make_sample_data
 
     make_sample_data(args.out, args.force, [task for task in args.tasks if task in TREES])
     if 'hand' in args.tasks:
-        from fastvit_dense.hand.sample import make_sample_hands
+        from fastvit_dense.datasets.sample.hands import make_sample_hands
 
         make_sample_hands(args.out, force=args.force)
     print(f'sample data ({", ".join(args.tasks)}) in {args.out}')

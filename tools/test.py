@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None) -> int:
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
-    from fastvit_dense.engine import evaluate_checkpoint
+    from fastvit_dense.engine.testing import evaluate_checkpoint
 
     return evaluate_checkpoint(
         args.config,

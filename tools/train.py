@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None) -> None:
     args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
-    from fastvit_dense.engine import train
+    from fastvit_dense.engine.training import train
 
     train(
         args.config,

@@ -1,15 +1,7 @@
-"""The backbones, how they are folded, and how pretrained weights enter them."""
+"""The backbones, their variants as data, and how they are folded."""
 
 from .fastvit import FastViT
 from .macs import count_macs
-from .pretrained import CheckpointMismatch, LoadReport, load_pretrained
 from .reparam import reparameterize
 
-__all__ = [
-    'CheckpointMismatch',
-    'FastViT',
-    'LoadReport',
-    'count_macs',
-    'load_pretrained',
-    'reparameterize',
-]
+__all__ = ['FastViT', 'count_macs', 'reparameterize']

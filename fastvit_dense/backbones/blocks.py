@@ -7,8 +7,6 @@ once it is folded, is None.
 from collections.abc import Iterator
 
 import torch
-from mmcv.cnn import build_norm_layer
-from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -43,6 +41,8 @@ def build_norm(cfg: str | dict, channels: int) -> nn.Module:
     Raises:
         ValueError: nothing can be built from ``cfg``.
     """
+    from mmcv.cnn import build_norm_layer  # late: mmcv loads OpenCV and mmengine's runner
+
     try:
         args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
         if args['type'] == 'LN':
@@ -50,6 +50,13 @@ def build_norm(cfg: str | dict, channels: int) -> nn.Module:
         return build_norm_layer(args, channels)[1]
     except (KeyError, TypeError, AssertionError) as error:
         raise ValueError(f'cannot build a norm from {cfg!r}: {error}') from error
+
+
+def build_drop_path(rate: float) -> nn.Module:
+    """Build stochastic depth: whole residual branches of samples are dropped in training."""
+    from mmcv.cnn.bricks import DropPath
+
+    return DropPath(rate)
 
 
 class ConvNorm(nn.Module):
@@ -356,7 +363,7 @@ class RepMixerBlock(Foldable):
         self.token_mixer = RepMixer(channels, layer_scale_init, norm_cfg)
         self.mlp = ConvFFN(channels, hidden_channels, norm_cfg)
         self.layer_scale = _layer_scale(channels, layer_scale_init)
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.drop_path = build_drop_path(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (B, C, H, W)."""
@@ -389,7 +396,7 @@ class AttentionBlock(Foldable):
         self.layer_scale_1 = _layer_scale(channels, layer_scale_init)
         self.mlp = ConvFFN(channels, hidden_channels, norm_cfg)
         self.layer_scale_2 = _layer_scale(channels, layer_scale_init)
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.drop_path = build_drop_path(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (B, C, H, W)."""

@@ -6,12 +6,10 @@ attention blocks, not after the positional encoding before them.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 
 import torch
-from mmengine.logging import print_log
 from mmengine.model import BaseModule, PretrainedInit
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -25,59 +23,7 @@ from .blocks import (
     build_norm,
 )
 from .reparam import reparameterize
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What distinguishes one FastViT from another.
-
-    Attributes:
-        layers: blocks per stage.
-        embed_dims: channels per stage.
-        mlp_ratio: hidden channels of the ConvFFN over its input channels.
-        mixers: token mixer per stage: R RepMixer, A self-attention.
-        layer_scale_init: initial value of every layer scale.
-        lkc_use_act: GELU after the large-kernel convolution of the downsampling.
-        se_stages: stages entered through a downsampling with squeeze-excite.
-        stem_use_scale_branch: 1x1 branches in the stem.
-        attention_norm: 'BN' or 'LN', the norm before attention.
-    """
-
-    layers: tuple[int, ...]
-    embed_dims: tuple[int, ...]
-    mlp_ratio: int
-    mixers: str
-    layer_scale_init: float = 1e-5
-    lkc_use_act: bool = False
-    se_stages: tuple[int, ...] = ()
-    stem_use_scale_branch: bool = True
-    attention_norm: str = 'BN'
-
-
-_MCI = dict(mlp_ratio=3, mixers='RRRA', lkc_use_act=True, se_stages=(2, 3))
-_MCI_LARGE = dict(
-    mlp_ratio=4,
-    mixers='RRRAA',
-    lkc_use_act=True,
-    stem_use_scale_branch=False,
-    attention_norm='LN',
-)
-
-VARIANTS = {
-    't8': Variant((2, 2, 4, 2), (48, 96, 192, 384), 3, 'RRRR'),
-    't12': Variant((2, 2, 6, 2), (64, 128, 256, 512), 3, 'RRRR'),
-    's12': Variant((2, 2, 6, 2), (64, 128, 256, 512), 4, 'RRRR'),
-    'sa12': Variant((2, 2, 6, 2), (64, 128, 256, 512), 4, 'RRRA'),
-    'sa24': Variant((4, 4, 12, 4), (64, 128, 256, 512), 4, 'RRRA'),
-    'sa36': Variant((6, 6, 18, 6), (64, 128, 256, 512), 4, 'RRRA', layer_scale_init=1e-6),
-    'ma36': Variant((6, 6, 18, 6), (76, 152, 304, 608), 4, 'RRRA', layer_scale_init=1e-6),
-    'mci0': Variant((2, 6, 10, 2), (64, 128, 256, 512), **_MCI),
-    'mci1': Variant((4, 12, 20, 4), (64, 128, 256, 512), **_MCI),
-    'mci2': Variant((4, 12, 24, 4), (80, 160, 320, 640), **_MCI),
-    'mci3': Variant((2, 12, 24, 4, 2), (96, 192, 384, 768, 1536), **_MCI_LARGE),
-    'mci4': Variant((2, 12, 24, 4, 4), (128, 256, 512, 1024, 2048), **_MCI_LARGE),
-}
-VARIANTS['hd'] = VARIANTS['mci3']  # FastViTHD, the vision tower of FastVLM
+from .variants import VARIANTS, Variant
 
 
 class Stage(nn.Module):
@@ -218,7 +164,7 @@ class FastViT(BaseModule):
         return self
 
     def init_weights(self) -> None:
-        """Apply `init_cfg`; a pretrained file loads wholly through `load_pretrained` or raises.
+        """Apply `init_cfg`; a pretrained file loads wholly through `PretrainedFastViT` or raises.
 
         mmengine's own ``Pretrained`` would skip in silence every tensor that does not fit.
         """
@@ -232,11 +178,7 @@ class FastViT(BaseModule):
         self.init_cfg = init_cfg
         self._is_init = False  # until the file is in
         for cfg in pretrained:
-            from .pretrained import load_pretrained
-
-            if not cfg.get('checkpoint'):
-                raise ValueError(f"init_cfg is {cfg!r}: type 'Pretrained' needs a 'checkpoint'")
-            print_log(str(load_pretrained(self, cfg['checkpoint'])), logger='current')
+            WEIGHT_INITIALIZERS.build({**cfg, 'type': 'PretrainedFastViT'})(self)
         self._is_init = True
 
 

@@ -19,7 +19,7 @@ from mmengine.logging import print_log
 from mmengine.registry import TRANSFORMS
 from PIL import Image
 
-from .errors import DataError
+from ..errors import DataError
 
 MAX_BROKEN_IMAGES = 10  # broken images that training skips before it stops
 IGNORED = 255  # label of pixels that do not count
@@ -253,7 +253,7 @@ def use_checked_loading(cfg: Config) -> None:
     training; `LoadAnnotations` of an mmseg dataset becomes `LoadCheckedMask`, and goes where the
     evaluator wants predictions only (`format_only`): there may be no masks.
     """
-    from ..config import LOADERS, datasets_of
+    from ..config.loaders import LOADERS, datasets_of
 
     for loader in LOADERS:
         skip = MAX_BROKEN_IMAGES if loader == 'train_dataloader' else 0
@@ -272,7 +272,8 @@ def _loads_annotations(step: dict) -> bool:
 
 def mask_classes(dataset: ConfigDict, scope: str | None) -> int | None:
     """How many classes the mask files of an mmseg dataset tell apart; None for other datasets."""
-    from ..config import dataset_classes, find_type
+    from ..config.loaders import dataset_classes
+    from ..config.types import find_type
 
     cls = find_type(dataset.get('type'), dataset.get('_scope_', scope))
     if 'BaseSegDataset' not in {base.__name__ for base in getattr(cls, '__mro__', ())}:

@@ -14,9 +14,9 @@ import torch
 from pycocotools import mask as coco_mask
 from torch import nn
 
+from ..compat.openmmlab import swaps_channels
 from ..evaluation.masks import encode_masks
 from ..hand.camera import ROOT
-from ..openmmlab import swaps_channels
 
 MAX_ERROR = 1e-4  # largest difference, of the rms of the expected values
 MIN_LABELS = 0.999  # share of pixels with the same label
@@ -73,7 +73,7 @@ def check_images(
     Yields:
         Name, and picture (H, W, 3) uint8, RGB.
     """
-    from ..datasets.sample_photos import read_photo
+    from ..datasets.sample.photos import read_photo
 
     height, width = size
     sizes = [size, size, size]

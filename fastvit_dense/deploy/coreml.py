@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..errors import ExportError
 from .check import MAX_ERROR, Line, check_images, expected_outputs, relative_error
-from .description import ExportError
 
 if TYPE_CHECKING:
     from coremltools.models import MLModel
 
-    from .export import Job
+    from .job import Job
 
 
 def export_coreml(job: 'Job', out: Path) -> Iterator[Line]:
@@ -34,7 +34,7 @@ def export_coreml(job: 'Job', out: Path) -> Iterator[Line]:
     Yields:
         The comparisons.
     """
-    from .export import example_image, writing
+    from .job import example_image, writing
 
     description = replace(job.description, dynamic_size=False, precision='fp16')
     image = example_image(description.input_size)

@@ -5,13 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from ..errors import ExportError
 from ..version import __version__
 
 LAYOUT = '(1, 3, height, width), RGB, 0-255; normalised inside'
-
-
-class ExportError(ValueError):
-    """An export that cannot be made, or a file that cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)

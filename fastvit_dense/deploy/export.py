@@ -1,22 +1,17 @@
 """From a config and a checkpoint to a file for other runtimes, checked against PyTorch."""
 
-import copy
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config
 from torch import nn
 
-from ..backbones import FastViT, reparameterize
-from ..config import datasets_of, load_config
-from . import is_exported
+from ..errors import ExportError
+from ..inference.exported import exported_model_cfg, is_exported
+from ..tasks.config import load_config
 from .check import (
     MIN_DETECTIONS,
     Line,
@@ -25,17 +20,16 @@ from .check import (
     check_model,
     without_threshold,
 )
-from .description import Description, ExportError
-from .graphs import BackboneGraph, HandGraph, Normalize, SegmentorGraph, fold_output_norms
+from .description import Description
 from .onnx_file import describe_onnx, trace_onnx, with_score_threshold
 from .openvino_file import write_openvino
 from .quantize import calibration_inputs, check_count, quantize
-from .runtime import ExportedModel, ExportedNetwork, exported_model_cfg, require
+from .runtime import ExportedModel, ExportedNetwork, require
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from ..inference import Predictor
+from .job import Job, example_image, prepare, writing
 
 # format: suffix of the file, modules that write and check it
 FORMATS = {
@@ -44,26 +38,10 @@ FORMATS = {
     'coreml': ('.mlpackage', ('coremltools',)),
 }
 PARTS = ('model', 'backbone')
-MIN_SIDE = 32
 MANO_LICENCE = (
     'the file holds the arrays of your MANO file: its licence (https://mano.is.tue.mpg.de/'
     'license.html) allows no passing on, so keep the file to yourself'
 )
-
-
-@dataclass(frozen=True)
-class Job:
-    """One export, ready to be written in any format.
-
-    Attributes:
-        predictor: The PyTorch model, as trained.
-        graph: The folded network that is traced.
-        description: For the file.
-    """
-
-    predictor: 'Predictor'
-    graph: nn.Module
-    description: Description
 
 
 def export(
@@ -125,68 +103,11 @@ def export(
     return _tell(lines, job, out)
 
 
-def prepare(
-    cfg: Config,
-    checkpoint: str | Path | None,
-    *,
-    part: str = 'model',
-    size: tuple[int, int] | None = None,
-    with_mano: bool = False,
-) -> Job:
-    """Build the model of a config, load its weights and fold a copy of it.
-
-    Args:
-        cfg: From `load_config`.
-        checkpoint: None leaves the weights random.
-        part: 'model' or 'backbone'.
-        size: Height and width; None for the config's.
-        with_mano: See `export`.
-    """
-    from ..evaluation.report import model_info
-    from ..inference import load_model
-
-    predictor = load_model(cfg, checkpoint, device='cpu')
-    model = copy.deepcopy(predictor.model)
-    normalize = Normalize(model.data_preprocessor)
-    info = model_info(predictor.model, cfg, checkpoint) or {}
-    if part == 'backbone':
-        model = nn.Module()
-        model.backbone = copy.deepcopy(predictor.model.backbone)
-    reparameterize(model.eval())
-    if isinstance(model.backbone, FastViT):
-        normalize.fold_into(model.backbone.stem[0].reparam_conv)
-        fold_output_norms(model, model.backbone)
-    graph = _graph(predictor, model, normalize, part, with_mano)
-    hand_inside = part == 'model' and predictor.task == 'hand' and not getattr(graph, 'raw', True)
-    description = Description(
-        task=predictor.task,
-        part=part,
-        config=info.get('config') or Path(cfg.filename or 'config').name,
-        classes=list(predictor.classes) if part == 'model' else [],
-        input_size=list(_input_size(cfg, predictor.task, size)),
-        dynamic_size=True,
-        mean=normalize.rgb_mean,
-        std=normalize.rgb_std,
-        parameters=sum(p.numel() for p in predictor.model.parameters()),
-        macs=info.get('macs'),
-        macs_of=info.get('macs_of', ''),
-        checkpoint_sha256=info.get('checkpoint_sha256', ''),
-        mano=model.mano.name if hand_inside else 'none',
-    )
-    return Job(predictor, graph.eval().requires_grad_(False), description)
-
-
 def trace(job: Job) -> 'ModelProto':
     """The ONNX model of a job, with its description."""
     model = trace_onnx(job.graph, example_image(job.description.input_size))
     describe_onnx(model, job.description)
     return model
-
-
-def example_image(size: Iterable[int]) -> torch.Tensor:
-    """(1, 3, H, W), RGB, 0-255, random."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (1, 3, *size), generator=generator).float()
 
 
 def write(model: 'ModelProto', description: Description, format: str, out: Path) -> None:
@@ -201,26 +122,6 @@ def write(model: 'ModelProto', description: Description, format: str, out: Path)
             made.write_bytes(model.SerializeToString())
         else:
             write_openvino(model, description, made)
-
-
-@contextmanager
-def writing(out: Path) -> Iterator[Path]:
-    """Where to write an export; after the block it, and what lies beside it, replaces what stood.
-
-    Raises:
-        ExportError: The place cannot be written to.
-    """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix='.export-') as folder:
-            yield Path(folder) / out.name
-            for file in sorted(Path(folder).iterdir()):
-                place = out.parent / file.name
-                if place == out and place.is_dir():  # an earlier .mlpackage
-                    shutil.rmtree(place)
-                os.replace(file, place)
-    except OSError as error:
-        raise ExportError(f'{out}: cannot be written: {error}') from error
 
 
 def check(job: Job, model: 'ModelProto', format: str, out: Path) -> Iterator[Line]:
@@ -266,41 +167,6 @@ def _tell(lines: Iterable[Line], job: Job, out: Path) -> int:
     else:
         print(f'{out}: written, and compared with PyTorch as above')
     return int(failed > 0)
-
-
-def _graph(
-    predictor: 'Predictor', model: nn.Module, normalize: Normalize, part: str, with_mano: bool
-) -> Any:
-    if part == 'backbone':
-        return BackboneGraph(normalize, model.backbone)
-    if with_mano and predictor.task != 'hand':
-        raise ExportError(f'--with-mano: for hand models, this one is of {predictor.task!r}')
-    if predictor.task == 'semantic':
-        return SegmentorGraph(normalize, model)
-    if predictor.task == 'hand':
-        return HandGraph(normalize, model, with_mano)
-    from .detector import DetectorGraph
-
-    return DetectorGraph(normalize, model, model.data_preprocessor.pad_size_divisor)
-
-
-def _input_size(cfg: Config, task: str, size: tuple[int, int] | None) -> tuple[int, int]:
-    """Height and width: the given ones, else those that the config's test pipeline leads to."""
-    if size is not None:
-        if min(size) < MIN_SIDE:
-            raise ExportError(f'--size {size[0]} {size[1]}: sides of at least {MIN_SIDE} pixels')
-        if task == 'hand' and size[0] != size[1]:
-            raise ExportError(f'--size {size[0]} {size[1]}: hand models see square images')
-        return tuple(size)
-    dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')))
-    if task == 'hand':
-        side = next((s['size'] for s in dataset.pipeline if s['type'] == 'HandCrop'), 224)
-        return side, side
-    scales = (s.get('scale') for s in dataset.pipeline if s['type'] == 'Resize')
-    scale = next((s for s in scales if isinstance(s, list | tuple)), (512, 512))
-    if task == 'instance':  # long and short side, in either order
-        return min(scale), max(scale)
-    return tuple(cfg.model.data_preprocessor.get('size') or (min(scale), min(scale)))
 
 
 def _check_arguments(

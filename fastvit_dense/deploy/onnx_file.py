@@ -16,12 +16,13 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from .description import Description, ExportError
+from ..errors import ExportError
+from ..graphs.detector import OPSET
+from .description import Description
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
-OPSET = 17  # RoiAlign with half-pixel centres needs 16; runtimes of 2022 and later have 17
 DYNAMIC_OUTPUTS = {
     'logits': {2: 'height', 3: 'width'},
     **{name: {0: 'detections'} for name in ('boxes', 'labels', 'scores', 'masks')},

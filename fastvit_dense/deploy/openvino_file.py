@@ -5,7 +5,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .description import Description, ExportError
+from ..errors import ExportError
+from .description import Description
 
 if TYPE_CHECKING:
     from onnx import ModelProto

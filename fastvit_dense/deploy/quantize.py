@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mmengine.registry import DATASETS, DefaultScope
 
-from ..config import datasets_of
-from .description import ExportError
+from ..config.loaders import datasets_of
+from ..errors import ExportError
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from ..inference import Predictor
+    from ..inference.predictor import Predictor
 
 QUANTIZED_OPS = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul')
 
@@ -40,7 +40,7 @@ def calibration_inputs(predictor: 'Predictor', count: int) -> Iterator[np.ndarra
         ExportError: `count` is below 1, the dataset is empty, or an image cannot be read.
         DataError: The dataset cannot be read.
     """
-    from ..datasets.check import quick_check
+    from ..datasets.check.datasets import quick_check
 
     check_count(count)
     cfg = predictor.cfg

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from .description import Description, ExportError
+from ..errors import ExportError
+from .description import Description
 from .onnx_file import read_onnx
 from .openvino_file import read_openvino
 
@@ -192,7 +192,7 @@ class ExportedModel(BaseModel):
     @property
     def info(self) -> dict[str, Any]:
         """What reports say of the file, as `evaluation.report.model_info` of a checkpoint."""
-        from ..evaluation.report import file_sha256
+        from ..checkpoints.files import file_sha256
 
         description = self.network.description
         names = ('config', 'checkpoint_sha256', 'parameters', 'macs', 'macs_of')
@@ -256,20 +256,6 @@ class ExportedModel(BaseModel):
 
         logits = torch.from_numpy(outputs['logits'])
         return BaseSegmentor.postprocess_result(self.settings, logits, [sample])[0]
-
-
-def exported_model_cfg(cfg: Config, path: str | Path) -> dict:
-    """The `model` that takes the place of a config's own where an exported file is given."""
-    from ..config import dataset_classes, datasets_of, task_of
-
-    dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')))
-    return dict(
-        type='ExportedModel',
-        path=str(path),
-        model=cfg.model,
-        task=task_of(cfg),
-        classes=dataset_classes(dataset, cfg.get('default_scope')) or (),
-    )
 
 
 class _HandFile(nn.Module):

@@ -1,10 +1,10 @@
 """Metrics of the three tasks and the record that each of them ends in."""
 
-from .base import PredictionError
+from ..errors import PredictionError
 from .hand import HandMetric, evaluate_hand
 from .instance import InstanceMetric
 from .predictions import evaluate_predictions
-from .result import EvaluationResult
+from .record import EvaluationResult
 from .semantic import SemanticMetric
 
 __all__ = [

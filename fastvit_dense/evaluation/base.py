@@ -18,16 +18,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 
-from ..datasets.errors import DataError
-from .result import EvaluationResult
-
-
-class PredictionError(DataError):
-    """A prediction that cannot be scored; the message names the entry."""
-
-
-class MissingFileError(DataError, FileNotFoundError):
-    """A file or folder that evaluation needs is not there."""
+from .record import EvaluationResult
 
 
 class TaskMetric(BaseMetric):

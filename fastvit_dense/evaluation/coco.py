@@ -11,8 +11,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from mmengine.fileio import get_local_path
 
-from ..datasets.errors import DataError
-from .base import MissingFileError, PredictionError
+from ..errors import DataError, MissingFileError, PredictionError
 from .masks import check_codes
 
 AREAS = ('all', 's', 'm', 'l')

@@ -16,10 +16,10 @@ from mmengine.registry import METRICS
 from numpy.typing import ArrayLike
 from scipy.integrate import trapezoid
 
-from ..datasets.errors import DataError
-from .base import PredictionError, TaskMetric, as_dict
+from ..errors import DataError, PredictionError
+from .base import TaskMetric, as_dict
 from .nearest import shares_within
-from .result import EvaluationResult
+from .record import EvaluationResult
 
 THRESHOLDS = np.linspace(0.0, 0.05, 100)
 F_THRESHOLDS = (0.005, 0.015)
@@ -355,7 +355,7 @@ class HandMetric(TaskMetric):
 
     def write_predictions(self, samples: list[dict]) -> None:
         """Write ``pred.json`` in the order of the samples' ids."""
-        from ..hand.freihand_io import write_predictions
+        from ..datasets.freihand_files import write_predictions
 
         write_predictions(
             self.predictions_dir / 'pred.json',
@@ -370,7 +370,7 @@ class HandMetric(TaskMetric):
             path: The file, or the folder that holds ``pred.json``.
             dataset: Config of a FreiHAND dataset; its images are not needed.
         """
-        from ..hand.freihand_io import read_predictions
+        from ..datasets.freihand_files import read_predictions
         from .label_maps import build_lazily
 
         if dataset is None:

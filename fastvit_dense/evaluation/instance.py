@@ -13,13 +13,13 @@ from mmengine.registry import METRICS
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from ..config import dataset_classes
-from ..datasets.errors import DataError
+from ..config.loaders import dataset_classes
+from ..errors import DataError, PredictionError
 from . import coco
-from .base import PredictionError, TaskMetric, as_dict
+from .base import TaskMetric, as_dict
 from .masks import check_codes, code_bytes, encode_masks
 from .predictions import read_coco_results, write_coco_results
-from .result import EvaluationResult
+from .record import EvaluationResult
 
 
 @METRICS.register_module()

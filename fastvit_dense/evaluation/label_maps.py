@@ -9,8 +9,8 @@ import numpy as np
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 from PIL import Image, UnidentifiedImageError
 
-from ..files import replacing
-from .base import MissingFileError, PredictionError
+from ..checkpoints.files import replacing
+from ..errors import MissingFileError, PredictionError
 
 LOADING = ('LoadAnnotations', 'LoadCheckedMask')
 

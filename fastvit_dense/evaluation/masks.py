@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from .base import PredictionError
+from ..errors import PredictionError
 
 STRIP_PIXELS = 1 << 20
 

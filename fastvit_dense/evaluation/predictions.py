@@ -11,11 +11,12 @@ from mmengine.config import ConfigDict
 from mmengine.registry import METRICS
 from pycocotools import mask as coco_mask
 
-from ..files import replacing
-from .base import MissingFileError, PredictionError, TaskMetric
+from ..checkpoints.files import replacing
+from ..errors import MissingFileError, PredictionError
+from .base import TaskMetric
 from .coco import is_box, is_integer, is_number
 from .masks import check_codes, code_bytes
-from .result import EvaluationResult
+from .record import EvaluationResult
 
 FIELDS = ('bbox', 'segmentation', 'mask_score')  # of a COCO result entry; the same in all of a file
 

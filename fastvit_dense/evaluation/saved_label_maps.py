@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import replacing
-from .base import PredictionError
+from ..checkpoints.files import replacing
+from ..errors import PredictionError
 from .label_maps import write_label_map
 
 

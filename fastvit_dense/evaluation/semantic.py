@@ -11,10 +11,10 @@ from mmengine.logging import print_log
 from mmengine.registry import METRICS
 from torch import Tensor
 
-from ..datasets.errors import DataError
-from .base import PredictionError, TaskMetric, as_dict
+from ..errors import DataError, PredictionError
+from .base import TaskMetric, as_dict
 from .label_maps import build_lazily, read_label_map, truth_of_dataset
-from .result import EvaluationResult
+from .record import EvaluationResult
 from .saved_label_maps import find_label_maps, place_label_maps, stage_label_map, unknown_label_maps
 
 IOU_METRICS = ('mIoU', 'mDice', 'mFscore')

@@ -1,18 +1,14 @@
-"""The third task: MANO hand meshes from single images."""
+"""The hand model that no library supplies: MANO, cameras, heads, losses and the regressor."""
 
-from . import transforms  # noqa: F401  (registers them)
-from .freihand import FreiHAND
 from .heads import ManoHead, ManoTokenHead
 from .mano import Mano, ManoModel, ManoOutput
-from .mano_io import ManoFileError, read_mano, save_npz
+from .mano_io import read_mano, save_npz
 from .regressor import HandMeshRegressor
 from .standin import standin_mano
 
 __all__ = [
-    'FreiHAND',
     'HandMeshRegressor',
     'Mano',
-    'ManoFileError',
     'ManoHead',
     'ManoModel',
     'ManoOutput',

@@ -16,6 +16,7 @@ All other points then project exactly, by perspective. Pixels count from the out
 image: the centre of the first pixel lies at (0.5, 0.5).
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -87,3 +88,12 @@ def assumed_camera(width: int) -> Tensor:
     """K (3, 3) for pictures whose camera is not known: depths are then a guess."""
     focal, middle = TYPICAL_FOCAL * width, width / 2
     return torch.tensor([[focal, 0, middle], [0, focal, middle], [0, 0, 1]])
+
+
+def camera_problem(K: np.ndarray) -> str | None:
+    """What keeps `K` (3, 3) from being a pinhole camera's matrix, in words; None if nothing."""
+    if not np.allclose(K[2], (0, 0, 1)):
+        return f'expected the last row 0 0 1, found {K[2].tolist()}'
+    if abs(np.linalg.det(K)) < 1e-6:
+        return f'expected an invertible matrix, found a singular one: {K.tolist()}'
+    return None

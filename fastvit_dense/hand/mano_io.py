@@ -7,26 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from ..files import replacing
+from ..checkpoints.files import replacing
+from ..errors import ManoFileError
 from .mano import ARRAY_SHAPES, PARENTS, ManoModel
 from .mano_pickle import PickleError, read_pickle, resolve, shortened
 
 KNOWN_RELEASES = {'fd5a9d35f914987cf1cc04ffe338caa1': 'MANO v1.2'}  # md5 of MANO_RIGHT.pkl
-
 MISSING_FILE = (
     '{path}: no such MANO file. Register at https://mano.is.tue.mpg.de, download "Models & Code" '
     '(mano_v1_2.zip) and put its models/MANO_RIGHT.pkl at data/mano/MANO_RIGHT.pkl. '
     'Meanwhile the licence-free stand-in hand serves: mano=dict(standin=True) in the config, '
     'standin_mano() in Python.'
 )
-
 MAX_BYTES = 32_000_000  # of a pickle; MANO_RIGHT.pkl has 3.8 million
 TEXTS = {'bs_style', 'bs_type', 'name'}
 OPTIONAL = {'hands_coeffs': np.zeros((0, 45)), 'bs_style': 'lbs', 'bs_type': 'lrotmin'}
-
-
-class ManoFileError(ValueError):
-    """A MANO file that cannot be used; the message names file, field, expected and found."""
 
 
 def read_mano(path: str | Path) -> ManoModel:
@@ -89,11 +84,11 @@ def save_npz(model: ManoModel, path: str | Path) -> None:
     MANO's licence forbids passing the result on.
 
     Raises:
-        ValueError: ``path`` does not end in ``.npz``.
+        ManoFileError: ``path`` does not end in ``.npz``.
     """
     path = Path(path)
     if path.suffix != '.npz':
-        raise ValueError(f'{path}: expected a name that ends in .npz')
+        raise ManoFileError(f'{path}: expected a name that ends in .npz')
     fields = {name: getattr(model, name) for name in ARRAY_SHAPES}
     fields |= {name: np.str_(getattr(model, name)) for name in ('bs_style', 'bs_type', 'name')}
     fields |= {'release': np.str_(model.release or ''), 'is_standin': np.bool_(model.is_standin)}

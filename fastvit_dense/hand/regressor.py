@@ -10,8 +10,15 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from .camera import ROOT, assumed_camera, project, root_position, size_ratio, to_unit
-from .freihand_io import camera_problem
+from .camera import (
+    ROOT,
+    assumed_camera,
+    camera_problem,
+    project,
+    root_position,
+    size_ratio,
+    to_unit,
+)
 from .heads import HandParameters
 from .losses import HandMeshLoss
 from .mano import Mano

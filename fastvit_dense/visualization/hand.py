@@ -4,13 +4,10 @@ Points are metres in the OpenCV camera frame, joints in FreiHAND's order, images
 coordinates counted from the outer corner (see `hand/transforms.py`).
 """
 
-import errno
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.config import Config
 from PIL import Image, ImageDraw, ImageFont
 
 from ..hand.render import draw_mesh, project
@@ -180,7 +177,7 @@ def draw_hand(
 
 def _square(image: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A panel cut from the image, and the affine map (3, 3) from image to panel pixels."""
-    from ..hand.transforms import warp_image
+    from ..datasets.hand_transforms import warp_image
 
     height, width = image.shape[:2]
     if height == width <= 448:
@@ -194,52 +191,6 @@ def _square(image: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     A = np.diag([scale, scale, 1.0])
     A[:2, 2] = PANEL / 2 - scale * (low + high) / 2
     return warp_image(image, A, (PANEL, PANEL), border=(128, 128, 128)), A
-
-
-def gallery_pictures(
-    cfg: Config, dataset: dict, ids: Iterable[int], predictions: Path
-) -> Iterator[tuple[str, Image.Image]]:
-    """Draws saved predictions of a FreiHAND dataset beside the truth.
-
-    Args:
-        cfg: Config of the model; its `model.mano` names the faces.
-        dataset: Config of the dataset.
-        ids: Numbers of the images to draw.
-        predictions: `pred.json`, a `.zip` of it, or the folder that holds `pred.json`; one entry
-            for each image of the dataset, by number.
-
-    Yields:
-        File name and picture of each image.
-
-    Raises:
-        FileNotFoundError: An image is missing.
-    """
-    from ..datasets.loading import read_image
-    from ..evaluation.label_maps import build_lazily
-    from ..hand.freihand_io import read_predictions
-    from ..hand.regressor import build_mano
-
-    built = build_lazily(dataset)
-    rows = {number: row for row, number in enumerate(sorted(built.image_numbers()))}
-    path = predictions / 'pred.json' if predictions.is_dir() else predictions
-    joints, vertices = read_predictions(path, len(rows))
-    mano = build_mano(cfg.model.mano)
-    faces = mano.faces.numpy() if vertices.shape[1] == len(mano.v_template) else None
-    for number in ids:
-        known = built.describe(number)
-        image_path = Path(known['img_path'])
-        if not image_path.is_file():
-            raise FileNotFoundError(errno.ENOENT, 'no such image', str(image_path))
-        picture = draw_hand(
-            read_image(str(image_path))[..., ::-1],
-            known['K'],
-            joints[rows[number]],
-            vertices[rows[number]],
-            faces,
-            known.get('vertices'),
-            mano.name if mano.is_standin else '',
-        )
-        yield image_path.name, picture
 
 
 def save_mesh(path: str | Path, vertices: np.ndarray, faces: np.ndarray) -> Path:

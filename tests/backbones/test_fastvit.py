@@ -12,7 +12,7 @@ from torch import nn
 
 from fastvit_dense.backbones import FastViT, count_macs, reparameterize
 from fastvit_dense.backbones.blocks import Attention, LayerNorm2d, SqueezeExcite
-from fastvit_dense.backbones.fastvit import VARIANTS
+from fastvit_dense.backbones.variants import VARIANTS
 
 from .randomise import randomise, relative_error
 

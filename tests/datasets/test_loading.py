@@ -9,8 +9,7 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from fastvit_dense.config import find_type
-from fastvit_dense.datasets.errors import DataError
+from fastvit_dense.config.types import find_type
 from fastvit_dense.datasets.loading import (
     LoadCheckedImage,
     LoadCheckedMask,
@@ -19,6 +18,7 @@ from fastvit_dense.datasets.loading import (
     read_mask,
     use_checked_loading,
 )
+from fastvit_dense.errors import DataError
 
 
 def encode(image, kind, **options):

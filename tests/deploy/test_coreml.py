@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from fastvit_dense.backbones.fastvit import VARIANTS
-from fastvit_dense.config import load_config
+from fastvit_dense.backbones.variants import VARIANTS
 from fastvit_dense.deploy.coreml import channel_scalings, check_structure, convert, operations
-from fastvit_dense.deploy.description import Description, ExportError
-from fastvit_dense.deploy.export import export, prepare
+from fastvit_dense.deploy.description import Description
+from fastvit_dense.deploy.export import export
+from fastvit_dense.deploy.job import prepare
+from fastvit_dense.errors import ExportError
+from fastvit_dense.tasks.config import load_config
 from tests.tiny import of_variant
 
 ct = pytest.importorskip('coremltools', reason='extra [deploy] is not installed')

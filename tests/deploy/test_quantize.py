@@ -8,10 +8,10 @@ import onnx
 import pytest
 
 from fastvit_dense import engine, load_model
-from fastvit_dense.config import load_config
-from fastvit_dense.deploy.description import ExportError
 from fastvit_dense.deploy.export import export
 from fastvit_dense.deploy.quantize import calibration_inputs
+from fastvit_dense.errors import ExportError
+from fastvit_dense.tasks.config import load_config
 
 pytestmark = pytest.mark.integration
 

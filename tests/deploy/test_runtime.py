@@ -12,10 +12,11 @@ import onnx
 import pytest
 
 from fastvit_dense import engine, load_model
-from fastvit_dense.config import load_config
-from fastvit_dense.deploy.description import ExportError
-from fastvit_dense.deploy.export import export, prepare, trace, write
+from fastvit_dense.deploy.export import export, trace, write
+from fastvit_dense.deploy.job import prepare
 from fastvit_dense.deploy.runtime import ExportedNetwork
+from fastvit_dense.errors import ExportError
+from fastvit_dense.tasks.config import load_config
 
 pytestmark = pytest.mark.integration
 FORMATS = {'onnx': '.onnx', 'openvino': '.xml'}

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
-from fastvit_dense.datasets.errors import DataError
+from fastvit_dense.errors import DataError
 from fastvit_dense.evaluation import InstanceMetric, PredictionError, evaluate_predictions
 from fastvit_dense.evaluation.coco import load_annotations
 

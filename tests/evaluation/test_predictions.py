@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from fastvit_dense.datasets.errors import DataError
+from fastvit_dense.errors import DataError
 from fastvit_dense.evaluation import (
     HandMetric,
     InstanceMetric,
@@ -177,7 +177,7 @@ def hands(tmp_path):
 
 @pytest.mark.parametrize('form', ['folder', 'json', 'zip'])
 def test_saved_hands_score_the_same_to_the_last_digit(hands, tmp_path, form):
-    from fastvit_dense.hand.freihand_io import write_predictions
+    from fastvit_dense.datasets.freihand_files import write_predictions
 
     dataset, arrays = hands
     metric = HandMetric(output_dir=str(tmp_path / 'saved'))

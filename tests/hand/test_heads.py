@@ -7,12 +7,7 @@ from torch import nn
 
 from fastvit_dense.hand import Mano, ManoHead, ManoTokenHead, standin_mano
 from fastvit_dense.hand.camera import TYPICAL_SCALE
-from fastvit_dense.hand.heads import (
-    JOINT_OF_TOKEN,
-    SoftArgmax,
-    decode,
-    sample,
-)
+from fastvit_dense.hand.heads import JOINT_OF_TOKEN, SoftArgmax, decode, sample
 
 
 @pytest.fixture(scope='module')

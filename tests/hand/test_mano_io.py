@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from fastvit_dense.hand import Mano, ManoFileError, mano_io, read_mano, save_npz, standin_mano
+from fastvit_dense.errors import ManoFileError
+from fastvit_dense.hand import Mano, mano_io, read_mano, save_npz, standin_mano
 from fastvit_dense.hand.mano import ARRAY_SHAPES
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*md5 differs')

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from fastvit_dense.hand import ManoFileError, mano_io, read_mano
+from fastvit_dense.errors import ManoFileError
+from fastvit_dense.hand import mano_io, read_mano
 from fastvit_dense.hand.mano_pickle import PickleError, read_pickle, resolve
 
 U8, U4 = struct.Struct('<Q').pack, struct.Struct('<I').pack

@@ -9,9 +9,9 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import MODELS
 
 import fastvit_dense  # noqa: F401  (registers the types)
+from fastvit_dense.datasets.freihand import FreiHAND
+from fastvit_dense.datasets.sample.hands import make_sample_hands
 from fastvit_dense.evaluation import evaluate_hand
-from fastvit_dense.hand.freihand import FreiHAND
-from fastvit_dense.hand.sample import make_sample_hands
 
 PARTS = {
     'ManoHead': dict(

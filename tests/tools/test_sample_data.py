@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fastvit_dense.datasets import sample
-from fastvit_dense.hand import sample as hand_sample
+from fastvit_dense.datasets.sample import hands as hand_sample
+from fastvit_dense.datasets.sample import scene_files as sample
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'sample_data.py'
 

@@ -207,8 +207,8 @@ def test_sample_evaluation_needs_no_pretrained_file(
     def refuse(*_, **__):
         raise AssertionError('a pretrained file was looked for')
 
-    monkeypatch.setattr('fastvit_dense.backbones.pretrained.load_pretrained', refuse)
-    monkeypatch.setattr('fastvit_dense.backbones.download.fetch', refuse)
+    monkeypatch.setattr('fastvit_dense.checkpoints.pretrained.load_pretrained', refuse)
+    monkeypatch.setattr('fastvit_dense.checkpoints.download.fetch', refuse)
     path = tmp_path / 'config.py'
     init = "dict(_delete_=True, type='Pretrained', checkpoint='apple/fastvit_t8')"
     path.write_text(

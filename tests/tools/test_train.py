@@ -39,8 +39,8 @@ def no_pretrained(monkeypatch):
     def refuse(*arguments, **_):
         raise AssertionError(f'a pretrained file was looked for: {arguments}')
 
-    monkeypatch.setattr('fastvit_dense.backbones.pretrained.load_pretrained', refuse)
-    monkeypatch.setattr('fastvit_dense.backbones.download.fetch', refuse)
+    monkeypatch.setattr('fastvit_dense.checkpoints.pretrained.load_pretrained', refuse)
+    monkeypatch.setattr('fastvit_dense.checkpoints.download.fetch', refuse)
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import torch
 from mmengine.config import Config
 from pytorch3d.io import load_obj, load_ply
 
+from fastvit_dense.datasets.sample.hands import sample_hands
 from fastvit_dense.hand import standin_mano
 from fastvit_dense.hand.render import project
-from fastvit_dense.hand.sample import sample_hands
 from fastvit_dense.visualization.hand import (
     PANEL,
     bones,
@@ -195,10 +195,10 @@ def test_pictures_can_be_opened(hand, image, tmp_path):
 
 
 def test_gallery_of_saved_predictions(tmp_path):
-    from fastvit_dense.hand.freihand import FreiHAND
-    from fastvit_dense.hand.freihand_io import write_predictions
-    from fastvit_dense.hand.sample import make_sample_hands
-    from fastvit_dense.visualization.hand import gallery_pictures
+    from fastvit_dense.datasets.freihand import FreiHAND
+    from fastvit_dense.datasets.freihand_files import write_predictions
+    from fastvit_dense.datasets.sample.hands import make_sample_hands
+    from fastvit_dense.tasks.drawing import gallery_pictures
 
     root = make_sample_hands(tmp_path, 1, 3, workers=0) / 'freihand'
     settings = {'type': 'FreiHAND', 'data_root': str(root), 'split': 'evaluation'}

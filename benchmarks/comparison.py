@@ -1,0 +1,259 @@
+"""Networks side by side: every network in every way of running it, timed in turns."""
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.backends import TORCH_BACKENDS, Setup, make_call, to_arrays
+from benchmarks.machine import (
+    BenchmarkError,
+    count_traffic,
+    describe_machine,
+    measure_bandwidth,
+    measure_matrix_peak,
+)
+from benchmarks.timing import Timing, time_in_turns
+from fastvit_dense.backbones.macs import count_macs
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network in one form.
+
+    Attributes:
+        name: Of the model.
+        form: 'train', 'folded', or 'only' where there is nothing to fold.
+        build: Called with the image size; returns a module in eval mode with random weights.
+    """
+
+    name: str
+    form: str
+    build: Callable[[int], nn.Module]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and on what to measure.
+
+    Attributes:
+        sizes: Heights, which are the widths too.
+        batch_sizes: Images in a call.
+        device: 'cpu' or 'cuda'.
+        rounds: At most, for each size and batch size.
+        seconds: Of timing, for each size and batch size, after which no new round starts.
+    """
+
+    sizes: Sequence[int] = (512,)
+    batch_sizes: Sequence[int] = (1,)
+    device: str = 'cpu'
+    rounds: int = 20
+    seconds: float = 60.0
+
+    def check(self) -> None:
+        """Raise BenchmarkError where a value is out of its range."""
+        for name, values, least in (
+            ('size', self.sizes, 32),
+            ('batch size', self.batch_sizes, 1),
+            ('rounds', [self.rounds], 1),
+        ):
+            for value in values:
+                if value < least:
+                    raise BenchmarkError(f'{name} is {value}, expected {least} or more')
+        if not self.seconds > 0:
+            raise BenchmarkError(f'seconds is {self.seconds}, expected more than 0')
+        if torch.device(self.device).type == 'cuda' and not torch.cuda.is_available():
+            raise BenchmarkError(f'device is {self.device!r}, but PyTorch sees no GPU')
+
+
+def setups_of(
+    backends: Iterable[str], precisions: Iterable[str], layouts: Iterable[str]
+) -> list[Setup]:
+    """All combinations; runtimes other than PyTorch choose the layout of their tensors."""
+    return [
+        Setup(backend, precision, layout)
+        for backend in backends
+        for precision in precisions
+        for layout in (layouts if backend in TORCH_BACKENDS else ('contiguous',))
+    ]
+
+
+def compare_networks(
+    networks: Sequence[Network],
+    setups: Sequence[Setup],
+    schedule: Schedule,
+    reference: str | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Time every network in every setup, all of one size and batch size in the same rounds.
+
+    What cannot be run is a row with the reason, and the others go on.
+
+    Args:
+        networks: What to run.
+        setups: How to run it.
+        schedule: How long, on which sizes.
+        reference: The start of a row's label ('sa24', 'sa24/folded/eager'): the others are told
+            as how many times faster. By default the first row.
+        progress: Called with a line for every row that is prepared.
+
+    Returns:
+        JSON-able: ``machine``, ``peaks`` (multiply-accumulates and bytes per second, measured),
+        ``reference`` and ``rows``; see `_row`.
+
+    Raises:
+        BenchmarkError: A value of the schedule out of its range, or an unknown reference.
+    """
+    schedule.check()
+    labels = [f'{n.name}/{n.form}/{setup.label}' for n in networks for setup in setups]
+    if not labels:
+        raise BenchmarkError('nothing to measure: no model, or no way to run one')
+    chosen = next((x for x in labels if reference is None or x.startswith(reference)), None)
+    if chosen is None:
+        raise BenchmarkError(f'reference is {reference!r}, expected one of {", ".join(labels)}')
+    machine = describe_machine(schedule.device)
+    peaks = {'bytes_per_second': measure_bandwidth(schedule.device)}
+    for precision in dict.fromkeys(setup.precision for setup in setups):
+        peaks[f'macs_per_second_{precision}'] = measure_matrix_peak(schedule.device, precision)
+    rows = []
+    for size in schedule.sizes:
+        for batch_size in schedule.batch_sizes:
+            progress(f'{size}x{size}, batch {batch_size}')
+            rows += _compare(networks, setups, schedule, size, batch_size, chosen, peaks, progress)
+    return {
+        'machine': machine,
+        'peaks': peaks,
+        'protocol': asdict(schedule),
+        'reference': chosen,
+        'rows': rows,
+    }
+
+
+class _Built:
+    """A network of one size, its costs, and its outputs in PyTorch, each when asked for."""
+
+    def __init__(self, network: Network, images: Tensor) -> None:
+        torch.manual_seed(0)
+        self.module = network.build(images.shape[-1]).eval()
+        self.images = images
+        self.parameters = sum(p.numel() for p in self.module.parameters())
+        one = images[:1].to('meta')
+        meta = copy.deepcopy(self.module).to('meta')
+        self.macs = count_macs(meta, one)
+        self.traffic = count_traffic(meta, images.to('meta'))
+
+    @cached_property
+    def outputs(self) -> list[np.ndarray]:
+        return to_arrays(make_call(self.module, self.images, Setup())())
+
+
+def _compare(
+    networks: Sequence[Network],
+    setups: Sequence[Setup],
+    schedule: Schedule,
+    size: int,
+    batch_size: int,
+    reference: str,
+    peaks: dict[str, float],
+    progress: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    images = torch.rand(batch_size, 3, size, size, generator=torch.Generator().manual_seed(0))
+    images = images.to(schedule.device)
+    rows, calls = [], {}
+    for network in networks:
+        built = None
+        for setup in setups:
+            label = f'{network.name}/{network.form}/{setup.label}'
+            row = _row(network, setup, label, size, batch_size)
+            rows.append(row)
+            try:
+                built = built or _Built(network, images)
+                row['parameters'], row['macs'] = built.parameters, built.macs
+                row['eager_bytes'] = built.traffic
+                call = make_call(built.module, images, setup)
+                row['error'] = relative_error(to_arrays(call()), built.outputs)
+                calls[label] = call
+            except Exception as error:
+                row['reason'] = reason_of(error)
+            progress(f'  {label}' + (f': {row["reason"]}' if row['reason'] else ''))
+    timings = time_in_turns(calls, rounds=schedule.rounds, seconds=schedule.seconds)
+    for row in rows:
+        if row['label'] in timings:
+            timing, other = timings[row['label']], timings.get(reference)
+            _fill(row, timing, other, peaks)
+    return rows
+
+
+def _row(network: Network, setup: Setup, label: str, size: int, batch_size: int) -> dict[str, Any]:
+    """A row without results.
+
+    ``seconds`` is the median of the rounds, ``quartiles`` and ``rounds`` theirs, ``spread`` the
+    distance of the quartiles over the median; ``times_faster`` than the reference, the median of
+    the ratios within a round, and their quartiles. ``macs`` are one image's, ``eager_bytes`` a
+    call's traffic without fusion. ``error`` is the largest deviation of an output from eager fp32
+    over that output's root mean square. ``matrix_share`` and ``bandwidth_share`` (of eager rows)
+    are of the machine's measured peaks. ``reason`` says why a row has no time.
+    """
+    empty = ('parameters', 'macs', 'eager_bytes', 'error', 'seconds', 'quartiles', 'spread')
+    empty += ('rounds', 'images_per_second', 'times_faster', 'times_faster_quartiles')
+    empty += ('matrix_share', 'bandwidth_share', 'reason')
+    return {
+        'label': label,
+        'model': network.name,
+        'form': network.form,
+        **asdict(setup),
+        'size': size,
+        'batch_size': batch_size,
+        **dict.fromkeys(empty),
+    }
+
+
+def _fill(
+    row: dict[str, Any],
+    timing: Timing,
+    reference: Timing | None,
+    peaks: dict[str, float],
+) -> None:
+    row['seconds'], row['spread'] = timing.median, timing.spread
+    row['quartiles'], row['rounds'] = list(timing.quartiles), list(timing.rounds)
+    row['images_per_second'] = row['batch_size'] / timing.median
+    macs_per_second = row['batch_size'] * row['macs'] / timing.median
+    row['matrix_share'] = macs_per_second / peaks[f'macs_per_second_{row["precision"]}']
+    if row['backend'] == 'eager':
+        scale = 0.5 if row['precision'] == 'bf16' else 1
+        bytes_per_second = scale * row['eager_bytes'] / timing.median
+        row['bandwidth_share'] = bytes_per_second / peaks['bytes_per_second']
+    if reference is not None:
+        ratio = timing.times_faster_than(reference)
+        row['times_faster'] = ratio.median
+        row['times_faster_quartiles'] = list(ratio.quartiles)
+
+
+def relative_error(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
+    """The largest deviation of an output over its root mean square, of all outputs the worst.
+
+    Raises:
+        BenchmarkError: Other shapes, or values that are not finite.
+    """
+    shapes = [array.shape for array in found], [array.shape for array in expected]
+    if shapes[0] != shapes[1]:
+        raise BenchmarkError(f'outputs have shapes {shapes[0]}, expected {shapes[1]}')
+    errors = []
+    for ours, theirs in zip(found, expected, strict=True):
+        if not np.isfinite(ours).all():
+            raise BenchmarkError('outputs are not finite')
+        errors.append(float(np.abs(ours - theirs).max() / np.sqrt(np.square(theirs).mean())))
+    return max(errors)
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of an error, in the length of a table's cell."""
+    text = ' '.join(str(error).strip().splitlines()[:1]) or type(error).__name__
+    if not isinstance(error, BenchmarkError):
+        text = f'{type(error).__name__}: {text}'
+    return text if len(text) <= 160 else text[:157] + '...'

@@ -1,0 +1,116 @@
+"""Checkpoints from one layout to another, and files that are fit to be published.
+
+Converting renames tensors and changes none of them, so a way there and back gives the same file
+content.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError, CheckpointMismatch
+from .download import resolve
+from .files import file_sha256
+from .layouts import STYLES, backbone_names, detect_layout, from_ours
+from .reader import load_checkpoint_file
+from .state import WRAPPERS, find_state_dict
+
+AVERAGED = ('state_dict_ema', 'model_ema')
+# of a training run's `meta`: what a user of the weights needs
+_KEPT_META = ('dataset_meta', 'cfg', 'epoch', 'iter', 'experiment_name', 'mmengine_version')
+
+
+def convert_file(
+    source: str | Path, out: str | Path, to: str, publish: bool = False, ema: bool = False
+) -> Path:
+    """Write the weights of a checkpoint in another layout.
+
+    What else a checkpoint holds, the state of the optimizer above all, is left out. Towards
+    'fastvit_dense' a whole model of ours stays whole; otherwise the backbone and its classifier
+    are written, and what stands beside them (a text encoder, a detector's heads) is left out.
+
+    Args:
+        source: a file, address or published name.
+        out: the file to write; ``.safetensors`` is possible.
+        to: 'fastvit_dense', 'apple' or 'timm'.
+        publish: put the first eight digits of the file's SHA-256 into its name.
+        ema: write the averaged weights. mmengine's EMAHook saves them as the weights already.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        CheckpointError: the source cannot be read, has no averaged weights, or the layout is
+            unknown.
+        CheckpointMismatch: the source has no counterpart in the layout.
+    """
+    if to not in STYLES:
+        raise CheckpointError(f'unknown layout {to!r}, known are {", ".join(STYLES)}')
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    path = resolve(source)
+    checkpoint = load_checkpoint_file(path)
+    state = _weights(checkpoint, path, ema)
+    state = convert_state_dict(state, to, path)
+    meta = checkpoint.get('meta') if to == 'fastvit_dense' else None
+    content = {'state_dict': state} if to != 'timm' else state
+    if isinstance(meta, dict):
+        content['meta'] = {key: meta[key] for key in _KEPT_META if key in meta}
+    return _write(content, state, out, publish)
+
+
+def convert_state_dict(state: dict[str, Tensor], to: str, path: str | Path) -> dict[str, Tensor]:
+    """Rename the tensors of a FastViT to another layout, order and tensors kept.
+
+    Args:
+        state: of any layout.
+        to: one of `layouts.STYLES`.
+        path: for messages.
+
+    Raises:
+        CheckpointMismatch: no FastViT is in it, or it is in our folded form, which has no
+            counterpart in the other layouts.
+    """
+    try:
+        layout = detect_layout(state)
+        if layout is None:
+            raise ValueError('no FastViT in it')
+        if layout.style == to == 'fastvit_dense':
+            return dict(state)
+        keys = backbone_names(state, layout)
+        if to != 'fastvit_dense' and any(name.endswith('.mlp.conv.conv.bias') for name in keys):
+            raise ValueError(
+                f'it is folded wholly, and layout {to} has norms and layer scales beside the '
+                'folded branches: convert the weights as they were before reparameterize'
+            )
+        new = from_ours(keys, to)
+    except ValueError as error:
+        raise CheckpointMismatch(f'{path}: {error}') from error
+    return {new[name]: state[key] for name, key in keys.items()}
+
+
+def _weights(checkpoint: dict, path: Path, ema: bool) -> dict[str, Tensor]:
+    if not ema:
+        plain = [entry for entry in WRAPPERS if entry not in AVERAGED]
+        return find_state_dict(checkpoint, path, (*plain, '', *AVERAGED))[1]
+    entry, state = find_state_dict(checkpoint, path)
+    if entry not in AVERAGED and 'ema_state_dict' not in checkpoint:
+        raise CheckpointError(f'{path}: no averaged weights in it ({", ".join(AVERAGED)})')
+    return state
+
+
+def _write(content: dict, state: dict[str, Tensor], out: Path, publish: bool) -> Path:
+    part = out.with_name(f'{out.name}.part')
+    if out.suffix == '.safetensors':
+        from safetensors.torch import save_file
+
+        save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, part)
+    else:
+        with part.open('wb') as file:  # an open file: torch writes a path's name into the content
+            torch.save(content, file)
+    if publish:
+        stem, dot, suffix = out.name.partition('.')
+        out = out.with_name(f'{stem}-{file_sha256(part)[:8]}{dot}{suffix}')
+    part.replace(out)
+    return out

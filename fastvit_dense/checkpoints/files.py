@@ -1,0 +1,50 @@
+"""Writing files so that an interruption leaves none of them half-written."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Where to write a file; once the block has ended, it stands under its own name.
+
+    An error or an interruption before that leaves what stood there.
+
+    Args:
+        path: The file; its folder is made if it does not exist.
+
+    Yields:
+        A hidden name beside it, of the same suffix.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{os.getpid()}.{path.name[-50:]}')  # names have 255 bytes at most
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_files(folder: str | Path, texts: Mapping[str, str]) -> None:
+    """Write UTF-8 text files into a folder, in two steps: all of them aside, then into place.
+
+    An error or an interruption while writing leaves what stood there before, and no other file.
+
+    Args:
+        folder: Made if it does not exist.
+        texts: Contents by file name; the last one named is put into place last.
+    """
+    with ExitStack() as stack:  # its blocks end in reverse order
+        for name, text in reversed(texts.items()):
+            part = stack.enter_context(replacing(Path(folder, name)))
+            part.write_text(text, encoding='utf-8', newline='\n')
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()

@@ -1,0 +1,314 @@
+"""Pretrained weights for a FastViT: all that it needs is loaded, or an error says why not."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.logging import print_log
+from mmengine.registry import WEIGHT_INITIALIZERS
+from torch import Tensor, nn
+
+from ..backbones.reparam import batch_norm_affine, fold_affine_after, fold_affine_before
+from ..backbones.variants import VARIANTS, Variant
+from ..errors import CheckpointError, CheckpointMismatch, ConfigError
+from .download import resolve
+from .layouts import backbone_names, detect_layout, is_classifier, is_foreign_output_norm
+from .reader import load_checkpoint_file
+from .state import compare, find_state_dict
+
+__all__ = ['CheckpointMismatch', 'LoadReport', 'load_pretrained']
+
+_FOLDED_STEM = 'stem.0.reparam_conv.weight'
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What `load_pretrained` found and did; `str` gives a table by stage.
+
+    Attributes:
+        file: the local file.
+        entry: the entry of the file that held the weights, '' for a bare state dict.
+        layout: 'apple', 'timm', 'mobileclip', 'openclip', 'fastvlm' or 'fastvit_dense'.
+        variant: the variant the file looks like, as in 'sa24', or None.
+        fused: whether the file holds folded branches.
+        loaded: tensors of the network that were set.
+        missing: tensors of the network that the file lacks; output norms (and BatchNorm counters,
+            which compute nothing) at most.
+        unexpected: tensors of the file that a backbone should not have; always empty, as they
+            raise.
+        ignored: tensors of the file that are not the backbone's: the classifier, other parts of a
+            larger model, stages behind the last output; as the file names them.
+    """
+
+    file: str
+    entry: str
+    layout: str
+    variant: str | None
+    fused: bool
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+    def __str__(self) -> str:
+        form = 'folded' if self.fused else 'unfolded'
+        where = f', entry {self.entry!r}' if self.entry else ''
+        loaded, missing = (Counter(map(_part, names)) for names in (self.loaded, self.missing))
+        lines = [f'{self.file} ({self.variant}, layout {self.layout}, {form}{where})']
+        for part in dict.fromkeys(map(_part, (*self.loaded, *self.missing))):
+            lines.append(
+                f'  {part:12} {loaded[part]:4} of {loaded[part] + missing[part]:4} tensors'
+            )
+        if self.ignored:
+            parts = Counter(name.split('.')[0] for name in self.ignored)
+            named = ', '.join(f'{part} ({count})' for part, count in parts.most_common(6))
+            lines.append(f"  not the backbone's: {len(self.ignored)} tensors: {named}")
+        return '\n'.join(lines)
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class PretrainedFastViT:
+    """mmengine's initializer ``Pretrained`` for our backbones: all of the file, or an error.
+
+    Args:
+        checkpoint: As of `load_pretrained`.
+
+    Raises:
+        ConfigError: No checkpoint is named.
+    """
+
+    def __init__(self, checkpoint: str | Path = '') -> None:
+        if not checkpoint:
+            raise ConfigError("init_cfg: type 'Pretrained' needs a 'checkpoint', found none")
+        self.checkpoint = checkpoint
+
+    def __call__(self, module: nn.Module) -> None:
+        print_log(str(load_pretrained(module, self.checkpoint)), logger='current')
+
+
+def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
+    """Load published weights, or our own, into a backbone.
+
+    Every layout of the published files is recognised from its tensor names: Apple's FastViT, timm
+    (also `features_only`), MobileCLIP, OpenCLIP, FastVLM, and ours, alone or inside a detector's
+    checkpoint. Where a file holds averaged weights (EMA), those are taken.
+
+    Args:
+        backbone: a `FastViT`. A file with folded branches needs a folded backbone
+            (``FastViT(reparameterized=True)`` or after `reparameterize`), another file an unfolded.
+        checkpoint: a file, an http(s) address, or the name of a published file such as
+            ``'apple/fastvit_sa24'`` or ``'apple_dist/fastvit_sa24'`` (distilled).
+
+    Returns:
+        What was loaded and what was left aside.
+
+    Raises:
+        CheckpointMismatch: the file cannot be read, or does not hold exactly what the backbone
+            needs, its output norms aside; the backbone is unchanged.
+        CheckpointError: the file cannot be downloaded, or no published file has that name.
+    """
+    needed = backbone.state_dict()
+    if 'stages.0.blocks.0.mlp.fc1.weight' not in needed:
+        raise TypeError(f'expected a FastViT backbone, got {type(backbone).__name__}')
+    path = resolve(checkpoint)
+    try:
+        entry, state = find_state_dict(load_checkpoint_file(path), path)
+    except CheckpointError as error:
+        raise CheckpointMismatch(str(error)) from error
+    try:
+        layout = detect_layout(state)
+        if layout is None:
+            raise ValueError(f'no FastViT in it; its tensors are {_first_names(state)}')
+        keys = backbone_names(state, layout)
+    except ValueError as error:
+        raise CheckpointMismatch(f'{path}: {error}') from error
+
+    tensors = {name: state[key] for name, key in keys.items()}
+    variant = identify(tensors)
+    fused = _FOLDED_STEM in tensors
+    _check_form(path, fused, _FOLDED_STEM in needed)
+    kept = {name: t for name, t in tensors.items() if not _is_ignored(name, backbone, needed)}
+    ignored = state.keys() - {keys[name] for name in kept}
+    if fused:
+        kept = fold_rest(kept)
+
+    wanted = {n: t for n, t in needed.items() if n in kept or not n.startswith('out_norms.')}
+    problems = compare(kept, wanted)
+    if problems:
+        looks = (
+            f'it looks like {variant or "no variant known here"}, the network is {backbone.arch}'
+        )
+        raise CheckpointMismatch('\n'.join([f'{path} does not fit: {looks}', *problems]))
+    with torch.no_grad():
+        for name in wanted.keys() & kept.keys():
+            needed[name].copy_(kept[name])
+    return LoadReport(
+        file=str(path),
+        entry=entry,
+        layout=layout.name,
+        variant=variant,
+        fused=fused,
+        loaded=tuple(name for name in needed if name in kept),
+        missing=tuple(name for name in needed if name not in kept),
+        unexpected=(),
+        ignored=tuple(key for key in state if key in ignored),
+    )
+
+
+def _check_form(path: Path, fused_file: bool, folded_network: bool) -> None:
+    if fused_file and not folded_network:
+        raise CheckpointMismatch(
+            f'{path} holds folded branches, which cannot be taken apart again: load it into '
+            'FastViT(..., reparameterized=True), or take the file that is not folded (at Apple the '
+            'one without _reparam), the only kind to train from'
+        )
+    if folded_network and not fused_file:
+        raise CheckpointMismatch(
+            f'{path} holds unfolded branches, and the network is folded already: first load it '
+            'into the unfolded network, then reparameterize'
+        )
+
+
+def _is_ignored(name: str, backbone: nn.Module, needed: Mapping[str, Tensor]) -> bool:
+    """Whether a backbone can do without a tensor of a file (our name)."""
+    if is_classifier(name) or is_foreign_output_norm(name):
+        return True
+    if name.startswith('out_norms.'):
+        return name not in needed
+    stage = name.split('.')[1] if name.startswith('stages.') else ''
+    all_stages = len(VARIANTS[backbone.arch].layers)
+    return stage.isdigit() and len(backbone.stages) <= int(stage) < all_stages
+
+
+def fold_rest(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Fold the norms and layer scales that a published folded file still has.
+
+    Apple, timm and FastVLM fold branches only. Our folded form also has the ConvFFN's BatchNorm in
+    its depthwise convolution, the BatchNorm before attention in ``qkv``, and the layer scales in
+    the layers before them. LayerNorm stays.
+
+    Args:
+        tensors: by our names; nothing is changed.
+
+    Returns:
+        The tensors of the folded form; what was folded is float64. A tensor that has no partner
+        is kept, to be reported.
+    """
+    folded = dict(tensors)
+    for name in tensors:
+        block, _, leaf = name.rpartition('.')
+        if name.endswith('.mlp.conv.bn.running_mean'):
+            conv = block.removesuffix('.bn') + '.conv'
+            _fold_norm(folded, block, conv, fold_affine_after)
+        elif leaf == 'running_mean' and block.endswith('.norm') and 'token_mixer' not in block:
+            qkv = block.removesuffix('.norm') + '.token_mixer.qkv'
+            _fold_norm(folded, block, qkv, fold_affine_before)
+    for name in tensors:
+        block, _, leaf = name.rpartition('.')
+        if leaf in ('layer_scale', 'layer_scale_1', 'layer_scale_2'):
+            layer = 'token_mixer.proj' if leaf == 'layer_scale_1' else 'mlp.fc2'
+            _fold_layer_scale(folded, name, f'{block}.{layer}')
+    return folded
+
+
+def _fold_norm(tensors: dict[str, Tensor], norm: str, layer: str, fold: Callable) -> None:
+    """Fold BatchNorm ``norm`` into ``layer`` when both are whole."""
+    parts = [f'{norm}.{leaf}' for leaf in ('running_mean', 'running_var', 'weight', 'bias')]
+    weight = f'{layer}.weight'
+    if not all(name in tensors for name in (*parts, weight)):
+        return
+    affine = batch_norm_affine(*(tensors[name] for name in parts))
+    bias = f'{layer}.bias'
+    tensors[weight], tensors[bias] = fold(tensors[weight], tensors.get(bias), *affine)
+    for name in (*parts, f'{norm}.num_batches_tracked'):
+        tensors.pop(name, None)
+
+
+def _fold_layer_scale(tensors: dict[str, Tensor], scale: str, layer: str) -> None:
+    """Fold a layer scale into the layer before it when that is there."""
+    weight, bias = f'{layer}.weight', f'{layer}.bias'
+    if weight in tensors and bias in tensors:
+        scaled = fold_affine_after(tensors[weight], tensors[bias], tensors.pop(scale))
+        tensors[weight], tensors[bias] = scaled
+
+
+# --- what a file looks like ------------------------------------------------------------------
+
+
+def identify(tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the variants, as in 'sa24' or 'sa12 or s12', whose tensors (our names) these are.
+
+    A file that ends before the last stage may belong to several.
+    """
+    layers: Counter[int] = Counter()
+    for name in tensors:
+        parts = name.split('.')
+        if name.startswith('stages.') and name.endswith('.mlp.fc1.weight'):
+            layers[int(parts[1])] += 1
+    found = [
+        arch
+        for arch, variant in VARIANTS.items()
+        if layers and arch != 'hd' and _looks_like(tensors, layers, variant)
+    ]
+    return ' or '.join(found) or None
+
+
+def _looks_like(tensors: Mapping[str, Tensor], layers: Counter, variant: Variant) -> bool:
+    stages = range(len(layers))
+    if tuple(layers[i] for i in stages) != variant.layers[: len(layers)]:
+        return False
+    hidden = [tensors[f'stages.{i}.blocks.0.mlp.fc1.weight'].shape[:2] for i in stages]
+    mixers = ''.join(
+        'A' if f'stages.{i}.blocks.0.token_mixer.qkv.weight' in tensors else 'R' for i in stages
+    )
+    dims = variant.embed_dims[: len(layers)]
+    return (
+        hidden == [(dim * variant.mlp_ratio, dim) for dim in dims]
+        and mixers == (variant.mixers[: len(layers)])
+    )
+
+
+def explain_model(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> list[str]:
+    """Tell in lines why a checkpoint's FastViT is not that of a whole model.
+
+    Args:
+        state: tensors of the file.
+        needed: `state_dict()` of the model.
+    """
+    try:
+        layout, own = detect_layout(state), detect_layout(needed)
+        if layout is None or own is None:
+            return []
+        of_file = {name: state[key] for name, key in backbone_names(state, layout).items()}
+        of_model = {name: needed[key] for name, key in backbone_names(needed, own).items()}
+    except ValueError:  # several backbones
+        return []
+    lines = []
+    if layout.prefix != own.prefix or layout.style != own.style:
+        lines.append(
+            f'  The file is a backbone in layout {layout.name}, not this model: name it in '
+            "init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone."
+        )
+    variants = identify(of_file), identify(of_model)
+    if variants[0] != variants[1]:
+        lines.append(f'  The file looks like {variants[0]}, the model is {variants[1]}.')
+    folded = _FOLDED_STEM in of_file, _FOLDED_STEM in of_model
+    if folded == (True, False):
+        lines.append(
+            '  The file is folded: reparameterize the model before loading, or build its backbone '
+            'with reparameterized=True.'
+        )
+    if folded == (False, True):
+        lines.append('  The model is folded already: first load, then reparameterize.')
+    return lines
+
+
+def _part(name: str) -> str:
+    parts = name.split('.')
+    return {'stages': f'stage {parts[1]}', 'out_norms': 'output norms'}.get(parts[0], parts[0])
+
+
+def _first_names(state: Mapping[str, Tensor]) -> str:
+    return ', '.join(list(state)[:3]) + (', ...' if len(state) > 3 else '')

@@ -1,0 +1,82 @@
+"""The weights in a checkpoint, and how they fit a network."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError
+
+# Where the weights stand in a file, in order of preference: averaged weights first. mmengine's
+# EMAHook is the exception: it saves the averaged weights as `state_dict`.
+WRAPPERS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'module', 'ema_state_dict')
+
+
+def find_state_dict(
+    checkpoint: Any, path: str | Path, entries: Iterable[str] = (*WRAPPERS, '')
+) -> tuple[str, dict[str, Tensor]]:
+    """Find the weights in what a file holds.
+
+    Args:
+        checkpoint: what `load_checkpoint_file` returned.
+        path: for messages.
+        entries: where to look, in this order; '' is the file as a whole.
+
+    Returns:
+        The entry that holds them, and the tensors by name.
+
+    Raises:
+        CheckpointError: no entry of the file is a dict of tensors.
+    """
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(
+            f'{path}: expected a dict of tensors by name, found {type(checkpoint).__name__}'
+        )
+    for entry in entries:
+        state = checkpoint.get(entry) if entry else checkpoint
+        if not isinstance(state, Mapping):
+            continue
+        tensors = {k: v for k, v in state.items() if isinstance(k, str) and torch.is_tensor(v)}
+        if tensors:
+            return entry, tensors
+    found = ', '.join(map(repr, list(checkpoint)[:8])) or 'nothing'
+    raise CheckpointError(
+        f'{path}: no weights in it; expected tensors by name, bare or as one of '
+        f'{", ".join(WRAPPERS)}, found {found}'
+    )
+
+
+def compare(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> list[str]:
+    """Tell in lines what keeps ``state`` from filling ``needed``; an empty list: nothing does."""
+    optional = {name for name in needed if name.endswith('num_batches_tracked')}
+    missing = [name for name in needed if name not in state and name not in optional]
+    unexpected = [name for name in state if name not in needed]
+    shapes = [
+        f'{name}: expected {tuple(needed[name].shape)}, found {tuple(state[name].shape)}'
+        for name in needed
+        if name in state and needed[name].shape != state[name].shape
+    ]
+    broken = [name for name in needed if name in state and _is_broken(state[name], needed[name])]
+    kinds = {
+        'missing': missing,
+        'not in the network': unexpected,
+        'of another shape': shapes,
+        'with NaN or Inf': broken,
+    }
+    return [f'  {len(names)} {kind}: {_some(names)}' for kind, names in kinds.items() if names]
+
+
+def _is_broken(tensor: Tensor, own: Tensor) -> bool:
+    """Whether there is NaN in a tensor, or Inf where the network's own has none."""
+    if tensor.sum().isfinite():  # one pass; an overflow only means a closer look
+        return False
+    if tensor.isnan().any():
+        return True
+    return bool(tensor.isinf().any() and own.isfinite().all())
+
+
+def _some(names: list[str], limit: int = 4) -> str:
+    more = f', ... ({len(names) - limit} more)' if len(names) > limit else ''
+    return ', '.join(names[:limit]) + more

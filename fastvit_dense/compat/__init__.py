@@ -1,0 +1,1 @@
+"""OpenMMLab without compiled operators, its rough edges, and the versions that fit together."""

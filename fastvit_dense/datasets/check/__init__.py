@@ -1,0 +1,1 @@
+"""What is wrong with the data of a config? Everything that can be told before training."""

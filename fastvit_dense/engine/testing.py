@@ -1,0 +1,127 @@
+"""Testing a checkpoint or an exported file."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+from ..config.building import explained_building
+from ..config.reading import default_work_dir
+from ..errors import ConfigError
+from ..evaluation.report.compare import change_from, read_report
+from ..inference.exported import exported_model_cfg, is_exported
+from ..tasks.base import use_own_metric
+from ..tasks.config import load_config
+from .build import _existing, build_runner
+from .reporting import image_size, report_result
+
+
+def evaluate_checkpoint(
+    config: str,
+    checkpoint: str,
+    *,
+    sample: bool = False,
+    cfg_options: Iterable[str] = (),
+    work_dir: str | None = None,
+    fuse: bool = False,
+    verify: bool = False,
+    save_predictions: str | None = None,
+    baseline: str | None = None,
+    launcher: str = 'none',
+) -> int:
+    """Evaluate a checkpoint, or an exported file, and write the report.
+
+    Args:
+        config: Config file.
+        checkpoint: Weights, loaded strictly; or a file of `tools/export.py` (.onnx, .xml).
+        sample: Use the embedded sample data.
+        cfg_options: `key=value` strings.
+        work_dir: Where the report goes; by default `work_dirs/CONFIG`.
+        fuse: Reparameterize the model before it is scored.
+        verify: Compare with the config's `expected_results`.
+        save_predictions: Folder for the predictions in the official format.
+        baseline: `report.json` of another evaluation on the same data; the report tells by how
+            much each metric changed (of a quantised file: its loss).
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Returns:
+        1 where `verify` found a value missed, else 0.
+    """
+    cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
+    cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(config)
+    cfg.launcher = launcher
+    use_own_metric(cfg)
+    expected = _expected_results(cfg, required=verify)
+    _existing(checkpoint)
+    before = read_report(baseline) if baseline else None
+    model_cfg, exported = cfg.model, is_exported(checkpoint)
+    if exported:
+        if launcher != 'none':
+            raise ConfigError(f'--launcher {launcher}: an exported file is scored in one process')
+        cfg.model = exported_model_cfg(cfg, checkpoint)
+    with explained_building(cfg):
+        runner = build_runner(cfg, ('test_dataloader',), training=False)
+    cfg.model = model_cfg  # the report tells of the network, whatever runs it
+
+    model = getattr(runner.model, 'module', runner.model)
+    form = 'reparameterized' if fuse else 'as trained'
+    if exported:
+        info, form = model.info, model.form
+    else:
+        info = _load_for_test(model, cfg, checkpoint, fuse)
+    metric = runner.test_evaluator.metrics[0]
+    own_folder = getattr(metric, 'predictions_dir', None)  # output_dir of the evaluator
+    keep = Path(save_predictions or own_folder or Path(cfg.work_dir) / 'predictions')
+    if hasattr(metric, 'save_predictions'):
+        metric.save_predictions(keep)
+    start = time.perf_counter()
+    with explained_building(cfg):
+        metrics = runner.test()
+    seconds = time.perf_counter() - start
+    result = getattr(metric, 'result', None)
+    if not is_main_process():
+        return 0
+    if result is None:
+        print(f'predictions only, in {keep}: no scores, hence no report')
+        return 0
+    result.protocol |= {'form': form, 'image_size': image_size(cfg)}
+    if before:
+        result.protocol.update(change_from(before, result))
+    report_result(cfg, result, keep, {'test': seconds}, info, expected)
+    if verify:
+        from ..evaluation.report.verify import verify_results
+
+        misses = verify_results(metrics, expected)
+        for miss in misses:
+            print(miss)
+        return int(bool(misses))
+    return 0
+
+
+def _load_for_test(
+    model: torch.nn.Module, cfg: Config, checkpoint: str, fuse: bool
+) -> dict[str, Any] | None:
+    """Load and perhaps fold a model; what the report says of it, in the main process."""
+    from ..backbones.reparam import reparameterize
+    from ..checkpoints.model import load_model_state
+    from ..evaluation.report.model import model_info
+
+    load_model_state(model, checkpoint)
+    if fuse:
+        reparameterize(model.eval())
+    return model_info(model, cfg, checkpoint) if is_main_process() else None
+
+
+def _expected_results(cfg: Config, required: bool) -> list[dict] | None:
+    from ..evaluation.report.verify import check_results
+
+    expected = cfg.get('expected_results')
+    if expected:
+        check_results({}, expected)  # a malformed entry is told before hours of evaluation
+    elif required:
+        raise ConfigError(f'{cfg.filename}: --verify: the config carries no expected_results')
+    return expected

@@ -1,0 +1,74 @@
+"""Training a config."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from ..config.building import explained_building
+from ..config.reading import default_work_dir
+from ..errors import ConfigError
+from ..tasks.config import load_config
+from .build import _existing, build_runner
+
+
+def train(
+    config: str,
+    *,
+    sample: bool = False,
+    cfg_options: Iterable[str] = (),
+    work_dir: str | None = None,
+    resume: str | None = None,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    launcher: str = 'none',
+) -> Runner:
+    """Train the model of a config.
+
+    Args:
+        config: Config file.
+        sample: Use the embedded sample data.
+        cfg_options: `key=value` strings.
+        work_dir: Where logs and checkpoints go; by default `work_dirs/CONFIG`.
+        resume: 'auto' for the latest checkpoint of the work dir, or a checkpoint file.
+        amp: Automatic mixed precision.
+        auto_scale_lr: Scale the learning rate from the config's batch size to this run's.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Returns:
+        The runner, trained.
+
+    Raises:
+        ConfigError, DataError, CheckpointError, CheckpointMismatch: With what is wrong and where.
+    """
+    cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=not resume)
+    cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(config)
+    cfg.launcher = launcher
+    if resume:
+        cfg.resume = True
+        cfg.load_from = None if resume == 'auto' else _existing(resume)
+        if resume == 'auto' and not (Path(cfg.work_dir) / 'last_checkpoint').is_file():
+            print_log(
+                f'--resume: no checkpoint in {cfg.work_dir}: training starts anew, from random '
+                'weights; without --resume it would start from the pretrained file, if any',
+                'current',
+                logging.WARNING,
+            )
+    if amp:
+        if not torch.cuda.is_available():
+            raise ConfigError(
+                '--amp: needs a GPU, none was found; leave it out to train on the CPU'
+            )
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.loss_scale = 'dynamic'
+    if auto_scale_lr:
+        if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
+            raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')
+        cfg.auto_scale_lr.enable = True
+    with explained_building(cfg):
+        runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
+        runner.train()
+    return runner

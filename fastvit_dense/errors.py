@@ -1,0 +1,51 @@
+"""Errors that say all there is to say: what is wrong with a user's input, where, and what to do.
+
+The command lines show these in one line, every other exception with its traceback.
+"""
+
+
+class FastViTDenseError(Exception):
+    """Base of the package's own errors."""
+
+
+class ConfigError(FastViTDenseError, ValueError):
+    """A config file or an option that cannot be used; the message says which and why."""
+
+
+class CheckpointError(FastViTDenseError, ValueError):
+    """A file that cannot be had or read; the message names it, what is wrong and what to do."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """A checkpoint that does not fit the network; the network is unchanged."""
+
+
+class ManoFileError(FastViTDenseError, ValueError):
+    """A MANO file that cannot be used; the message names file, field, expected and found."""
+
+
+class DataError(FastViTDenseError, ValueError):
+    """A dataset, an annotation file or a picture that cannot be used.
+
+    The message names the file and the entry, what was expected and what was found.
+    """
+
+    def __init__(self, message: str = '') -> None:
+        # torch raises a data loading worker's error anew, with the worker's traceback for a message
+        super().__init__(message.rpartition(f'{__name__}.DataError: ')[2].rstrip('\n'))
+
+
+class PredictionError(DataError):
+    """A prediction that cannot be scored; the message names the entry."""
+
+
+class MissingFileError(DataError, FileNotFoundError):
+    """A file or folder that evaluation needs is not there."""
+
+
+class ImageError(FastViTDenseError, ValueError):
+    """A picture that cannot be read; the message names the file and what is wrong with it."""
+
+
+class ExportError(FastViTDenseError, ValueError):
+    """An export that cannot be made, or a file that cannot be used; the message says why."""

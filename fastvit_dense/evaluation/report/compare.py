@@ -1,0 +1,186 @@
+"""One table of several reports, with differences."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...checkpoints.files import write_files
+from ...errors import DataError
+from ..metric_names import describe, format_difference, format_value, is_defined, is_number
+from ..record import EvaluationResult
+from . import tables as markdown
+
+_SETTINGS = ('dataset', 'split', 'samples')
+
+
+def read_report(path: str | Path) -> dict[str, Any]:
+    """Read a ``report.json``; ``path`` may be the folder that holds it.
+
+    Raises:
+        DataError: The file is missing, cut off, or no report; the message names file and field.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / 'report.json'
+    try:
+        report = json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        raise DataError(f'{path}: no such file; expected the report.json of a run') from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f'{path}: expected a whole JSON file, found: {error}') from None
+    if not isinstance(report, dict):
+        raise DataError(f'{path}: expected a JSON object, found {type(report).__name__}')
+    fields = dict(task=str, dataset=str, split=str, samples=int, metrics=dict, protocol=dict)
+    for name, kind in fields.items():
+        if not isinstance(report.get(name), kind):
+            found = type(report[name]).__name__ if name in report else 'nothing'
+            raise DataError(f'{path}: field {name!r}: expected {kind.__name__}, found {found}')
+    for name, value in report['metrics'].items():
+        if value is not None and not is_number(value):
+            raise DataError(f'{path}: metrics[{name!r}]: expected a number, found {value!r}')
+    return report
+
+
+def change_from(report: dict[str, Any], result: EvaluationResult) -> dict[str, Any]:
+    """What a protocol says of the change from an earlier report.
+
+    Args:
+        report: From `read_report`.
+        result: What was measured now.
+
+    Returns:
+        ``baseline``, the form of the model then, and ``change from baseline``: the difference of
+        each metric that is defined both times.
+
+    Raises:
+        DataError: The report is of another task, or of another number of samples.
+    """
+    for name in ('task', 'samples'):
+        if report[name] != getattr(result, name):
+            raise DataError(
+                f'baseline: field {name!r}: expected {getattr(result, name)!r}, '
+                f'found {report[name]!r}'
+            )
+    before = report['metrics']
+    return {
+        'baseline': report['protocol'].get('form', 'unknown'),
+        'change from baseline': {
+            name: value - before[name]
+            for name, value in result.metrics.items()
+            if name in before and is_defined(name, value) and is_defined(name, before[name])
+        },
+    }
+
+
+def compare_reports(
+    paths: Sequence[str | Path], work_dir: str | Path | None = None
+) -> dict[str, Any]:
+    """Put several reports of one task into one table; the first is what the others differ from.
+
+    Prints the table as Markdown and, with ``work_dir``, writes ``compare.json`` and
+    ``compare.md`` there.
+
+    Args:
+        paths: At least two ``report.json`` files or folders that hold one.
+        work_dir: Where to write; None only prints.
+
+    Returns:
+        ``task``, ``runs`` (their names), ``rows``: per metric ``metric``, ``values`` and
+        ``differences`` to the first run (None where a value is missing), and ``warnings``: what
+        makes the runs hard to compare, such as another dataset, split or protocol.
+
+    Raises:
+        DataError: Fewer than two reports, a broken one, or reports of different tasks.
+    """
+    if len(paths) < 2:
+        raise DataError(f'compare: expected at least two reports, found {len(paths)}')
+    reports = [read_report(path) for path in paths]
+    tasks = [report['task'] for report in reports]
+    if len(set(tasks)) > 1:
+        found = ', '.join(f'{path}: {task}' for path, task in zip(paths, tasks, strict=True))
+        raise DataError(f'compare: expected reports of one task, found {found}')
+    table = {
+        'task': tasks[0],
+        'runs': _run_names(paths),
+        'rows': _rows(reports),
+        'warnings': _warnings(_run_names(paths), reports),
+    }
+    text = comparison_markdown(table)
+    print(text)
+    if work_dir is not None:
+        as_json = json.dumps(table, indent=2, allow_nan=False, ensure_ascii=False) + '\n'
+        write_files(work_dir, {'compare.md': text, 'compare.json': as_json})
+    return table
+
+
+def comparison_markdown(table: dict[str, Any]) -> str:
+    """The table of `compare_reports` as Markdown: values, and in brackets the difference."""
+    rows = []
+    for row in table['rows']:
+        name, unit = row['metric'], describe(row['metric']).unit
+        cells = [f'{name} ({unit})' if unit else name]
+        for run, (value, difference) in enumerate(
+            zip(row['values'], row['differences'], strict=True)
+        ):
+            change = (
+                f' ({format_difference(name, difference)})'
+                if run and difference is not None
+                else ''
+            )
+            cells.append(format_value(name, value) + change)
+        rows.append(cells)
+    header = ['metric', *(markdown.cell(run) for run in table['runs'])]
+    lines = [f'# Comparison: {table["task"]}', '', markdown.table(header, rows)]
+    lines += [''] + [
+        f'- Not like with like: {markdown.cell(warning)}' for warning in table['warnings']
+    ]
+    return '\n'.join(lines).rstrip() + '\n'
+
+
+def _run_names(paths: Sequence[str | Path]) -> list[str]:
+    """The folders' names, or as much more of the paths as it takes to tell them apart."""
+    folders = [Path(path).parent if Path(path).suffix == '.json' else Path(path) for path in paths]
+    parts = [folder.resolve().parts for folder in folders]
+    files = [Path(path).name for path in paths]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ['/'.join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f'{index + 1}: {file}' for index, file in enumerate(files)]
+
+
+def _rows(reports: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = list(dict.fromkeys(name for report in reports for name in report['metrics']))
+    rows = []
+    for name in names:
+        values = [report['metrics'].get(name) for report in reports]
+        first = values[0]
+        differences = [
+            value - first if is_defined(name, value) and is_defined(name, first) else None
+            for value in values
+        ]
+        rows.append({'metric': name, 'values': values, 'differences': differences})
+    return rows
+
+
+def _warnings(runs: Sequence[str], reports: Sequence[dict[str, Any]]) -> list[str]:
+    warnings = []
+    first = reports[0]
+    for run, report in zip(runs[1:], reports[1:], strict=True):
+        settings = [(name, first[name], report[name]) for name in _SETTINGS]
+        names = dict.fromkeys([*first['protocol'], *report['protocol']])
+        settings += [
+            (f'protocol: {name}', first['protocol'].get(name), report['protocol'].get(name))
+            for name in names
+        ]
+        warnings += [
+            f'{name}: {_say(ours)} in {runs[0]}, {_say(theirs)} in {run}'
+            for name, ours, theirs in settings
+            if ours != theirs
+        ]
+    return warnings
+
+
+def _say(value: Any) -> str:
+    return 'not given' if value is None else str(value)

@@ -1,0 +1,98 @@
+"""What a report says, whatever it is written in: labels, headline numbers, names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..metric_names import HEADLINES, describe, is_defined
+from .references import is_sample
+
+TASK_NAMES = {
+    'instance': 'Instance segmentation',
+    'semantic': 'Semantic segmentation',
+    'hand': '3D hand mesh',
+}
+
+# Columns of the table of published results; the first sorts the rows.
+COLUMNS = {
+    'instance': (
+        'bbox_mAP',
+        'bbox_mAP_50',
+        'bbox_mAP_75',
+        'segm_mAP',
+        'segm_mAP_50',
+        'segm_mAP_75',
+    ),
+    'semantic': ('mIoU',),
+    'hand': ('PA-MPJPE', 'PA-MPVPE', 'f_al_score_5', 'f_al_score_15'),
+}
+
+
+def data_labels(report: Mapping[str, Any]) -> list[str]:
+    """What a reader must know about the data before the numbers; empty for the real thing."""
+    labels = []
+    if is_sample(report['dataset']):
+        labels.append('Sample data: the numbers show that everything runs, not how good it is')
+    protocol = str(report['protocol']).lower()
+    if 'stand-in' in protocol or 'standin' in protocol:
+        labels.append('Stand-in hand, not MANO: the numbers cannot be compared with published ones')
+    return labels
+
+
+def headline_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The few numbers that matter most, each beside the paper's where the paper has one.
+
+    Returns:
+        Dicts with ``metric``, ``label``, ``value``, ``paper`` (None without a row of this very
+        model) and ``difference`` (None unless both were measured on the same data).
+    """
+    papers = [row for row in report['reference'] if row.get('kind') == 'paper']
+    paper = papers[0] if len(papers) == 1 else None
+    names = [name for name in HEADLINES[report['task']] if name in report['metrics']]
+    rows = []
+    for name in names or list(report['metrics'])[:4]:
+        value = report['metrics'][name]
+        published = paper['metrics'].get(name) if paper else None
+        comparable = (
+            published is not None and is_defined(name, value) and not paper.get('not_comparable')
+        )
+        rows.append(
+            {
+                'metric': name,
+                'label': describe(name).label,
+                'value': value,
+                'paper': published,
+                'difference': value - published if comparable else None,
+            }
+        )
+    return rows
+
+
+def report_title(report: Mapping[str, Any]) -> str:
+    """Config name of the model, or the task where predictions were scored without one."""
+    config = (report['model'] or {}).get('config')
+    return Path(config).stem if config else f'{TASK_NAMES[report["task"]]}, from predictions'
+
+
+def scored_on(report: Mapping[str, Any]) -> str:
+    """Dataset, split and number of images in words."""
+    where = ' '.join(filter(None, (report['dataset'], report['split'])))
+    return f'{where}, {report["samples"]:,} image{"s" * (report["samples"] != 1)}'
+
+
+def facts(mapping: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and text of every entry of a mapping, in order."""
+    return [(name, say(value)) for name, value in mapping.items()]
+
+
+def say(value: Any) -> str:
+    """A value of a protocol or an environment in words."""
+    if value is None:
+        return '–'
+    if isinstance(value, bool):
+        return 'yes' if value else 'no'
+    if isinstance(value, list | tuple):
+        return ', '.join(map(say, value)) or 'none'
+    if isinstance(value, Mapping):
+        return ', '.join(f'{name} {say(inner)}' for name, inner in value.items())
+    return f'{value:g}' if isinstance(value, float) else str(value)

@@ -1,0 +1,317 @@
+"""``report.html``: one page with everything in it, no script, nothing loaded from outside."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from ..metric_names import (
+    describe,
+    format_difference,
+    format_published,
+    format_value,
+    is_defined,
+    is_number,
+    short_label,
+)
+from .content import (
+    COLUMNS,
+    TASK_NAMES,
+    data_labels,
+    facts,
+    headline_rows,
+    report_title,
+    say,
+    scored_on,
+)
+from .curves import curve_plots
+from .pictures import GalleryEntry, data_uri
+from .plots import confusion_plot
+
+# The score of a class that its bar shows: the first of these that the classes have.
+CLASS_SCORES = ('segm_AP', 'bbox_AP', 'IoU', 'PA-MPJPE')
+SHOWN_CLASSES = 21  # best and worst; what lies between folds away
+SHOWN_CONFUSIONS = 20
+
+
+def render_report(
+    report: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    gallery: Sequence[tuple],
+    gallery_note: str,
+) -> str:
+    """The page of one report; arguments as in `write_report`, ``report`` as it stands in JSON."""
+    return render(
+        'report.html.jinja',
+        title=report_title(report),
+        task=TASK_NAMES[report['task']],
+        scored_on=scored_on(report),
+        labels=data_labels(report),
+        headlines=headline_cards(report),
+        expected=report.get('expected', []),
+        published=_published(report),
+        metric_tables=_metric_tables(report['metrics']),
+        classes=_classes(report),
+        class_word='joint' if report['task'] == 'hand' else 'class',
+        curves=[(title, Markup(svg)) for title, svg in curve_plots(report['curves'])],
+        confusion=_confusion(report, arrays),
+        gallery=_gallery(gallery, report['task']),
+        gallery_note=gallery_note,
+        sections=_sections(report),
+    )
+
+
+def render(template: str, **context: Any) -> str:
+    """Fill one of the package's page templates; every text is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader('fastvit_dense.evaluation.report'),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(context)
+
+
+def headline_cards(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The headline numbers as the pages show them."""
+    return [_headline(row, report) for row in headline_rows(report)]
+
+
+def _headline(row: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+    name, difference = row['metric'], row['difference']
+    info = describe(name)
+    verdict = ''
+    if difference is not None:
+        better = difference >= 0 if info.higher_is_better else difference <= 0
+        verdict = 'better' if better else 'worse'
+    return {
+        'name': name,
+        'label': row['label'],
+        'value': format_value(name, row['value'], digits=min(info.digits, 3)),
+        'unit': info.unit,
+        'paper': None if row['paper'] is None else format_published(name, row['paper']),
+        'elsewhere': row['paper'] is not None and difference is None,
+        'dataset': next((row['dataset'] for row in report['reference'] if row.get('dataset')), ''),
+        'difference': (
+            None
+            if difference is None
+            else format_difference(name, difference, digits=min(info.digits, 3))
+        ),
+        'verdict': verdict,
+    }
+
+
+def _published(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Published rows with this run among them, the strongest first.
+
+    Where they were measured on other data this run stands apart, above them.
+    """
+    references = report['reference']
+    if not references:
+        return None
+    names = [
+        name
+        for name in COLUMNS[report['task']]
+        if any(name in row['metrics'] for row in references)
+    ]
+    # the first that this run has too leads
+    names.sort(key=lambda name: not is_defined(name, report['metrics'].get(name)))
+    main = names[0]
+    config = (report['model'] or {}).get('config')
+    ours = {
+        'kind': 'ours',
+        'name': 'This run',
+        'backbone': report_title(report) if config else 'from predictions',
+        'source': scored_on(report),
+        'metrics': report['metrics'],
+    }
+    elsewhere = next(filter(None, (row.get('not_comparable') for row in references)), '')
+    rows = _strongest_first(references if elsewhere else [ours, *references], main)
+    rows = [ours, *rows] if elsewhere else rows
+    values = [row['metrics'].get(main) for row in rows]
+    values = [value for value in values if is_defined(main, value)]
+    low, high = _range(values)
+    digits = 0 if describe(main).unit else 2
+    return {
+        'headers': [short_label(name) for name in names],
+        'range': f'{low:.{digits}f}–{high:.{digits}f}',
+        'rows': [_published_row(row, names, low, high) for row in rows],
+        'has_parameters': any(row.get('parameters') for row in rows),
+        'elsewhere': elsewhere,
+        'lower_is_better': not describe(main).higher_is_better,
+    }
+
+
+def _strongest_first(rows: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+    sign = -1 if describe(name).higher_is_better else 1
+
+    def rank(row: Mapping[str, Any]) -> float:
+        value = row['metrics'].get(name)
+        return sign * value if is_defined(name, value) else np.inf
+
+    return sorted(rows, key=rank)
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of an axis, in whole hundredths or units, that holds all values with some room."""
+    if not values:
+        return 0.0, 1.0
+    step = 0.01 if max(values) <= 1 else 1.0
+    room = 0.06 * (max(values) - min(values))
+    low = np.floor((min(values) - room) / step) * step
+    high = np.ceil((max(values) + room) / step) * step
+    return max(float(low), 0.0), float(high) if high > low else float(low + step)
+
+
+def _published_row(
+    row: Mapping[str, Any], names: Sequence[str], low: float, high: float
+) -> dict[str, Any]:
+    main = row['metrics'].get(names[0])
+    parameters = row.get('parameters')
+    return {
+        'kind': row.get('kind', 'peer'),
+        'name': row['name'],
+        'backbone': row.get('backbone', ''),
+        'parameters': f'{parameters / 1e6:.1f}' if parameters else '',
+        'source': row.get('source', ''),
+        'note': row.get('note', ''),
+        'dot': 100 * (main - low) / (high - low) if is_defined(names[0], main) else None,
+        'values': [format_published(name, row['metrics'].get(name)) for name in names],
+    }
+
+
+def _metric_tables(metrics: Mapping[str, Any]) -> list[list[dict[str, str]]]:
+    """All metrics, in groups that share what is measured."""
+    groups: dict[str, list[dict[str, str]]] = {}
+    for name, value in metrics.items():
+        if name.endswith('_precision'):  # InstanceMetric's classwise numbers: shown per class
+            continue
+        row = {
+            'name': name,
+            'label': describe(name).label,
+            'value': format_value(name, value, unit=True),
+        }
+        groups.setdefault(name.partition('_')[0] if '_' in name else '', []).append(row)
+    return list(groups.values())
+
+
+def _classes(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Bars per class, the best first; classes without a score stand at the end."""
+    rows = report['per_class']
+    if not rows:
+        return None
+    keys = [key for key in dict.fromkeys(key for row in rows for key in row) if key != 'name']
+    numeric = [key for key in keys if any(is_number(row.get(key)) for row in rows)]
+    score = next((key for key in CLASS_SCORES if key in numeric), numeric[0] if numeric else None)
+    if score is None:
+        return None
+    info = describe('mIoU' if score == 'IoU' else score)
+    values = [row.get(score) for row in rows if is_number(row.get(score))]
+    full = {'': 1.0, '%': 100.0}.get(info.unit, max(values)) or 1.0
+    if max(values) > full:
+        full = max(values)
+    known = [row for row in rows if is_number(row.get(score))]
+    known.sort(key=lambda row: row[score], reverse=info.higher_is_better)
+    digits = {'': 3, '%': 1}.get(info.unit, 2)
+    bars = [
+        {
+            'name': str(row.get('name', '')),
+            'value': f'{row[score]:.{digits}f}',
+            'bar': 100 * max(row[score], 0) / full,
+            'title': ', '.join(f'{key} {say(row.get(key))}' for key in keys),
+        }
+        for row in known
+    ]
+    many = len(bars) > 2 * SHOWN_CLASSES + 3
+    return {
+        'score': info.label if score != 'IoU' else 'IoU',
+        'unit': info.unit,
+        'best': bars[:SHOWN_CLASSES] if many else bars,
+        'between': bars[SHOWN_CLASSES:-SHOWN_CLASSES] if many else [],
+        'worst': bars[-SHOWN_CLASSES:] if many else [],
+        'without': [str(row.get('name', '')) for row in rows if not is_number(row.get(score))],
+        'lower_is_better': not info.higher_is_better,
+    }
+
+
+def _confusion(
+    report: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> dict[str, Any] | None:
+    """The confusion matrix of the most frequent classes, and the largest confusions of all."""
+    matrix = arrays.get('confusion_matrix')
+    names = [str(row.get('name', index)) for index, row in enumerate(report['per_class'])]
+    if matrix is None or matrix.ndim != 2 or len(names) < matrix.shape[0]:
+        return None
+    counts = np.asarray(matrix, dtype=float)[: len(names), : len(names)]
+    totals = counts.sum(axis=1)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        shares = counts / totals[:, None]
+    frequent = np.sort(np.argsort(-totals, kind='stable')[:SHOWN_CONFUSIONS])
+    frequent = frequent[totals[frequent] > 0]
+    if not len(frequent):
+        return None
+    off = np.nan_to_num(shares)
+    np.fill_diagonal(off, 0)
+    flat = np.argsort(-off, axis=None, kind='stable')[:12]
+    pairs = [divmod(int(index), off.shape[1]) for index in flat]
+    return {
+        'plot': Markup(
+            confusion_plot(shares[np.ix_(frequent, frequent)], [names[i] for i in frequent])
+        ),
+        'shown': len(frequent),
+        'classes': int((totals > 0).sum()),
+        'largest': [
+            {
+                'truth': names[row],
+                'predicted': names[column],
+                'share': f'{100 * off[row, column]:.1f}',
+            }
+            for row, column in pairs
+            if off[row, column] > 0
+        ],
+    }
+
+
+def _gallery(entries: Sequence[tuple], task: str) -> list[dict[str, Any]]:
+    """Groups of figures; a picture that cannot be read leaves a line in its place."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in (GalleryEntry(*entry) for entry in entries):
+        figure = {'title': entry.title, 'uri': None, 'problem': '', 'score': ''}
+        if is_number(entry.score):
+            figure['score'] = _sample_score(task, entry.score)
+        try:
+            figure['uri'], figure['width'], figure['height'] = data_uri(entry.picture)
+        except ValueError as error:
+            figure['problem'] = str(error)
+        groups.setdefault(entry.group, []).append(figure)
+    return [{'name': name, 'figures': figures} for name, figures in groups.items()]
+
+
+def _sample_score(task: str, score: float) -> str:
+    """A sample's score in words; a hand's is minus its error in mm, an image's mIoU in percent."""
+    if task == 'hand':
+        return f'error {-score:.1f} mm'
+    return f'mIoU {score:.1f} %' if task == 'semantic' else f'score {score:.3f}'
+
+
+def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    model = dict(report['model'] or {})
+    if model.get('checkpoint_sha256'):
+        model['checkpoint_sha256'] = f'{model["checkpoint_sha256"][:16]}…'
+    if model.get('parameters'):
+        model['parameters'] = f'{model["parameters"] / 1e6:.2f} M'
+    if model.get('macs'):
+        model['macs'] = f'{model["macs"] / 1e9:.2f} G'
+    seconds = {
+        name: f'{value:.1f} s' for name, value in report['seconds'].items() if value is not None
+    }
+    sections = {
+        'Protocol': report['protocol'],
+        'Model': model,
+        'Time': seconds,
+        'Environment': report['environment'],
+    }
+    return [(name, facts(mapping)) for name, mapping in sections.items() if mapping]

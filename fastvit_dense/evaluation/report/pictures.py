@@ -1,0 +1,144 @@
+"""Which samples a report shows, and their pictures as data URIs."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+from PIL import Image, UnidentifiedImageError
+
+from ...checkpoints.files import replacing
+from ...config.loaders import datasets_of
+from ...errors import DataError
+from ...tasks.drawing import DRAW
+from ..metric_names import is_number
+from ..record import EvaluationResult
+
+MAX_WIDTH = 1280
+MAX_PIXELS = 50_000_000
+
+
+class GalleryEntry(NamedTuple):
+    """One picture of a report; a plain tuple of the same order serves as well.
+
+    Args:
+        title: What it shows, such as the image's name.
+        score: The sample's score; None hides it.
+        picture: Path or PIL image: the prediction beside the ground truth.
+        group: Heading that it stands under, such as ``'Best'``; entries of a group follow each
+            other.
+    """
+
+    title: str
+    score: float | None
+    picture: str | Path | Image.Image
+    group: str = ''
+
+
+def pick_samples(
+    per_sample: Sequence[dict[str, Any]], each: int = 2
+) -> list[tuple[str, dict[str, Any]]]:
+    """The best, the median and the worst samples by ``score``, each sample at most once.
+
+    Samples without a finite score are left out. Equal scores keep their order.
+
+    Args:
+        per_sample: `EvaluationResult.per_sample`.
+        each: How many of each kind.
+
+    Returns:
+        Pairs of ``'Best'``, ``'Median'`` or ``'Worst'`` and the sample's dict.
+    """
+    ranked = sorted(
+        (sample for sample in per_sample if is_number(sample.get('score'))),
+        key=lambda sample: -sample['score'],
+    )
+    count = len(ranked)
+    if count <= 3 * each:
+        third = -(-count // 3)
+        names = ['Best'] * third + ['Median'] * (count - 2 * third) + ['Worst'] * third
+        return list(zip(names, ranked, strict=False)) if count > 2 else _few(ranked)
+    middle = (count - each) // 2
+    return (
+        [('Best', sample) for sample in ranked[:each]]
+        + [('Median', sample) for sample in ranked[middle : middle + each]]
+        + [('Worst', sample) for sample in ranked[-each:]]
+    )
+
+
+def _few(ranked: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    return list(zip(('Best', 'Worst'), ranked, strict=False))
+
+
+def data_uri(picture: str | Path | Image.Image) -> tuple[str, int, int]:
+    """A picture as a JPEG data URI of at most `MAX_WIDTH` pixels width, and its size.
+
+    Raises:
+        ValueError: The file is missing, no picture, cut off or too large.
+    """
+    if not isinstance(picture, Image.Image):
+        try:
+            with Image.open(picture) as opened:
+                if opened.width * opened.height > MAX_PIXELS:
+                    size = f'{opened.width} × {opened.height}'
+                    raise ValueError(f'expected at most {MAX_PIXELS:,} pixels, found {size}')
+                picture = opened.convert('RGBA')
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            reason = 'no such file' if isinstance(error, FileNotFoundError) else error
+            raise ValueError(f'{Path(picture).name}: not a readable picture: {reason}') from None
+    image = Image.new('RGB', picture.size, 'white')
+    image.paste(picture, mask=picture.getchannel('A') if 'A' in picture.getbands() else None)
+    if image.width > MAX_WIDTH:
+        height = max(1, round(image.height * MAX_WIDTH / image.width))
+        image = image.resize((MAX_WIDTH, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, 'JPEG', quality=85, optimize=True)
+    encoded = base64.b64encode(buffer.getvalue()).decode('ascii')
+    return f'data:image/jpeg;base64,{encoded}', image.width, image.height
+
+
+def make_gallery(
+    cfg: Config, result: EvaluationResult, predictions: Path
+) -> tuple[list[GalleryEntry], str]:
+    """Draw the samples that a report shows.
+
+    Args:
+        cfg: Config whose test dataset was scored.
+        result: Its evaluation; `per_sample` says which samples are shown.
+        predictions: Saved predictions: the file, or the folder that a metric wrote.
+
+    Returns:
+        The entries, and a line that says why there is none where that is so.
+    """
+    picked = pick_samples(result.per_sample)
+    if not picked:
+        return [], 'no sample has a score of its own'
+    if result.task == 'instance' and not cfg.test_evaluator.get('ann_file'):
+        return [], 'test_evaluator.ann_file is not set'
+    dataset = next(datasets_of(cfg, ['test_dataloader']))
+    entries = []
+    try:
+        pictures = DRAW[result.task](cfg, dataset, [s['id'] for _, s in picked], predictions)
+        for (group, sample), (title, picture) in zip(picked, pictures, strict=True):
+            entries.append(GalleryEntry(title, sample['score'], picture, group))
+    except FileNotFoundError as error:
+        if error.filename is None:  # ours: the message says all
+            return [], str(error)
+        return [], f'no image {Path(error.filename).name} in the data folder'
+    except (DataError, UnidentifiedImageError) as error:
+        return [], str(error)
+    return entries, ''
+
+
+def save_gallery(entries: list[GalleryEntry], folder: Path) -> None:
+    """Write the pictures as PNGs, named by group, place and title, in place of earlier ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for group in ('best', 'median', 'worst'):
+        for old in folder.glob(f'[0-9][0-9]_{group}_*.png'):
+            old.unlink()
+    for place, entry in enumerate(entries):
+        name = f'{place:02d}_{entry.group.lower()}_{Path(entry.title).stem}.png'
+        with replacing(folder / name) as part:
+            entry.picture.save(part)

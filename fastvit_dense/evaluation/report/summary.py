@@ -1,0 +1,77 @@
+"""One page over several reports."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ...checkpoints.files import write_files
+from ..metric_names import format_published, format_value
+from . import tables as markdown
+from .compare import read_report
+from .content import TASK_NAMES, data_labels, headline_rows, report_title, scored_on
+from .html import headline_cards, render
+
+_PICTURE = re.compile(r'<img src="(data:image/jpeg;base64,[A-Za-z0-9+/=]+)"')
+
+
+def write_summary(report_dirs: Sequence[str | Path], out: str | Path) -> Path:
+    """Write ``summary.html`` and ``summary.md``: the headline numbers of reports, with links.
+
+    Args:
+        report_dirs: Folders that `write_report` wrote into.
+        out: Folder to write into; made if it does not exist. The links are relative to it.
+
+    Returns:
+        Path of ``summary.html``.
+
+    Raises:
+        ValueError: No report, or a folder holds none that is whole; the message names the file.
+    """
+    if not report_dirs:
+        raise ValueError('summary: expected at least one report')
+    runs = [_run(Path(folder), Path(out)) for folder in report_dirs]
+    page = render('summary.html.jinja', runs=runs)
+    write_files(out, {'summary.md': _markdown(runs), 'summary.html': page})
+    return Path(out) / 'summary.html'
+
+
+def _run(folder: Path, out: Path) -> dict[str, Any]:
+    report = read_report(folder)
+    relative = Path(os.path.relpath(folder / 'report.html', out)).as_posix()
+    return {
+        'task': TASK_NAMES[report['task']],
+        'title': report_title(report),
+        'scored_on': scored_on(report),
+        'labels': data_labels(report),
+        'headlines': headline_cards(report),
+        'rows': headline_rows(report),
+        'link': quote(relative),
+        'picture': _first_picture(folder / 'report.html'),
+    }
+
+
+def _first_picture(page: Path) -> str | None:
+    """The first picture of a report's gallery, as the data URI that stands in its page."""
+    found = _PICTURE.search(page.read_text(encoding='utf-8')) if page.is_file() else None
+    return found[1] if found else None
+
+
+def _markdown(runs: Sequence[Mapping[str, Any]]) -> str:
+    parts = ['# Summary']
+    for run in runs:
+        parts.append(f'## {run["task"]}: {markdown.cell(run["title"])}')
+        parts.append(f'Scored on {markdown.cell(run["scored_on"])}. [Report]({run["link"]})')
+        parts += [f'**{label}.**' for label in run['labels']]
+        rows = [
+            (
+                f'{row["label"]} ({row["metric"]})',
+                format_value(row['metric'], row['value'], unit=True),
+                format_published(row['metric'], row['paper']),
+            )
+            for row in run['rows']
+        ]
+        parts.append(markdown.table(('', 'measured', 'paper'), rows))
+    return '\n\n'.join(parts) + '\n'

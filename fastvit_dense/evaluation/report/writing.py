@@ -1,0 +1,102 @@
+"""The report of an evaluation: ``report.json``, ``report.md`` and ``report.html``."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...checkpoints.files import write_files
+from ..metric_names import is_number
+from ..record import EvaluationResult
+from .environment import collect_environment
+from .markdown import render_markdown
+from .references import find_references
+from .verify import check_results
+
+
+def write_report(
+    result: EvaluationResult,
+    work_dir: str | Path,
+    *,
+    model_info: Mapping[str, Any] | None = None,
+    gallery: Sequence[tuple] = (),
+    gallery_note: str = 'no images at hand',
+    environment: Mapping[str, Any] | None = None,
+    seconds: Mapping[str, float] | None = None,
+    references: Sequence[Mapping[str, Any]] | None = None,
+    expected: Sequence[Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Write the three files of a report at the top of ``work_dir``, all of them or none.
+
+    Args:
+        result: What was measured.
+        work_dir: Folder to write into; made if it does not exist.
+        model_info: What `model_info` gives; None when predictions were scored without a model.
+        gallery: Entries ``(title, score, picture)`` or ``(title, score, picture, group)`` in the
+            order to show them: ``picture`` is a path or a PIL image of the prediction beside the
+            ground truth, ``group`` a heading such as ``'Best'``.
+        gallery_note: Why the gallery is left out; used when ``gallery`` is empty.
+        environment: Versions and devices; None collects them here.
+        seconds: Wall time by phase.
+        references: Published rows, see `find_references`; None takes the paper's own rows for the
+            task.
+        expected: The config's ``expected_results``; each is shown beside what was measured.
+
+    Returns:
+        The content of ``report.json``: full precision, NaN and infinity as None.
+    """
+    from .html import render_report
+
+    if references is None:
+        references = find_references(
+            result.task, result.dataset, result.samples, split=result.split
+        )
+    report = {
+        'task': result.task,
+        'dataset': result.dataset,
+        'split': result.split,
+        'samples': result.samples,
+        'metrics': result.metrics,
+        'per_class': result.per_class,
+        'curves': result.curves,
+        'reference': list(references),
+        'protocol': result.protocol,
+        'model': None if model_info is None else dict(model_info),
+        'environment': collect_environment() if environment is None else dict(environment),
+        'seconds': dict(seconds or {}),
+    }
+    if expected:
+        report['expected'] = check_results(result.metrics, expected)
+    report = to_json(report)
+    texts = {
+        'report.html': render_report(report, result.arrays, gallery, gallery_note),
+        'report.md': render_markdown(report),
+        'report.json': json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + '\n',
+    }
+    write_files(work_dir, texts)
+    return report
+
+
+def to_json(value: Any) -> Any:
+    """``value`` with everything in it as plain JSON: NaN and infinity become None.
+
+    Raises:
+        TypeError: Something in it has no JSON form.
+    """
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        return to_json(value.tolist())
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if is_number(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [to_json(item) for item in value]
+    if isinstance(value, Path):
+        return value.name
+    raise TypeError(f'report: expected JSON values, found {type(value).__name__}: {value!r}')

@@ -1,0 +1,60 @@
+"""Hand models as graphs."""
+
+from torch import Tensor, nn
+
+from ..errors import ExportError
+from .common import Normalize
+
+
+class HandGraph(nn.Module):
+    """Image of a right hand to MANO's parameters, and to its mesh where asked for.
+
+    Outputs `global_orient` (1, 3, 3), `hand_pose` (1, 15, 3, 3), `betas` (1, 10), `camera` (1, 3)
+    as in `hand.heads.HandParameters`; with the mesh `vertices` (1, 778, 3) and `joints` (1, 21, 3),
+    metres, relative to the root joint. Where MANO's data must stay out, `numbers` (1, 109) alone,
+    which `hand.heads.decode` turns into parameters with the user's own MANO file: even the mean
+    pose from which the fingers start is MANO's.
+
+    Args:
+        normalize: In front.
+        model: `HandMeshRegressor` in eval mode.
+        with_mano: Put the model's hand inside.
+
+    Raises:
+        ExportError: The head needs MANO's surface, and it must stay out.
+    """
+
+    def __init__(self, normalize: Normalize, model: nn.Module, with_mano: bool) -> None:
+        super().__init__()
+        self.normalize = normalize
+        self.model = model
+        self.with_mesh = with_mano
+        self.raw = not (with_mano or model.mano.is_standin)
+        if self.raw and not hasattr(model.head, 'numbers'):
+            raise ExportError(
+                f'{type(model.head).__name__} looks at the image where the hand surface is, so its '
+                "file holds MANO's arrays: add --with-mano, and keep the file to yourself"
+            )
+        if self.raw:
+            self.output_names = ('numbers',)
+        else:
+            self.output_names = ('global_orient', 'hand_pose', 'betas', 'camera')
+            if self.with_mesh:
+                self.output_names += ('vertices', 'joints')
+
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Image (1, 3, W, W) to the outputs named above."""
+        from ..hand.camera import ROOT
+
+        features = self.model.backbone(self.normalize(image))
+        if self.model.neck is not None:
+            features = self.model.neck(features)
+        if self.raw:
+            return self.model.head.numbers(features)
+        hand = self.model.head(features, self.model.mano)[-1]
+        outputs = hand[:4]
+        if self.with_mesh:
+            mesh = self.model.mano(hand.global_orient, hand.hand_pose, hand.betas)
+            root = mesh.joints[:, ROOT, None]
+            outputs += (mesh.vertices - root, mesh.joints - root)
+        return outputs

@@ -1,0 +1,28 @@
+"""Exported files in the place of checkpoints: recognised by name, built by the registry."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from ..config.loaders import dataset_classes, datasets_of
+from ..tasks.base import task_of
+
+EXPORT_SUFFIXES = ('.onnx', '.xml', '.mlpackage')
+
+
+def is_exported(path: Any) -> bool:
+    """Whether a name is that of an exported file rather than of a checkpoint."""
+    return path is not None and Path(path).suffix in EXPORT_SUFFIXES
+
+
+def exported_model_cfg(cfg: Config, path: str | Path) -> dict:
+    """The `model` that takes the place of a config's own where an exported file is given."""
+    dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')))
+    return dict(
+        type='ExportedModel',
+        path=str(path),
+        model=cfg.model,
+        task=task_of(cfg),
+        classes=dataset_classes(dataset, cfg.get('default_scope')) or (),
+    )

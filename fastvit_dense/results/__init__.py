@@ -1,0 +1,1 @@
+"""Predictions for one image, and the files that they are saved as."""

@@ -1,0 +1,75 @@
+"""Boxes and masks of one image."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .base import _Result
+
+
+@dataclass
+class InstanceResult(_Result):
+    """Boxes and masks of one image, best first.
+
+    Attributes:
+        boxes: (N, 4) float32, x1 y1 x2 y2 in pixels of the image.
+        scores: (N,) float32 in 0-1.
+        labels: (N,) int64 indices into `classes`.
+        rles: COCO run-length encodings of the masks, or None for a model without masks.
+        classes: Class names.
+        image: (H, W, 3) uint8, RGB.
+        score_threshold: `draw` leaves out what scores less.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    rles: list[dict] | None
+    classes: tuple[str, ...]
+    image: np.ndarray | None = field(default=None, repr=False)
+    score_threshold: float = 0.3
+
+    @property
+    def masks(self) -> np.ndarray | None:
+        """(N, H, W) bool."""
+        if self.rles is None:
+            return None
+        from pycocotools import mask as coco_mask
+
+        if not self.rles:
+            return np.zeros((0, *self.image.shape[:2]), dtype=bool)
+        return coco_mask.decode(self.rles).transpose(2, 0, 1).astype(bool)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Instances as in a COCO result file: bbox is x, y, width, height."""
+        instances = []
+        for i, (box, score, label) in enumerate(
+            zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
+        ):
+            item = {
+                'bbox': [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                'score': score,
+                'label': label,
+                'class': self.classes[label],
+            }
+            if self.rles is not None:
+                rle = self.rles[i]
+                item['segmentation'] = {'size': list(rle['size']), 'counts': _text(rle['counts'])}
+            instances.append(item)
+        return {'task': 'instance', 'instances': instances}
+
+    def draw(self) -> Image.Image:
+        """Boxes, masks and names of the instances that score at least `score_threshold`."""
+        from ..visualization.instance import draw_instances
+
+        keep = self.scores >= self.score_threshold
+        masks = None if self.rles is None else self.masks[keep]
+        return draw_instances(
+            self.image, self.boxes[keep], self.labels[keep], self.classes, masks, self.scores[keep]
+        )
+
+
+def _text(counts: bytes | str) -> str:
+    return counts.decode() if isinstance(counts, bytes) else counts

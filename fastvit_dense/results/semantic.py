@@ -1,0 +1,54 @@
+"""Class of every pixel of one image."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..checkpoints.files import replacing
+from .base import _Result
+
+
+@dataclass
+class SemanticResult(_Result):
+    """Class of every pixel of one image.
+
+    Attributes:
+        labels: (H, W) int64 indices into `classes`.
+        classes: Class names.
+        palette: RGB per class, or None.
+        image: (H, W, 3) uint8, RGB.
+    """
+
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    palette: list | None = None
+    image: np.ndarray | None = field(default=None, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Size, and the share of the pixels of each class that occurs."""
+        values, counts = np.unique(self.labels, return_counts=True)
+        return {
+            'task': 'semantic',
+            'size': list(self.labels.shape),
+            'classes': [
+                {'label': int(v), 'class': self.classes[v], 'share': float(n / self.labels.size)}
+                for v, n in zip(values, counts, strict=True)
+            ],
+        }
+
+    def draw(self) -> Image.Image:
+        """The image coloured by class."""
+        from ..visualization.semantic import draw_semantic
+
+        return draw_semantic(self.image, self.labels, self.classes, self.palette)
+
+    def save_labels(self, path: str | Path) -> Path:
+        """Write the class indices as a PNG (8 bit up to 256 classes, else 16 bit)."""
+        path = Path(path)
+        dtype = np.uint8 if len(self.classes) <= 256 else np.uint16
+        with replacing(path) as part:
+            Image.fromarray(self.labels.astype(dtype)).save(part)
+        return path

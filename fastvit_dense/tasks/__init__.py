@@ -1,0 +1,1 @@
+"""The tasks: what differs between them stands here and nowhere else."""

@@ -1,0 +1,41 @@
+"""Configs ready to build from: the file, the settings of the sample data, the options."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from mmengine.config import Config
+
+from ..config.classes import spread_classes
+from ..config.options import merge_options
+from ..config.reading import read_config, remove_pretrained
+from .sample import apply_sample_settings
+
+
+def load_config(
+    path: str | os.PathLike,
+    *,
+    sample: bool = False,
+    cfg_options: Iterable[str] | dict[str, Any] | None = None,
+    pretrained: bool = True,
+) -> Config:
+    """Read a config file and make it ready to build from.
+
+    Args:
+        path: The config file.
+        sample: Apply the settings of the embedded sample data (`tasks/sample.py`).
+        cfg_options: `key=value` strings, or a dict, applied last.
+        pretrained: False where a checkpoint follows: no pretrained file is looked for.
+
+    Raises:
+        ConfigError: The file is missing or broken, or an option names an unknown key.
+    """
+    cfg = read_config(path)
+    if sample:
+        apply_sample_settings(cfg)
+    if cfg_options:
+        merge_options(cfg, cfg_options)
+    spread_classes(cfg)
+    if sample or not pretrained:
+        remove_pretrained(cfg.model)
+    return cfg

@@ -1,0 +1,36 @@
+"""Pictures beside and below each other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+
+def stack_pictures(paths: Sequence[Path], width: int = 960) -> Image.Image:
+    """Put picture files below each other, all scaled to one width in pixels."""
+    pictures = []
+    for path in paths:
+        with Image.open(path) as picture:
+            height = round(picture.height * width / picture.width)
+            pictures.append(picture.convert('RGB').resize((width, height), Image.LANCZOS))
+    canvas = Image.new('RGB', (width, sum(p.height for p in pictures)), (255, 255, 255))
+    y = 0
+    for picture in pictures:
+        canvas.paste(picture, (0, y))
+        y += picture.height
+    return canvas
+
+
+def side_by_side(pictures: dict[str, Image.Image]) -> Image.Image:
+    """Put pictures of one height beside each other, each under its caption."""
+    height = max(picture.height for picture in pictures.values())
+    bar = max(18, height // 14)
+    width = sum(picture.width for picture in pictures.values()) + 6 * (len(pictures) - 1)
+    canvas = Image.new('RGB', (width, height + bar), (255, 255, 255))
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(round(bar * 0.7))
+    x = 0
+    for caption, picture in pictures.items():
+        draw.text((x + 4, bar / 2), caption, fill=(30, 30, 30), font=font, anchor='lm')
+        canvas.paste(picture, (x, bar))
+        x += picture.width + 6
+    return canvas

@@ -1,0 +1,227 @@
+"""Downloads from a server on this machine that breaks off, lies about sizes and forgets files."""
+
+import hashlib
+import http.server
+import re
+import socket
+import threading
+from collections import deque
+
+import pytest
+import torch
+
+from fastvit_dense.backbones import FastViT
+from fastvit_dense.checkpoints import download
+from fastvit_dense.checkpoints.pretrained import load_pretrained
+from fastvit_dense.errors import CheckpointError
+
+CONTENT = bytes(range(256)) * 4000  # about 1 MB
+
+
+class Server:
+    """Serves `files`; what it should do wrong next stands in `faults`."""
+
+    def __init__(self):
+        self.files = {}
+        self.requests = []  # (path, Range header)
+        self.faults = deque()
+        self.etag = '"1"'
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.httpd = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        threading.Thread(target=self.httpd.serve_forever, daemon=True).start()
+        self.url = f'http://127.0.0.1:{self.httpd.server_port}'
+
+    def answer(self, request):
+        path = request.path.partition('?')[0]
+        given = request.headers.get('Range')
+        self.requests.append((path, given))
+        fault = self.faults.popleft() if self.faults else None
+        if path not in self.files:
+            return request.send_error(404)
+        content = self.files[path]
+        start = 0
+        if given and request.headers.get('If-Range', self.etag) == self.etag:
+            start = int(re.fullmatch(r'bytes=(\d+)-', given)[1])
+        if start >= len(content):
+            request.send_response(416)
+            request.send_header('Content-Range', f'bytes */{len(content)}')
+            request.send_header('Content-Length', '0')
+            return request.end_headers()
+        body = content[start:]
+        request.send_response(206 if start else 200)
+        if start:
+            request.send_header('Content-Range', f'bytes {start}-{len(content) - 1}/{len(content)}')
+        request.send_header('Content-Length', str(len(body)))
+        if self.etag:
+            request.send_header('ETag', self.etag)
+        request.end_headers()
+        request.wfile.write(body[: len(body) // 2] if fault == 'breaks off' else body)
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    for name in ('http_proxy', 'https_proxy', 'all_proxy'):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv('FASTVIT_DENSE_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.setattr(download.time, 'sleep', lambda seconds: None)
+    server = Server()
+    yield server
+    server.httpd.shutdown()
+    server.httpd.server_close()
+
+
+def test_second_use_needs_no_network(server, capfd):
+    server.files['/a/x.pth'] = CONTENT
+    path = download.fetch(f'{server.url}/a/x.pth')
+    assert path.read_bytes() == CONTENT
+    assert path == download.cache_path(f'{server.url}/a/x.pth')
+    assert path.name == 'x.pth'
+    assert re.search(r'x\.pth: 100%.*1\.02M/1\.02M', capfd.readouterr().err)
+    assert download.fetch(f'{server.url}/a/x.pth') == path
+    assert server.requests == [('/a/x.pth', None)]
+    assert not list(path.parent.glob('*.part*'))
+
+
+def test_names_from_two_places_do_not_meet(server):
+    server.files |= {'/a/x.pth': b'one', '/b/x.pth': b'two'}
+    assert download.fetch(f'{server.url}/a/x.pth').read_bytes() == b'one'
+    assert download.fetch(f'{server.url}/b/x.pth').read_bytes() == b'two'
+    queries = {download.cache_path(f'https://h/x.pth{q}') for q in ('', '?v=1', '?v=2')}
+    assert len(queries) == 3
+
+
+def test_path_of_an_address_stays_in_the_cache(server, tmp_path):
+    path = download.cache_path('http://host:80/../../etc/x.pth')
+    assert path == tmp_path / 'cache/host_80/etc/x.pth'
+    with pytest.raises(CheckpointError, match='names no file'):
+        download.cache_path('http://host/')
+
+
+def test_goes_on_where_the_connection_broke(server):
+    server.files['/x.pth'] = CONTENT
+    server.faults.extend(['breaks off', 'breaks off'])
+    assert download.fetch(f'{server.url}/x.pth').read_bytes() == CONTENT
+    half, three_quarters = len(CONTENT) // 2, len(CONTENT) * 3 // 4
+    assert [given for _, given in server.requests] == [
+        None,
+        f'bytes={half}-',
+        f'bytes={three_quarters}-',
+    ]
+
+
+def test_a_later_call_goes_on(server):
+    server.files['/x.pth'] = CONTENT
+    server.faults.extend(['breaks off'] * download.ATTEMPTS)
+    with pytest.raises(CheckpointError, match=r'\d+ of 1024000 bytes arrived') as info:
+        download.fetch(f'{server.url}/x.pth')
+    assert 'what arrived is kept' in str(info.value)
+    have = len(CONTENT) * 15 // 16
+    assert download.fetch(f'{server.url}/x.pth').read_bytes() == CONTENT
+    assert server.requests[-1] == ('/x.pth', f'bytes={have}-')
+
+
+@pytest.mark.parametrize('etag', ['"1"', ''])
+def test_without_or_with_a_new_version_meanwhile(server, etag):
+    """With an ETag a file that changed comes whole; without one, its size decides."""
+    server.files['/x.pth'] = CONTENT
+    server.etag = etag
+    server.faults.extend(['breaks off'] * download.ATTEMPTS)
+    with pytest.raises(CheckpointError):
+        download.fetch(f'{server.url}/x.pth')
+    if etag:
+        server.files['/x.pth'], server.etag = CONTENT[::-1], '"2"'
+    assert download.fetch(f'{server.url}/x.pth').read_bytes() == server.files['/x.pth']
+
+
+def test_part_that_is_complete_or_too_long(server):
+    server.files['/x.pth'] = CONTENT
+    part = download.cache_path(f'{server.url}/x.pth')
+    part = part.with_name('x.pth.part')
+    part.parent.mkdir(parents=True)
+    part.write_bytes(CONTENT)
+    assert download.fetch(f'{server.url}/x.pth').read_bytes() == CONTENT
+    part.with_name('x.pth').unlink()
+    part.write_bytes(CONTENT + b'more')
+    assert download.fetch(f'{server.url}/x.pth').read_bytes() == CONTENT
+
+
+def test_absent_file(server):
+    with pytest.raises(CheckpointError, match='the server answered 404') as info:
+        download.fetch(f'{server.url}/x.pth')
+    assert f'put it at\n  {download.cache_path(server.url + "/x.pth")}' in str(info.value)
+    assert len(server.requests) == 1
+
+
+def test_no_network_says_what_and_where(server, monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(('127.0.0.1', 0))
+        url = f'http://127.0.0.1:{unused.getsockname()[1]}'
+    monkeypatch.setitem(download.PUBLISHED, 'apple/fastvit_t8', f'{url}/fastvit_t8.pth.tar')
+    with pytest.raises(CheckpointError) as info:
+        load_pretrained(FastViT('t8'), 'apple/fastvit_t8')
+    place = download.cache_path(f'{url}/fastvit_t8.pth.tar')
+    lines = str(info.value).splitlines()
+    assert lines[0] == f'cannot download {url}/fastvit_t8.pth.tar'
+    assert 'no connection' in lines[1]
+    assert lines[-1].strip() == str(place)
+
+    model = FastViT('t8')
+    torch.save(model.state_dict(), place)  # the advice works
+    assert load_pretrained(FastViT('t8'), 'apple/fastvit_t8').file == str(place)
+
+
+def test_published_names(monkeypatch):
+    assert len(download.PUBLISHED) == 28
+    monkeypatch.setattr(download, 'fetch', lambda url: url)
+    assert download.resolve('apple_dist/fastvit_sa24') == (
+        'https://docs-assets.developer.apple.com/ml-research/models/fastvit/'
+        'image_classification_distilled_models/fastvit_sa24.pth.tar'
+    )
+    assert download.resolve('apple/fastvit_ma36_reparam').endswith(
+        'image_classification_models/fastvit_ma36_reparam.pth.tar'
+    )
+
+
+def test_hash_in_the_name_is_checked(server):
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    good, bad, date = f'/x-{digest[:8]}.pth', '/x-0123abcd.pth', '/x-20230815.pth'
+    server.files |= dict.fromkeys((good, bad, date), CONTENT)
+    download.fetch(server.url + good)
+    download.fetch(server.url + date)
+    with pytest.raises(CheckpointError, match=f'begins with {digest[:8]}, its name says 0123abcd'):
+        download.fetch(server.url + bad)
+    assert not list(download.cache_path(server.url + bad).parent.glob('x-0123abcd.pth.part'))
+
+
+def test_processes_that_want_the_same_file_download_it_once(server):
+    server.files['/x.pth'] = CONTENT
+    threads = [
+        threading.Thread(target=download.fetch, args=[f'{server.url}/x.pth']) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(server.requests) == 1
+
+
+def test_folder_that_cannot_be_written(server, monkeypatch, tmp_path):
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('FASTVIT_DENSE_CACHE', str(tmp_path / 'file'))
+    with pytest.raises(CheckpointError, match='Not a directory'):
+        download.fetch(f'{server.url}/x.pth')
+
+
+def test_default_folder_is_torch_hubs(monkeypatch, tmp_path):
+    monkeypatch.delenv('FASTVIT_DENSE_CACHE', raising=False)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    assert download.cache_dir() == tmp_path / 'fastvit_dense'

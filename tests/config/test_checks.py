@@ -1,0 +1,270 @@
+"""Settings that cannot be right are told before anything is built or read."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from fastvit_dense import FastViT, engine, load_model
+from fastvit_dense.config.checks import check_channels, check_pretrained, check_settings
+from fastvit_dense.errors import CheckpointError, ConfigError
+from fastvit_dense.tasks.config import load_config
+
+CONFIGS = sorted(path.stem for path in Path(__file__).parents[1].glob('configs/*.py'))
+INSTANCE, SEMANTIC = 'maskrcnn_fastvit_sa24', 'semfpn_fastvit_sa24'
+REGRESSED, TOKENS = 'handmesh_fastvit_sa24', 'handmesh_token_fastvit_sa24'
+# FastViT paper, Table 1
+T8, SA24 = '[48, 96, 192, 384]', '[64, 128, 256, 512]'
+
+
+@pytest.fixture(autouse=True)
+def _in_root(monkeypatch, root_dir):
+    monkeypatch.chdir(root_dir)
+
+
+def read(name, *options):
+    return load_config(f'configs/{name}.py', cfg_options=options)
+
+
+def one_line(check, *arguments):
+    """The message of the ConfigError that a check raises."""
+    with pytest.raises(ConfigError) as error:
+        check(*arguments)
+    assert '\n' not in str(error.value)
+    return str(error.value)
+
+
+# --- channels ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'field', 'expected', 'found'),
+    [
+        (INSTANCE, ['model.backbone.arch=t8'], 'neck', T8, SA24),
+        (SEMANTIC, ['model.backbone.arch=t8'], 'neck', T8, SA24),
+        (REGRESSED, ['model.backbone.arch=t8'], 'head', '384', '512'),
+        (TOKENS, ['model.backbone.arch=t8'], 'head', T8.replace('48, ', ''), '[128, 256, 512]'),
+        (INSTANCE, ['model.neck.in_channels=[1,2,3,4]'], 'neck', SA24, '[1, 2, 3, 4]'),
+        (INSTANCE, ['model.neck.in_channels=512'], 'neck', SA24, '512'),
+        (INSTANCE, ['model.backbone.out_indices=(1,2,3)'], 'neck', '[128, 256, 512]', SA24),
+        (SEMANTIC, ['model.neck.in_channels=[64,128,256]'], 'neck', SA24, '[64, 128, 256]'),
+        (REGRESSED, ['model.backbone.out_indices=(2,)'], 'head', '256', '512'),
+        (REGRESSED, ['model.head.in_channels=[512]'], 'head', '512', '[512]'),
+        (TOKENS, ['model.head.in_channels=512'], 'head', '[128, 256, 512]', '512'),
+    ],
+)
+def test_channels_that_are_not_the_backbones(name, options, field, expected, found):
+    message = one_line(check_channels, read(name, *options))
+    start = f'configs/{name}.py: model.{field}.in_channels: expected {expected}, because '
+    assert message.startswith(start)
+    assert message.endswith(f', found {found}')
+    assert re.search(r"model\.backbone \(arch='(t8|sa24)', out_indices=[\[(]", message)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_configs_of_the_project_pass(name):
+    cfg = read(name)
+    check_channels(cfg)
+    check_settings(cfg)
+    check_pretrained(cfg)
+
+
+@pytest.mark.parametrize('arch', ['t8', 'ma36', 'mci3'])
+@pytest.mark.parametrize('indices', [(0, 1, 2, 3), (1, 3), (2,)])
+def test_expected_channels_are_those_of_the_network(arch, indices):
+    with torch.device('meta'):
+        channels = list(FastViT(arch, out_indices=indices, out_norm=None).out_channels)
+    cfg = read(INSTANCE)
+    cfg.model.backbone.update(arch=arch, out_indices=indices)
+    cfg.model.neck.in_channels = channels
+    check_channels(cfg)
+    cfg.model.neck.in_channels = [c + 1 for c in channels]
+    assert f'expected {channels}, because' in one_line(check_channels, cfg)
+
+
+def decode_head(**settings):
+    """A segmentor of mmseg's whose head reads the backbone."""
+    return Config(
+        dict(
+            default_scope='mmseg',
+            model=dict(backbone=dict(type='FastViT'), decode_head=dict(**settings)),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ('settings', 'expected'),
+    [
+        (dict(type='FCNHead', in_channels=512), None),
+        (dict(type='FCNHead', in_channels=256), '512'),
+        (dict(type='FCNHead', in_channels=256, in_index=2), None),
+        (dict(type='FCNHead', in_channels=512, in_index=2), '256'),
+        (dict(type='FPNHead', in_channels=[64, 128, 256, 512], in_index=[0, 1, 2, 3]), None),
+        (dict(type='FPNHead', in_channels=[64, 256], in_index=[0, 1]), '[64, 128]'),
+    ],
+)
+def test_heads_that_pick_maps(settings, expected):
+    cfg = decode_head(**settings)
+    if expected is None:
+        check_channels(cfg)
+        return
+    assert f'decode_head.in_channels: expected {expected}, ' in one_line(check_channels, cfg)
+
+
+@pytest.mark.parametrize('index', [4, [0, 1, 2, 4], 'all'])
+def test_heads_that_pick_maps_which_are_not_there(index):
+    cfg = decode_head(type='FPNHead', in_channels=[64, 128, 256, 512], in_index=index)
+    message = one_line(check_channels, cfg)
+    assert message.endswith(f'decode_head.in_index: expected numbers of the 4 maps, found {index}')
+
+
+def test_models_that_are_not_checked():
+    """Another backbone, heads behind a neck, a neck that tells nothing, settings told elsewhere."""
+    neck, backbone = dict(type='FPN', in_channels=[1, 2]), dict(type='FastViT', arch='t8')
+    for model in (
+        dict(backbone=dict(type='ResNet', depth=50), neck=neck),
+        dict(backbone=backbone, neck=dict(type='FPN'), rpn_head=dict(in_channels=7)),
+        dict(backbone=dict(type='FastViT', arch='t9'), neck=neck),
+        dict(backbone=dict(type='FastViT', out_indices=(7,)), neck=neck),
+        dict(backbone=None, neck=neck),
+        dict(type='Exported'),
+    ):
+        check_channels(Config(dict(default_scope='mmdet', model=model)))
+
+
+def test_other_places_of_a_model():
+    """A model inside another; the first of several necks; a neck that counts from the coarsest."""
+    neck = dict(type='FPN', in_channels=[1, 2, 3, 4])
+    inner = dict(backbone=dict(type='FastViT', arch='t8'), neck=[neck, dict(in_channels=9)])
+    cfg = Config(dict(default_scope='mmdet', model=dict(detector=inner)))
+    assert f'model.detector.neck.0.in_channels: expected {T8}, ' in one_line(check_channels, cfg)
+    inner['neck'] = dict(type='YOLOV3Neck', num_scales=3, in_channels=[384, 192, 96])
+    inner['backbone']['out_indices'] = (1, 2, 3)
+    check_channels(Config(dict(default_scope='mmdet', model=inner)))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize('task', ['train', 'test', 'predict'])
+def test_every_way_to_build_a_model_is_checked(task, tiny_semantic, random_semantic, tmp_path):
+    options = ['model.backbone.arch=sa12']
+    work = dict(cfg_options=options, work_dir=str(tmp_path))
+    checkpoint = str(random_semantic)
+    ways = {
+        'train': lambda: engine.train(tiny_semantic, **work),
+        'test': lambda: engine.evaluate_checkpoint(tiny_semantic, checkpoint, **work),
+        'predict': lambda: load_model(load_config(tiny_semantic, cfg_options=options), checkpoint),
+    }
+    message = one_line(ways[task])
+    assert f'model.neck.in_channels: expected {SA24}, because' in message
+    assert not list(tmp_path.iterdir())
+
+
+# --- numbers and keys --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('option', 'least'),
+    [
+        ('train_dataloader.batch_size=many', 1),
+        ('train_dataloader.batch_size=0', 1),
+        ('train_dataloader.batch_size=[2]', 1),
+        ('val_dataloader.num_workers=x', 0),
+        ('train_dataloader.num_workers=-1', 0),
+        ('test_dataloader.num_workers=True', 0),
+        ('train_cfg.max_epochs=abc', 1),
+        ('train_cfg.max_epochs=1.5', 1),
+        ('train_cfg.max_epochs=0', 1),
+        ('train_cfg.val_interval=0', 1),
+    ],
+)
+def test_numbers_that_are_none(option, least):
+    field, _, value = option.partition('=')
+    cfg = read(INSTANCE, option)
+    message = one_line(check_settings, cfg)
+    assert message.startswith(f'configs/{INSTANCE}.py: {field}: expected a whole number of at ')
+    assert re.search(rf"at least {least}, found '?{re.escape(value)}'?$", message)
+
+
+@pytest.mark.parametrize(
+    'field', ['param_scheduler.0.start_factor', 'default_hooks.checkpoint.interval']
+)
+def test_words_where_training_counts(field):
+    message = one_line(check_settings, read(INSTANCE, f'{field}=often'))
+    kind = 'LinearLR' if field.startswith('param') else 'CheckpointHook'
+    assert message.endswith(f": {field}: {kind} expects a number, found 'often'")
+
+
+@pytest.mark.parametrize('place', ['train_dataloader', 'train_cfg', 'optim_wrapper'])
+@pytest.mark.parametrize('value', [None, 3])
+def test_dicts_that_training_needs(place, value):
+    cfg = read(INSTANCE)
+    cfg[place] = value
+    message = one_line(check_settings, cfg)
+    assert message == (
+        f'configs/{INSTANCE}.py: {place}: expected a dict, which training needs, found {value}'
+    )
+    check_settings(cfg, ['test_dataloader'])
+
+
+def test_dataloader_that_is_no_dict():
+    message = one_line(lambda: read(INSTANCE, 'train_dataloader=3'))
+    assert message.endswith(': train_dataloader: expected a dict, found 3')
+
+
+def test_seed_that_is_no_number():
+    message = one_line(check_settings, read(INSTANCE, 'randomness.seed=abc'))
+    assert message.endswith("randomness.seed: expected a whole number or None, found 'abc'")
+
+
+def test_iterations_written_as_a_power_of_ten():
+    check_settings(read(SEMANTIC, 'train_cfg.max_iters=8e4'))
+
+
+def test_processes_that_stay_where_there_are_none():
+    cfg = read(INSTANCE, 'train_dataloader.num_workers=0')
+    assert 'train_dataloader.persistent_workers: expected False' in one_line(check_settings, cfg)
+    cfg.train_dataloader.persistent_workers = False
+    check_settings(cfg)
+
+
+def test_key_that_a_dataloader_does_not_take():
+    cfg = read(INSTANCE)
+    cfg.val_dataloader.batchsize = 4
+    message = one_line(check_settings, cfg)
+    assert message == (
+        f"configs/{INSTANCE}.py: val_dataloader.batchsize: DataLoader takes no argument 'batchsize'"
+        "; the nearest known one is 'batch_size'"
+    )
+    check_settings(cfg, ['train_dataloader'])
+
+
+# --- pretrained files --------------------------------------------------------------------------
+
+
+def test_pretrained_files_on_this_disk(tmp_path):
+    for name in ('apple/fastvit_t8', 'https://example.org/x.pth', 'torchvision://resnet50'):
+        check_pretrained(read(INSTANCE, f'model.backbone.init_cfg.checkpoint={name}'))
+    (tmp_path / 'there.pth').touch()
+    check_pretrained(read(INSTANCE, f'model.backbone.init_cfg.checkpoint={tmp_path}/there.pth'))
+    for name in ('missing.pth', str(tmp_path), 'apple/fastvit_t9'):
+        cfg = read(INSTANCE, f'model.backbone.init_cfg.checkpoint={name}')
+        with pytest.raises(CheckpointError, match=f'^{name}: there is no such file') as error:
+            check_pretrained(cfg)
+        assert 'model.backbone.init_cfg.checkpoint' in str(error.value)
+
+
+@pytest.mark.integration
+def test_missing_pretrained_file_is_told_before_data_is_read(tiny_semantic, monkeypatch, tmp_path):
+    def refuse(*_):
+        raise AssertionError('data was read')
+
+    monkeypatch.setattr('fastvit_dense.datasets.check.datasets.quick_check', refuse)
+    init = "dict(_delete_=True, type='Pretrained', checkpoint='missing.pth')"
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f'_base_ = {str(tiny_semantic)!r}\nmodel = dict(backbone=dict(init_cfg={init}))'
+    )
+    with pytest.raises(CheckpointError, match=r'^missing\.pth: there is no such file'):
+        engine.train(config, work_dir=str(tmp_path / 'work'))

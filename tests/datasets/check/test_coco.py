@@ -1,0 +1,348 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from fastvit_dense.datasets.check.coco import read_coco, rle_length
+from fastvit_dense.datasets.check.datasets import check_config, quick_check
+from fastvit_dense.errors import DataError
+from fastvit_dense.evaluation import InstanceMetric
+
+
+def only_error(tree, loader='train', read_files=False, **changes):
+    errors = check_config(tree.config(loader, **changes), read_files=read_files).errors
+    assert len(errors) == 1, errors
+    return errors[0]
+
+
+def test_sound_data(coco_tree):
+    report = check_config(coco_tree.config())
+    assert report.errors == report.warnings == []
+    assert report.counts['train'] == {
+        'images': 3,
+        'annotations': 6,
+        'crowds': 0,
+        'images without ground truth': 0,
+    }
+    assert report.classes['train'] == {'cat': 3, 'dog': 3}
+    assert 'the data is sound: 0 errors, 0 warnings' in str(report)
+
+
+def set_entry(group, index, **fields):
+    return lambda content: content[group][index].update(fields)
+
+
+def drop_field(group, index, field):
+    return lambda content: content[group][index].pop(field)
+
+
+def rle(mask, **changes):
+    encoded = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return {'size': encoded['size'], 'counts': encoded['counts'].decode(), **changes}
+
+
+MASK = np.zeros((40, 60), np.uint8)
+MASK[5:17, 4:14] = 1
+
+# what is done to the JSON, and the one message that must come of it; annotations[1] has id 2
+DAMAGE = {
+    'no images key': (
+        lambda c: c.pop('images'),
+        r"expected a list 'images', found only annotations",
+    ),
+    'no annotations key': (lambda c: c.pop('annotations'), "expected a list 'annotations'"),
+    'images no list': (lambda c: c.update(images={}), "expected a list 'images', found dict"),
+    'no annotations': (
+        lambda c: c['annotations'].clear(),
+        "entries in 'annotations', found an empty",
+    ),
+    'no categories': (lambda c: c['categories'].clear(), "entries in 'categories', found an empty"),
+    'entry no object': (
+        lambda c: c['images'].__setitem__(0, 'x.jpg'),
+        r"images\[0\]: expected an object, found 'x.jpg'",
+    ),
+    'image without name': (
+        drop_field('images', 2, 'file_name'),
+        r"images\[2\]: expected the field 'file_name', found only 'id', 'height', 'width'",
+    ),
+    'annotation without box': (
+        drop_field('annotations', 1, 'bbox'),
+        r"annotations\[1\]: expected the field 'bbox'",
+    ),
+    'height no number': (
+        set_entry('images', 0, height='40'),
+        r"images\[0\]: height: expected int or float, found '40'",
+    ),
+    'category name no string': (
+        set_entry('categories', 1, name=None),
+        r'categories\[1\]: name: expected str, found None',
+    ),
+    'duplicate annotation': (
+        set_entry('annotations', 1, id=1),
+        'annotations: id 1 stands there 2 times',
+    ),
+    'duplicate image': (
+        lambda c: c['images'].append(dict(c['images'][2])),
+        'images: id 9 stands there 2 times',
+    ),
+    'duplicate category': (
+        lambda c: c['categories'].append({'id': 5, 'name': 'dog'}),
+        "categories: name 'dog' stands there 2 times",
+    ),
+    'unknown category': (
+        set_entry('annotations', 1, category_id=9),
+        r'annotations\[1\] \(id 2\): category_id: expected one of 3, 4, found 9',
+    ),
+    'unknown image': (
+        set_entry('annotations', 1, image_id=99),
+        r'annotations\[1\] \(id 2\): image_id: expected the id of an image, found 99',
+    ),
+    'box outside': (
+        set_entry('annotations', 1, bbox=[55, 5, 10, 12]),
+        r'annotations\[1\] \(id 2\): bbox: .* inside 60x40 pixels, found \[55, 5, 10, 12\]',
+    ),
+    'box left of the image': (
+        set_entry('annotations', 1, bbox=[-9, 5, 10, 12]),
+        r'bbox: .* inside 60x40 pixels, found \[-9, 5, 10, 12\]',
+    ),
+    'box without area': (
+        set_entry('annotations', 1, bbox=[4, 5, 0, 12]),
+        r'bbox: expected a width and a height above 0, found \[4, 5, 0, 12\]',
+    ),
+    'negative box': (set_entry('annotations', 1, bbox=[4, 5, -3, 12]), 'above 0'),
+    'NaN in box': (
+        set_entry('annotations', 1, bbox=[math.nan, 5, 10, 12]),
+        r'bbox: expected four finite numbers .*, found \[nan',
+    ),
+    'infinite box': (set_entry('annotations', 1, bbox=[0, 0, math.inf, 2]), 'four finite numbers'),
+    'box of three': (set_entry('annotations', 1, bbox=[4, 5, 10]), 'four finite numbers'),
+    'box of text': (set_entry('annotations', 1, bbox=['4', 5, 10, 12]), 'four finite numbers'),
+    'no area': (
+        drop_field('annotations', 1, 'area'),
+        'area: expected a number above 0, found None',
+    ),
+    'area zero': (set_entry('annotations', 1, area=0), 'area: expected a number above 0, found 0'),
+    'no mask': (
+        drop_field('annotations', 1, 'segmentation'),
+        'segmentation: expected polygons or RLE, found None',
+    ),
+    'empty mask': (set_entry('annotations', 1, segmentation=[]), r'polygons or RLE, found \[\]'),
+    'polygon of two points': (
+        set_entry('annotations', 1, segmentation=[[4, 5, 14, 5]]),
+        r'segmentation\[0\]: expected at least 3 points x, y, found 4 numbers',
+    ),
+    'odd polygon': (
+        set_entry('annotations', 1, segmentation=[[4, 5, 14, 5, 14, 17, 4]]),
+        r'segmentation\[0\]: .* found 7 numbers',
+    ),
+    'NaN in polygon': (
+        set_entry('annotations', 1, segmentation=[[4, 5, math.nan, 5, 14, 17]]),
+        r'segmentation\[0\]: expected a list of finite numbers',
+    ),
+    'polygon not in a list': (
+        set_entry('annotations', 1, segmentation=[4, 5, 14, 5, 14, 17]),
+        r'segmentation\[0\]: expected a list of finite numbers, found 4',
+    ),
+    'RLE of another size': (
+        set_entry('annotations', 1, segmentation=rle(MASK.T)),
+        r'segmentation.size: expected \[40, 60\] \(height, width\), found \[60, 40\]',
+    ),
+    'RLE that ends early': (
+        set_entry('annotations', 1, segmentation=rle(MASK[:, :50], size=[40, 60])),
+        r'segmentation.counts: expected runs of 2400 pixels in all, found 2000',
+    ),
+    'RLE of junk': (
+        set_entry('annotations', 1, segmentation={'size': [40, 60], 'counts': 'né'}),
+        'segmentation.counts: .* found broken ones',
+    ),
+    'RLE without counts': (
+        set_entry('annotations', 1, segmentation={'size': [40, 60]}),
+        'segmentation.counts: .* found broken ones',
+    ),
+    'uncompressed RLE too long': (
+        set_entry('annotations', 1, segmentation={'size': [40, 60], 'counts': [2000, 500]}),
+        'expected runs of 2400 pixels in all, found 2500',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', DAMAGE)
+def test_damaged_entry_is_named(coco_tree, name):
+    damage, message = DAMAGE[name]
+    damage(coco_tree.content)
+    coco_tree.write()
+    with pytest.raises(DataError, match=rf'(?s)train\.json: .*{message}'):
+        quick_check(coco_tree.config(), 'train_dataloader')
+    only_error(coco_tree)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('', r'found an empty file \(0 bytes\)'),
+        ('{"images": [{"id"', r'found it broken or truncated: .*the file has 17 bytes'),
+        ('[1, 2]', r'expected an object with images.*found a list'),
+        ('\x80', 'broken or truncated'),
+    ],
+)
+def test_file_that_is_no_annotation_file(coco_tree, text, message):
+    coco_tree.ann_file.write_text(text, encoding='latin-1')
+    with pytest.raises(DataError, match=rf'train\.json: .*{message}'):
+        read_coco(coco_tree.ann_file)
+    assert 'train.json' in only_error(coco_tree)
+
+
+def test_sound_rle_masks_pass(coco_tree):
+    counts = [5 + 4 * 40, *[12, 28] * 9, 12, 2400 - 5 - 4 * 40 - 9 * 40 - 12]
+    assert sum(counts) == MASK.size
+    coco_tree.content['annotations'][0]['segmentation'] = rle(MASK)
+    coco_tree.content['annotations'][1]['segmentation'] = {'size': [40, 60], 'counts': counts}
+    coco_tree.write()
+    assert check_config(coco_tree.config()).errors == []
+
+
+def test_rle_length_equals_pycocotools():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        height, width = rng.integers(1, 400, 2)
+        mask = rng.random((height, width)) < rng.choice([0, 0.001, 0.5, 1])
+        assert rle_length(rle(mask)['counts']) == height * width
+    assert rle_length('') == 0
+    assert rle_length('P') is None  # goes on after its end
+    assert rle_length('\x00') is None
+
+
+def test_real_annotations_pass(shared_dir, coco_tree):
+    content = json.loads((shared_dir / 'real/coco100/instances_val2014_100.json').read_text())
+    for image in content['images']:  # the photographs are not there
+        (coco_tree.root / 'images' / image['file_name']).touch()
+    coco_tree.content = content
+    coco_tree.write()
+    report = check_config(coco_tree.config(metainfo=None), read_files=False)
+    assert [m for m in report.errors if 'num_classes' not in m] == []
+    assert report.counts['train']['annotations'] == 839
+    assert report.counts['train']['crowds'] == 9
+
+
+def test_a_few_damaged_boxes_of_many_are_warnings(coco_tree):
+    box = coco_tree.content['annotations'][0]
+    coco_tree.content['annotations'] += [{**box, 'id': 100 + k} for k in range(20000)]
+    coco_tree.content['annotations'][0]['bbox'] = [4, 5, 0, 12]
+    coco_tree.write()
+    report = check_config(coco_tree.config(), read_files=False)
+    assert report.errors == []
+    assert 'annotations[0] (id 1): bbox' in report.warnings[0]
+
+
+def test_masks_are_needed_only_where_they_are_read(coco_tree):
+    for annotation in coco_tree.content['annotations']:
+        del annotation['segmentation']
+    coco_tree.write()
+    boxes_only = [{'type': 'LoadAnnotations', 'with_bbox': True}]
+    assert check_config(coco_tree.config(pipeline=boxes_only)).errors == []
+    assert len(check_config(coco_tree.config()).errors) == 6
+
+
+def test_classes_that_the_file_does_not_know(coco_tree):
+    message = only_error(coco_tree, metainfo={'classes': ('Cat', 'dog')})
+    assert "expected the config's classes 'Cat' (nearest: 'cat'), found 'cat', 'dog'" in message
+
+
+def test_forgotten_classes(coco_tree):
+    cfg = coco_tree.config(metainfo=None)
+    cfg.model.roi_head.bbox_head.num_classes = 80
+    (error,) = check_config(cfg).errors
+    assert "'person'" in error
+    assert 'and 73 more, found' in error
+
+
+def test_order_of_classes(coco_tree):
+    message = only_error(coco_tree, metainfo={'classes': ('dog', 'cat')})
+    assert "label 0 to be 'cat' in the file and 'dog' in the config" in message
+
+
+def test_category_that_the_config_leaves_out(coco_tree):
+    coco_tree.content['categories'].append({'id': 9, 'name': 'owl'})
+    coco_tree.content['annotations'][5]['category_id'] = 9
+    coco_tree.write()
+    report = check_config(coco_tree.config())
+    assert report.errors == []
+    assert (
+        "'owl' are not among the config's classes: 1 annotations are left out" in report.warnings[0]
+    )
+
+
+def test_images_missing_on_disk(coco_tree):
+    coco_tree.images[1].unlink()
+    message = r'images/1\.jpg: expected the image with id 8 of .*train\.json, found no such file'
+    quick = quick_check(coco_tree.config(), 'train_dataloader')  # training skips a few
+    assert len(quick.warnings) == 1
+    with pytest.raises(DataError, match=message):
+        quick_check(coco_tree.config('val'), 'val_dataloader')
+    assert 'images/1.jpg' in only_error(coco_tree, read_files=True)
+
+
+def test_many_images_missing_stop_training(coco_tree):
+    coco_tree.content['images'] += [
+        {**coco_tree.content['images'][0], 'id': 100 + k, 'file_name': f'far/{k}.jpg'}
+        for k in range(11)
+    ]
+    coco_tree.write()
+    with pytest.raises(DataError, match=r'(?s)11 errors.*far/0\.jpg.*and 1 more'):
+        quick_check(coco_tree.config(), 'train_dataloader')
+
+
+def test_broken_images_are_found_by_reading_them(coco_tree):
+    coco_tree.images[0].write_bytes(b'')
+    coco_tree.images[1].write_bytes(coco_tree.images[1].read_bytes()[:700])
+    coco_tree.content['images'][2]['width'] = 33
+    coco_tree.write()
+    assert quick_check(coco_tree.config(), 'train_dataloader').errors == []
+    errors = sorted(check_config(coco_tree.config()).errors)
+    assert len(errors) == 3
+    assert '0.jpg: expected an image, found an empty file (0 bytes)' in errors[0]
+    assert '1.jpg: expected a whole JPEG file, found it truncated after 700 bytes' in errors[1]
+    assert '2.jpg: expected 33x64 pixels' in errors[2]
+
+
+def test_missing_dataset_is_one_message(tmp_path, coco_tree):
+    message = only_error(coco_tree, data_root=str(tmp_path / 'nowhere'))
+    assert message.startswith(f'{tmp_path}/nowhere: no such folder')
+    for part in ('https://cocodataset.org/#download', 'data/README.md', '--sample'):
+        assert part in message
+
+
+def test_missing_annotation_file_and_image_folder(coco_tree):
+    message = only_error(coco_tree, ann_file='annotations/other.json')
+    assert 'other.json: no such annotation file' in message
+    assert 'holds annotations, images' in message
+    message = only_error(coco_tree, data_prefix={'img': 'train2017/'})
+    assert 'train2017: no such image folder' in message
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'expected'),
+    [('width', 60.0, 'expected int, found 60.0'), ('id', 'a7', "expected int, found 'a7'")],
+)
+def test_what_cannot_be_scored_may_be_trained_on(coco_tree, field, value, expected):
+    """InstanceMetric wants integers, in the annotation file and for the images' ids."""
+    coco_tree.content['images'][0][field] = value
+    if field == 'id':
+        for annotation in coco_tree.content['annotations'][:2]:
+            annotation['image_id'] = value
+    coco_tree.write()
+    assert check_config(coco_tree.config('train')).errors == []
+    assert f'images[0]: {field}: {expected}' in only_error(coco_tree, 'val')
+    with pytest.raises(DataError, match=r'train\.json'):
+        InstanceMetric(str(coco_tree.ann_file))
+
+
+def test_images_without_ground_truth(coco_tree):
+    del coco_tree.content['annotations']
+    coco_tree.write()
+    report = check_config(coco_tree.config('test'))
+    assert report.errors == []
+    assert 'predictions only' in report.warnings[0]
+    assert "expected a list 'annotations'" in only_error(coco_tree, 'val')

@@ -1,0 +1,138 @@
+import json
+
+import pytest
+
+from fastvit_dense.errors import DataError
+from fastvit_dense.evaluation.record import EvaluationResult
+from fastvit_dense.evaluation.report.compare import change_from, compare_reports, read_report
+
+
+def write(folder, **changes):
+    report = {
+        'task': 'semantic',
+        'dataset': 'ADE20K',
+        'split': 'validation',
+        'samples': 2000,
+        'metrics': {'mIoU': 38.0, 'aAcc': 80.0},
+        'protocol': {'image_size': [512, 2048]},
+    }
+    folder.mkdir()
+    path = folder / 'report.json'
+    path.write_text(json.dumps(report | changes), encoding='utf-8')
+    return path
+
+
+def test_values_and_differences_to_the_first(tmp_path, capsys):
+    first = write(tmp_path / 'sa12')
+    second = write(tmp_path / 'sa24', metrics={'mIoU': 41.25, 'mDice': 55.0})
+    third = write(tmp_path / 'worse', metrics={'mIoU': 37.5, 'aAcc': None})
+    table = compare_reports([first, second.parent, third], tmp_path / 'out')
+    assert table['runs'] == ['sa12', 'sa24', 'worse']
+    assert table['warnings'] == []
+    rows = {row['metric']: row for row in table['rows']}
+    assert rows['mIoU']['values'] == [38.0, 41.25, 37.5]
+    assert rows['mIoU']['differences'] == [0.0, 3.25, -0.5]
+    assert rows['aAcc']['values'] == [80.0, None, None]
+    assert rows['aAcc']['differences'] == [0.0, None, None]
+    assert rows['mDice']['values'] == [None, 55.0, None]
+    assert rows['mDice']['differences'] == [None, None, None]
+    assert json.loads((tmp_path / 'out/compare.json').read_text(encoding='utf-8')) == table
+    text = (tmp_path / 'out/compare.md').read_text(encoding='utf-8')
+    assert text in capsys.readouterr().out
+    (line,) = [line for line in text.splitlines() if line.startswith('| mIoU')]
+    cells = [cell.strip() for cell in line.strip('|').split('|')]
+    assert cells == ['mIoU (%)', '38.00', '41.25 (+3.25)', '37.50 (−0.50)']
+
+
+def test_a_score_that_coco_leaves_undefined_has_no_difference(tmp_path):
+    first = write(tmp_path / 'a', task='instance', metrics={'bbox_mAP_s': -1.0})
+    second = write(tmp_path / 'b', task='instance', metrics={'bbox_mAP_s': 0.25})
+    (row,) = compare_reports([first, second])['rows']
+    assert row == {'metric': 'bbox_mAP_s', 'values': [-1.0, 0.25], 'differences': [None, None]}
+
+
+def test_different_tasks_are_refused(tmp_path):
+    paths = [write(tmp_path / 'a'), write(tmp_path / 'b', task='hand')]
+    with pytest.raises(ValueError, match=r'expected reports of one task, found .*semantic.*hand'):
+        compare_reports(paths, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    ('changes', 'warning'),
+    [
+        ({'dataset': 'ADE20K sample'}, 'dataset: ADE20K in a, ADE20K sample in b'),
+        ({'split': 'test'}, 'split: validation in a, test in b'),
+        ({'samples': 40}, 'samples: 2000 in a, 40 in b'),
+        ({'protocol': {}}, 'protocol: image_size: [512, 2048] in a, not given in b'),
+        (
+            {'protocol': {'image_size': [512, 2048], 'fused': True}},
+            'protocol: fused: not given in a, True in b',
+        ),
+    ],
+)
+def test_other_data_or_protocol_is_marked(tmp_path, capsys, changes, warning):
+    table = compare_reports([write(tmp_path / 'a'), write(tmp_path / 'b', **changes)])
+    assert table['warnings'] == [warning]
+    assert f'Not like with like: {warning.partition(":")[0]}' in capsys.readouterr().out
+
+
+def test_runs_of_the_same_name_are_told_apart(tmp_path):
+    (tmp_path / 'x').mkdir()
+    (tmp_path / 'y').mkdir()
+    paths = [write(tmp_path / 'x' / 'run'), write(tmp_path / 'y' / 'run')]
+    assert compare_reports(paths)['runs'] == ['x/run', 'y/run']
+    assert len(set(compare_reports([paths[0], paths[0]])['runs'])) == 2
+
+
+def test_one_report_is_no_comparison(tmp_path):
+    with pytest.raises(ValueError, match='at least two reports, found 1'):
+        compare_reports([write(tmp_path / 'a')])
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (None, 'no such file'),
+        ('', 'expected a whole JSON file'),
+        ('{"task": "semantic", "metrics": {"mIoU": 3', 'expected a whole JSON file'),
+        ('[1, 2]', 'expected a JSON object, found list'),
+        ('{"task": "hand"}', "field 'dataset': expected str, found nothing"),
+        (
+            '{"task": "hand", "dataset": "x", "split": "", "samples": "9"}',
+            "field 'samples': expected int, found str",
+        ),
+        (
+            '{"task": "hand", "dataset": "x", "split": "", "samples": 9, "protocol": {},'
+            ' "metrics": {"PA-MPJPE": "6.6"}}',
+            r"metrics\['PA-MPJPE'\]: expected a number, found '6.6'",
+        ),
+    ],
+)
+def test_a_broken_report_is_named(tmp_path, text, message):
+    path = tmp_path / 'report.json'
+    if text is not None:
+        path.write_text(text, encoding='utf-8')
+    with pytest.raises(ValueError, match=message) as error:
+        read_report(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_hostile_name_stays_in_its_cell(tmp_path, capsys):
+    compare_reports([write(tmp_path / 'a|b <script>'), write(tmp_path / 'c')])
+    head = capsys.readouterr().out.splitlines()[2]
+    assert head.count('|') - head.count('\\|') == 4
+    assert '<script>' not in head
+
+
+def test_change_from_an_earlier_report(tmp_path):
+    earlier = read_report(write(tmp_path / 'fp32', protocol={'form': 'as trained'}))
+    metrics = {'mIoU': 37.5, 'aAcc': float('nan'), 'mDice': 50.0}
+    result = EvaluationResult('semantic', 'ADE20K', 'validation', 2000, metrics)
+    assert change_from(earlier, result) == {
+        'baseline': 'as trained',
+        'change from baseline': {'mIoU': -0.5},
+    }
+    result.samples = 10
+    with pytest.raises(DataError, match="baseline: field 'samples': expected 10, found 2000"):
+        change_from(earlier, result)

@@ -1,0 +1,206 @@
+"""The pages, as text and in headless Chromium with its network off."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from fastvit_dense.evaluation.report.pictures import GalleryEntry
+from fastvit_dense.evaluation.report.references import find_references
+from fastvit_dense.evaluation.report.summary import write_summary
+from fastvit_dense.evaluation.report.writing import write_report
+from tests.evaluation.browser import Browser, find_chromium
+from tests.evaluation.samples import hand_result, instance_result, picture, semantic_result
+
+HOSTILE = (
+    '<script>document.title="broken"</script>',
+    '"><img src=x onerror="document.title=1">',
+    '$\\frac{1}{$ {{ 7 * 7 }} {% raw %}',
+    'one_very_long_name_without_any_place_to_break_' * 6,
+    'čeština 日本語 🐈 \u202e txet',
+    "' onmouseover='alert(1)",
+    '</style></svg><h1>out',
+    '',
+)
+
+
+def entries():
+    groups = ['Best', 'Best', 'Median', 'Worst']
+    pictures = [picture(800, 300), picture(1600, 300), picture(200, 700), picture(8, 8)]
+    return [
+        GalleryEntry(f'{index}.jpg', 1 - index / 5, image, group)
+        for index, (image, group) in enumerate(zip(pictures, groups, strict=True))
+    ]
+
+
+@pytest.fixture(scope='module')
+def pages(tmp_path_factory):
+    """Folders of one report per task, of hostile names, and of a summary over all."""
+    root = tmp_path_factory.mktemp('pages')
+    classes = [f'class {index}' for index in range(150)]
+    results = {
+        'instance': (instance_result(classes[:80]), 'sa24', entries()),
+        'semantic': (semantic_result(classes), 'sa12', entries()),
+        'hand': (hand_result('FreiHAND sample', 100, stand_in=True), 'ma36', ()),
+        'hostile': (semantic_result(HOSTILE, dataset='<b>x</b>' * 30), 't8', entries()),
+        'mean': (instance_result(HOSTILE), None, ()),
+    }
+    results['hostile'][0].protocol['<i>' + 'k' * 300] = '<script>v</script>' + 'v' * 300
+    for name, (result, arch, gallery) in results.items():
+        info = {'config': f'configs/{name}.py', 'checkpoint_sha256': 'a' * 64, 'parameters': 10**7}
+        write_report(
+            result,
+            root / name,
+            model_info=info | {'macs': 10**10},
+            gallery=gallery,
+            references=find_references(result.task, result.dataset, result.samples, arch),
+            seconds={'inference': 10.0},
+        )
+    write_summary([root / name for name in results], root / 'summary')
+    return root
+
+
+def page(pages, name):
+    file = 'summary.html' if name == 'summary' else 'report.html'
+    return pages / name / file
+
+
+class Tags(HTMLParser):
+    """Tags with their attributes, and the text outside style sheets."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text, self.inside = [], [], None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.inside = tag
+
+    def handle_data(self, data):
+        if self.inside != 'style':
+            self.text.append(data)
+
+
+@pytest.mark.parametrize('name', ['instance', 'semantic', 'hand', 'hostile', 'mean', 'summary'])
+def test_nothing_is_loaded_or_run(pages, name):
+    tags = Tags(page(pages, name).read_text(encoding='utf-8')).tags
+    kinds = {tag for tag, _ in tags}
+    assert not kinds & {'script', 'iframe', 'object', 'embed', 'form', 'base', 'audio', 'video'}
+    for tag, attributes in tags:
+        assert not [key for key in attributes if key.startswith('on')], tag
+        if tag == 'a':
+            assert re.fullmatch(r'\.\./\w+/report\.html', attributes['href'])
+            continue
+        for key in ('src', 'href', 'xlink:href', 'srcset', 'data'):
+            assert attributes.get(key, '#').startswith(('data:', '#')), (tag, key)
+
+
+def test_ids_are_unique_in_a_page(pages):
+    ids = [attributes['id'] for _, attributes in tags_of(pages, 'instance') if 'id' in attributes]
+    assert len(ids) > 50
+    assert len(ids) == len(set(ids))
+
+
+def tags_of(pages, name):
+    return Tags(page(pages, name).read_text(encoding='utf-8')).tags
+
+
+def test_the_numbers_are_on_the_page(pages):
+    text = ' '.join(Tags(page(pages, 'instance').read_text(encoding='utf-8')).text)
+    text = ' '.join(text.split())
+    assert 'box AP 0.419 paper 0.420 −0.001' in text
+    assert 'Precision over recall: mask' in text
+    assert 'IoU 0.75' in text
+    assert 'This run' in text
+    assert 'PoolFormer-S24' in text
+    assert 'class 79' in text, 'the class without a score is named'
+
+
+def test_what_is_missing_is_said(pages):
+    text = page(pages, 'hand').read_text(encoding='utf-8')
+    assert 'Gallery left out: no images at hand.' in text
+    assert '<img' not in text
+
+
+def test_confusions_are_shares_of_the_true_class(tmp_path):
+    result = semantic_result(('wall', 'sky', 'lamp'))
+    result.arrays['confusion_matrix'] = np.array([[6, 2, 0], [0, 5, 0], [0, 0, 0]])
+    write_report(result, tmp_path)
+    text = (tmp_path / 'report.html').read_text(encoding='utf-8')
+    found = text[text.index('Largest confusions') :]
+    assert re.findall(r'<td[^>]*>(.*?)</td>', found)[:3] == ['wall', 'sky', '25.0']
+    shown = re.findall(r'<text[^>]*>(\d+)</text>', text)
+    assert shown == ['75', '25', '100']
+
+
+def test_a_picture_that_cannot_be_read_leaves_a_line(tmp_path):
+    gallery = [('a', 1.0, tmp_path / 'missing.png', 'Best'), ('b', 0.0, picture(), 'Worst')]
+    write_report(semantic_result(), tmp_path, gallery=gallery)
+    text = (tmp_path / 'report.html').read_text(encoding='utf-8')
+    assert 'Picture left out: missing.png: not a readable picture: no such file' in text
+    assert text.count('<img') == 1
+
+
+@pytest.fixture(scope='module')
+def browser():
+    if not find_chromium():
+        pytest.skip('Chromium is not installed')
+    with Browser(seconds=90) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize('width', [1280, 390])
+@pytest.mark.parametrize('name', ['instance', 'semantic', 'hand', 'hostile', 'mean', 'summary'])
+def test_in_a_browser(pages, browser, name, width):
+    path = page(pages, name)
+    browser.open(path, width)
+    assert browser.evaluate('window.innerWidth') == width
+    assert browser.evaluate('document.documentElement.scrollWidth') <= width
+    pictures = browser.evaluate(
+        '[...document.images].map(i => i.complete && i.naturalWidth > 0 && i.clientWidth > 0)'
+    )
+    assert all(pictures)
+    expected = {'instance': 4, 'semantic': 4, 'hostile': 4, 'summary': 3}.get(name, 0)
+    assert len(pictures) == expected
+    empty = 'g => g.getBoundingClientRect().height < 150'
+    assert browser.evaluate(f'[...document.querySelectorAll("svg")].filter({empty}).length') == 0
+    assert 'broken' not in browser.evaluate('document.title')
+    assert browser.requests() == [path.as_uri()]
+    assert browser.complaints() == []
+
+
+def test_the_browser_test_can_fail(tmp_path, browser):
+    bad = tmp_path / 'bad.html'
+    bad.write_text(
+        '<!doctype html><div style="width: 2000px">x</div><img src="http://192.0.2.1/a.png">'
+        '<script>console.error("no"); nothing()</script>',
+        encoding='utf-8',
+    )
+    browser.open(bad, 390)
+    assert browser.evaluate('document.documentElement.scrollWidth') >= 2000
+    assert 'http://192.0.2.1/a.png' in browser.requests()
+    seen = {event['method'] for event in browser.complaints()}
+    assert {'Runtime.consoleAPICalled', 'Runtime.exceptionThrown', 'Network.loadingFailed'} <= seen
+
+
+def test_dark_and_light(pages, browser):
+    def brightness(dark):
+        browser.open(page(pages, 'instance'), 1280, dark=dark)
+        color = browser.evaluate('getComputedStyle(document.body).backgroundColor')
+        return sum(map(int, re.findall(r'\d+', color)[:3]))
+
+    assert brightness(dark=True) < 150
+    assert brightness(dark=False) > 600
+
+
+def test_masks_alone_lead_the_table(tmp_path):
+    result = instance_result()
+    result.metrics = {name: v for name, v in result.metrics.items() if name.startswith('segm')}
+    write_report(result, tmp_path, references=find_references('instance', 'COCO', 5000, 'sa24'))
+    text = (tmp_path / 'report.html').read_text(encoding='utf-8')
+    heads = re.findall(r'<th[^>]*>(.*?)</th>', text)
+    assert 'mask AP' in heads[1]
+    rows = re.findall(r'<span class="who">(.*?)</span>', text)
+    assert rows.index('This run') == 7, 'masks of 0.379 between those of 0.380 and 0.377'

@@ -1,0 +1,36 @@
+import pytest
+
+from fastvit_dense.evaluation.report.summary import write_summary
+from fastvit_dense.evaluation.report.writing import write_report
+from tests.evaluation.samples import hand_result, instance_result, picture, semantic_result
+
+
+def test_numbers_links_and_labels_of_every_report(tmp_path):
+    gallery = [('a', 1.0, picture())]
+    write_report(instance_result(), tmp_path / 'runs/a b', gallery=gallery)
+    write_report(semantic_result(dataset='ADE20K sample', samples=40), tmp_path / 'runs/s#1')
+    path = write_summary([tmp_path / 'runs/a b', tmp_path / 'runs/s#1'], tmp_path / 'out')
+    assert path == tmp_path / 'out/summary.html'
+    page = path.read_text(encoding='utf-8')
+    for text in (page, (tmp_path / 'out/summary.md').read_text(encoding='utf-8')):
+        assert '../runs/a%20b/report.html' in text
+        assert '../runs/s%231/report.html' in text
+        assert 'COCO val2017, 5,000 images' in text
+        assert 'ADE20K sample validation, 40 images' in text
+        assert text.count('Sample data') == 1
+    assert page.count('<img ') == 1
+    assert '0.419' in page
+    assert '0.4188' in (tmp_path / 'out/summary.md').read_text(encoding='utf-8')
+
+
+def test_a_missing_or_broken_report_is_named_and_nothing_written(tmp_path):
+    write_report(hand_result(), tmp_path / 'a')
+    (tmp_path / 'b').mkdir()
+    with pytest.raises(ValueError, match=r'b/report\.json: no such file'):
+        write_summary([tmp_path / 'a', tmp_path / 'b'], tmp_path / 'out')
+    (tmp_path / 'b/report.json').write_text('{"task": ', encoding='utf-8')
+    with pytest.raises(ValueError, match=r'b/report\.json: expected a whole JSON file'):
+        write_summary([tmp_path / 'a', tmp_path / 'b'], tmp_path / 'out')
+    with pytest.raises(ValueError, match='at least one report'):
+        write_summary([], tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()

@@ -1,0 +1,251 @@
+"""From a checkpoint to pictures: `load_model`, what it takes, what it gives; `engine.predict`."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from fastvit_dense import CheckpointMismatch, engine, load_model, reparameterize
+from fastvit_dense.errors import CheckpointError, ImageError
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope='module')
+def detector(tiny_instance, trained):
+    return load_model(tiny_instance, trained)
+
+
+@pytest.fixture(scope='module')
+def segmentor(tiny_semantic, trained_semantic):
+    return load_model(tiny_semantic, trained_semantic)
+
+
+@pytest.fixture(scope='module')
+def photo(sample_data):
+    """(H, W, 3) uint8, RGB, with sides that no stride divides."""
+    with Image.open(next((sample_data / 'coco/val2017').glob('*.jpg'))) as image:
+        return np.asarray(image.convert('RGB'))[:151, :203].copy()
+
+
+def assert_same_result(one, other):
+    for name, value in vars(one).items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(value, getattr(other, name), err_msg=name)
+        else:
+            assert value == getattr(other, name), name
+
+
+@pytest.mark.parametrize('task', ['detector', 'segmentor'])
+def test_path_picture_and_array_give_the_same(request, task, photo, tmp_path):
+    """A PNG keeps every pixel, so the file, the PIL image and the array are one picture."""
+    model = request.getfixturevalue(task)
+    path = tmp_path / 'photo.png'
+    Image.fromarray(photo).save(path)
+    picture = Image.open(path)
+    results = model([str(path), path, picture, photo])
+    assert isinstance(results, list)
+    assert len(results) == 4
+    for result in results:
+        assert_same_result(result, model(photo))
+    assert model([]) == []
+    np.testing.assert_array_equal(results[0].image, photo)
+
+
+def test_instances(detector, photo, tmp_path):
+    result = detector(photo)
+    count = len(result.boxes)
+    assert 0 < count <= 100
+    assert result.boxes.shape == (count, 4)
+    assert result.scores.shape == result.labels.shape == (count,)
+    assert (np.diff(result.scores) <= 0).all()
+    assert ((result.scores >= 0) & (result.scores <= 1)).all()
+    height, width = photo.shape[:2]
+    assert (result.boxes >= 0).all()
+    assert (result.boxes <= [width, height, width, height]).all()
+    assert result.masks.shape == (count, height, width)
+    assert result.masks.dtype == bool
+    data = json.loads(result.save(tmp_path / 'result.json').read_text())
+    assert data == json.loads(json.dumps(result.to_dict()))
+    assert len(data['instances']) == count
+    for item, box, mask in zip(data['instances'], result.boxes, result.masks, strict=True):
+        x, y, w, h = item['bbox']
+        np.testing.assert_allclose([x, y, x + w, y + h], box, rtol=1e-6, atol=1e-5)
+        assert item['class'] == detector.classes[item['label']]
+        np.testing.assert_array_equal(coco_mask.decode(item['segmentation']).astype(bool), mask)
+
+
+def test_predictions_are_those_of_the_evaluation(detector, tiny_instance, trained, tmp_path):
+    """`model(path)` and `tools/test.py` find the same boxes, scores and masks."""
+    options = ['test_dataloader.dataset.indices=1']
+    engine.evaluate_checkpoint(
+        tiny_instance, str(trained), cfg_options=options, work_dir=str(tmp_path)
+    )
+    saved = json.loads((tmp_path / 'predictions/instances.json').read_text())
+    content = json.loads(tiny_instance.with_name('val.json').read_text())
+    (image_id,) = {entry['image_id'] for entry in saved}
+    name = next(i['file_name'] for i in content['images'] if i['id'] == image_id)
+    dataset = detector.cfg.test_dataloader.dataset
+    result = detector(f'{dataset.data_root}{dataset.data_prefix.img}{name}')
+    assert len(saved) == len(result.boxes)
+    saved.sort(key=lambda entry: -entry['score'])
+    for entry, item in zip(saved, result.to_dict()['instances'], strict=True):
+        assert entry['score'] == pytest.approx(item['score'], abs=1e-7)
+    boxes = {tuple(np.round(entry['bbox'], 2)) for entry in saved}
+    assert boxes == {tuple(np.round(i['bbox'], 2)) for i in result.to_dict()['instances']}
+    masks = {entry['segmentation']['counts'] for entry in saved}
+    assert masks == {i['segmentation']['counts'] for i in result.to_dict()['instances']}
+
+
+def test_labels(segmentor, photo, tmp_path):
+    result = segmentor(photo)
+    assert result.labels.shape == photo.shape[:2]
+    assert result.labels.dtype == np.int64
+    assert 0 <= result.labels.min() <= result.labels.max() < len(segmentor.classes)
+    data = json.loads(result.save(tmp_path / 'result.json').read_text())
+    assert data['size'] == [*photo.shape[:2]]
+    assert sum(item['share'] for item in data['classes']) == pytest.approx(1)
+    path = result.save_labels(tmp_path / 'labels.png')
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), result.labels)
+
+
+@pytest.mark.parametrize('task', ['detector', 'segmentor'])
+def test_one_pixel_and_folded(request, task):
+    model = request.getfixturevalue(task)
+    result = model(np.full((1, 1, 3), 128, np.uint8))
+    assert result.image.shape == (1, 1, 3)
+    assert result.draw().size == (1, 1)
+
+
+def test_folded_model_predicts_the_same(tiny_instance, trained, detector, photo):
+    folded = load_model(tiny_instance, trained)
+    reparameterize(folded.model)
+    one, other = detector(photo), folded(photo)
+    np.testing.assert_allclose(other.scores, one.scores, atol=1e-4)
+
+
+def test_picture_of_no_instance(detector, photo, tmp_path):
+    result = detector(photo)
+    for name in ('boxes', 'scores', 'labels', 'rles'):
+        setattr(result, name, getattr(result, name)[:0])
+    assert result.masks.shape == (0, *photo.shape[:2])
+    assert result.to_dict()['instances'] == []
+    np.testing.assert_array_equal(np.asarray(result.draw()), photo)
+    with pytest.raises(ValueError, match=r'result\.gif: expected \.json, \.png or \.jpg'):
+        result.save(tmp_path / 'result.gif')
+
+
+@pytest.mark.parametrize(
+    'bad',
+    [
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((0, 8, 3), np.uint8),
+        7,
+    ],
+    ids=['grey', 'rgba', 'float', 'empty', 'number'],
+)
+def test_arrays_that_are_no_pictures(detector, bad):
+    with pytest.raises(ImageError, match=r'expected an \(H, W, 3\) uint8 array, found'):
+        detector(bad)
+
+
+@pytest.mark.parametrize('content', [b'', b'GIF89a nonsense', 'half'], ids=str)
+def test_files_that_are_no_pictures(detector, photo, tmp_path, content):
+    path = tmp_path / 'broken.jpg'
+    if content == 'half':
+        Image.fromarray(photo).save(path)
+        content = path.read_bytes()
+        content = content[: len(content) // 2]
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=r'broken\.jpg'):
+        detector(path)
+    with pytest.raises(ImageError, match=r'none\.jpg: no such file'):
+        detector(tmp_path / 'none.jpg')
+
+
+def test_random_weights_without_a_checkpoint(root_dir, monkeypatch):
+    """Nothing is looked for: not even when the config names a pretrained file."""
+
+    def refuse(*_, **__):
+        raise AssertionError('the pretrained file was looked for')
+
+    monkeypatch.setattr('fastvit_dense.checkpoints.pretrained.load_pretrained', refuse)
+    monkeypatch.setattr('fastvit_dense.checkpoints.download.fetch', refuse)
+    model = load_model(root_dir / 'configs/maskrcnn_fastvit_t8.py', device='cpu')
+    assert len(model.classes) == 80
+
+
+def test_weights_that_do_not_fit(root_dir, tiny_instance, trained, tmp_path):
+    with pytest.raises(CheckpointMismatch, match=r'epoch_1\.pth does not fit'):
+        load_model(root_dir / 'configs/maskrcnn_fastvit_t12.py', trained)
+    with pytest.raises(CheckpointError, match=r'none\.pth'):
+        load_model(tiny_instance, tmp_path / 'none.pth')
+
+
+# --- folders -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(photo, tmp_path):
+    """Two pictures of different kinds, a broken one, and a file that is no picture."""
+    root = tmp_path / 'pictures'
+    root.mkdir()
+    Image.fromarray(photo).save(root / 'a.png')
+    Image.fromarray(photo[:64]).convert('L').save(root / 'b.JPG', format='JPEG')
+    (root / 'broken.jpg').write_bytes((root / 'b.JPG').read_bytes()[:200])
+    (root / 'notes.txt').write_text('no picture')
+    return root
+
+
+@pytest.mark.parametrize('task', ['instance', 'semantic'])
+def test_folder_with_a_broken_picture(request, task, folder, tmp_path, capsys, photo):
+    config = request.getfixturevalue(f'tiny_{task}')
+    checkpoint = request.getfixturevalue({'instance': 'trained'}.get(task, 'trained_semantic'))
+    out = tmp_path / 'out'
+    written = engine.predict(config, str(checkpoint), str(folder), str(out), fuse=True)
+    assert [path.name for path in written] == ['a.png', 'b.png']
+    names = {'a.png', 'a.json', 'b.png', 'b.json'}
+    if task == 'semantic':
+        names |= {'a_labels.png', 'b_labels.png'}
+    assert {path.name for path in out.iterdir()} == names
+    with Image.open(out / 'a.png') as picture:
+        assert picture.size == photo.shape[1::-1]
+    assert json.loads((out / 'b.json').read_text())['task'] == task
+    shown = capsys.readouterr().out
+    assert 'broken.jpg' in shown
+    assert 'notes.txt' not in shown
+
+
+def test_nothing_to_predict(tiny_instance, trained, folder, tmp_path):
+    def predict(images):
+        engine.predict(tiny_instance, str(trained), str(images), str(tmp_path / 'out'))
+
+    with pytest.raises(ImageError, match=r'none: no such file or folder'):
+        predict(folder / 'none')
+    empty = tmp_path / 'empty'
+    empty.mkdir()
+    with pytest.raises(ImageError, match=r'empty: no pictures \(\.jpg'):
+        predict(empty)
+    shutil.copy(folder / 'broken.jpg', empty)
+    with pytest.raises(ImageError, match='none of 1 pictures could be read'):
+        predict(empty)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_no_picture_is_overwritten(tiny_semantic, trained_semantic, folder, tmp_path):
+    """Names that differ after the last dot, or before it, are different pictures."""
+    with Image.open(folder / 'a.png') as image:
+        image.save(folder / 'a.jpg')
+        image.save(folder / 'a.1.png')
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    options = (tiny_semantic, str(trained_semantic), str(folder))
+    written = engine.predict(*options, str(tmp_path / 'out'))
+    assert {path.name for path in written} == {'a_png.png', 'a_jpg.png', 'a.1.png', 'b.png'}
+    with pytest.raises(ImageError, match=r'png would be overwritten; choose another --out-dir'):
+        engine.predict(*options, f'{folder}/../{folder.name}')
+    assert before == {path: path.read_bytes() for path in folder.iterdir()}

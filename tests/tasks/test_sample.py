@@ -1,0 +1,97 @@
+"""`--sample` over our configs and over the model zoo's."""
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+
+from fastvit_dense.config.loaders import datasets_of
+from fastvit_dense.datasets.check.datasets import check_config
+from fastvit_dense.datasets.loading import use_checked_loading
+from fastvit_dense.datasets.sample.scene_files import SAMPLE_SEMANTIC_CLASSES
+from fastvit_dense.errors import ConfigError
+from fastvit_dense.tasks.config import load_config
+from fastvit_dense.tasks.sample import SEMANTIC
+from tests.model_zoo import read_overrides
+
+pytestmark = pytest.mark.integration
+
+SEMANTIC_ZOO = {
+    **read_overrides('Semantic segmentation'),
+    # a list of names, two datasets joined
+    'VOC': "_base_ = 'mmseg::upernet/upernet_r50_4xb4-20k_voc12aug-512x512.py'",
+    # a dataset repeated 40,000 times, another file suffix
+    'CHASE': "_base_ = 'mmseg::unet/unet-s5-d16_fcn_4xb4-40k_chase-db1-128x128.py'",
+    # two decode heads; automatic mixed precision
+    'OCRNet': "_base_ = 'mmseg::ocrnet/ocrnet_hr18_4xb4-80k_ade20k-512x512.py'\n"
+    "optim_wrapper = dict(type='AmpOptimWrapper', loss_scale='dynamic')",
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_root(monkeypatch, root_dir):
+    monkeypatch.chdir(root_dir)
+
+
+def class_counts(node):
+    """Every number of classes of the heads of a model."""
+    if isinstance(node, list | tuple):
+        return {count for child in node for count in class_counts(child)}
+    if not isinstance(node, dict):
+        return set()
+    here = {node['num_classes']} if 'num_classes' in node else set()
+    return here.union(*(class_counts(v) for k, v in node.items() if k != 'backbone'))
+
+
+@pytest.mark.parametrize('title', SEMANTIC_ZOO)
+def test_semantic_zoo_configs_read_the_sample(title, sample_data, tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(SEMANTIC_ZOO[title])
+    cfg = load_config(path, sample=True)
+    assert check_config(cfg, read_files=False).errors == []
+    count = len(SAMPLE_SEMANTIC_CLASSES)
+    assert class_counts(cfg.model) == {count}
+    if title.startswith('Mask2Former'):
+        assert cfg.model.decode_head.loss_cls.class_weight == [1.0] * count + [0.1]
+    assert cfg.optim_wrapper.type == 'OptimWrapper'
+    assert set(cfg.optim_wrapper) == {'type', 'optimizer', 'clip_grad'}
+
+    use_checked_loading(cfg)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        training = DATASETS.build(cfg.train_dataloader.dataset)
+        testing = DATASETS.build(cfg.test_dataloader.dataset)
+    assert len(training) == SEMANTIC[None].images
+    assert cfg.train_dataloader.batch_size == SEMANTIC[None].batch_size
+    assert len(testing) == 50
+    for item in (training[0], testing[0]):
+        assert max(item['inputs'].shape[1:]) <= 320
+        labels = set(item['data_samples'].gt_sem_seg.data.unique().tolist())
+        assert labels <= {*range(count), 255}
+        assert len(labels) > 1
+
+
+@pytest.mark.parametrize('arch', [arch for arch in SEMANTIC if arch])
+def test_our_semantic_configs_have_a_schedule_of_their_own(arch, sample_data):
+    cfg = load_config(f'configs/semfpn_fastvit_{arch}.py', sample=True)
+    schedule = SEMANTIC[arch]
+    assert cfg.train_cfg.max_epochs == schedule.epochs
+    assert cfg.train_dataloader.dataset.indices == schedule.images <= 200
+    assert cfg.optim_wrapper.optimizer.lr == schedule.lr
+    assert cfg.param_scheduler[-1].end == schedule.epochs * schedule.images // schedule.batch_size
+    assert cfg.model.backbone.init_cfg is None
+    assert class_counts(cfg.model) == {len(SAMPLE_SEMANTIC_CLASSES)}
+    assert 'expected_results' not in cfg
+
+
+def test_options_come_after_the_sample_settings(sample_data):
+    options = ['train_cfg.max_epochs=9', 'train_dataloader.dataset.indices=8']
+    cfg = load_config('configs/semfpn_fastvit_t8.py', sample=True, cfg_options=options)
+    assert cfg.train_cfg.max_epochs == 9
+    assert next(datasets_of(cfg, ['train_dataloader'])).indices == 8
+
+
+def test_a_config_that_needs_a_missing_package_is_one_error(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text("custom_imports = dict(imports=['no_such_package'])")
+    with pytest.raises(ConfigError, match=r'mine\.py: cannot be read: .*no_such_package'):
+        load_config(path)
+    assert isinstance(Config.fromfile(path, import_custom_modules=False), Config)
