@@ -13,42 +13,37 @@ from pathlib import Path
 
 from _cli import make_parser, run
 
-CONFIGS = {
-    'instance': 'configs/maskrcnn_fastvit_sa24.py',
-    'semantic': 'configs/semfpn_fastvit_sa24.py',
-    'hand': 'configs/handmesh_fastvit_sa24.py',
-}
-HEADLINES = {
-    'instance': ('bbox_mAP', 'bbox_mAP_50', 'segm_mAP', 'segm_mAP_50'),
-    'semantic': ('mIoU', 'mAcc', 'aAcc'),
-    'hand': ('PA-MPJPE', 'PA-MPVPE', 'f_al_score_5', 'f_al_score_15'),
-}
-
 
 def main(argv: Sequence[str] | None) -> None:
     parser = make_parser(__doc__)
-    parser.add_argument('--tasks', nargs='+', choices=list(CONFIGS), default=list(CONFIGS))
+    parser.add_argument('--tasks', nargs='+', metavar='TASK', help='all by default')
     parser.add_argument('--work-dir', default='work_dirs/demo', help='(default: %(default)s)')
     args = parser.parse_args(argv)
 
+    from fastvit_dense.tasks import TASKS, find_task
+
+    names = args.tasks or [name for name, task in TASKS.items() if task.demo_config]
     root, lines, runs = Path(args.work_dir), [], []
-    for task in args.tasks:
-        config, folder, start = CONFIGS[task], root / task, time.time()
+    for name in names:
+        task = find_task(name)
+        config, folder, start = f'configs/{task.demo_config}.py', root / name, time.time()
         step('train.py', config, '--sample', '--work-dir', folder)
         trained = time.time()
         checkpoint = (folder / 'last_checkpoint').read_text().strip()
         step('test.py', config, checkpoint, '--sample', '--work-dir', folder)
         report = json.loads((folder / 'report.json').read_text())
         metrics, mean_pose = report['metrics'], report['protocol'].get('mean_pose')
-        numbers = ', '.join(f'{name} {metrics[name]:.3f}' for name in HEADLINES[task])
+        numbers = ', '.join(
+            f'{metric} {metrics[metric]:.3f}' for metric in task.presentation.headlines
+        )
         numbers += f' (the mean pose: {mean_pose})' if mean_pose else ''
         minutes = {
             'train': round((trained - start) / 60, 1),
             'test': round((time.time() - trained) / 60, 1),
         }
-        runs.append({'task': task, 'config': config, 'minutes': minutes, 'metrics': metrics})
+        runs.append({'task': name, 'config': config, 'minutes': minutes, 'metrics': metrics})
         lines.append(
-            f'{task}: {numbers}\n    trained in {minutes["train"]} min, tested in '
+            f'{name}: {numbers}\n    trained in {minutes["train"]} min, tested in '
             f'{minutes["test"]} min; pictures: {folder}/pictures, report: {folder}/report.html'
         )
 
@@ -56,8 +51,8 @@ def main(argv: Sequence[str] | None) -> None:
     from fastvit_dense.evaluation.report.summary import write_summary
     from fastvit_dense.visualization.layout import stack_pictures
 
-    folders = [root / task for task in args.tasks]
-    page = write_summary(folders, root)
+    folders = [root / name for name in names]
+    page = write_summary(folders, root, {name: task.presentation for name, task in TASKS.items()})
     medians = [min(folder.glob('pictures/*_median_*.png')) for folder in folders]
     stack_pictures(medians).save(root / 'demo.png')
     results = {'command': 'make demo', 'environment': collect_environment(), 'runs': runs}

@@ -22,7 +22,7 @@ from .blocks import (
     RepMixerBlock,
     build_norm,
 )
-from .reparam import reparameterize
+from .reparam import double, fold_affine_before, norm_affine, reparameterize, set_folded
 from .variants import VARIANTS, Variant
 
 
@@ -162,6 +162,38 @@ class FastViT(BaseModule):
         if self.norm_eval:
             _norms_to_eval(self)
         return self
+
+    def fold_input_scale(self, std: Tensor, reverse: bool) -> None:
+        """Take over the last steps of the normalisation; for the folded form.
+
+        Args:
+            std: (3,), what the input's channels, in the given order, are divided by.
+            reverse: Whether their order is reversed, too.
+        """
+        conv = self.stem[0].reparam_conv
+        weight = conv.weight.flip(1) if reverse else conv.weight
+        set_folded(conv, double(weight) / double(std).view(-1, 1, 1), conv.bias)
+
+    def fold_outputs(self, convs: Sequence[nn.Conv2d]) -> None:
+        """Fold the output norms into what follows; none of them is left. For the folded form.
+
+        Args:
+            convs: The 1x1 convolutions that alone read the outputs, one each, as an FPN's; they
+                absorb the norms. Empty: each norm becomes a depthwise 1x1 convolution.
+        """
+        for i, (name, norm) in enumerate(self.out_norms.items()):
+            if not isinstance(norm, _BatchNorm):
+                continue
+            scale, shift = norm_affine(norm)
+            if convs:
+                weight = convs[i].weight[:, :, 0, 0]
+                weight, bias = fold_affine_before(weight, convs[i].bias, scale, shift)
+                set_folded(convs[i], weight[:, :, None, None], bias)
+                self.out_norms[name] = nn.Identity()
+            else:
+                conv = nn.Conv2d(len(scale), len(scale), 1, groups=len(scale))
+                set_folded(conv, scale.view(-1, 1, 1, 1), shift)
+                self.out_norms[name] = conv.requires_grad_(False)
 
     def init_weights(self) -> None:
         """Apply `init_cfg`; a pretrained file loads wholly through `PretrainedFastViT` or raises.

@@ -37,3 +37,19 @@ def dataset_classes(dataset: ConfigDict, scope: str | None = None) -> tuple[str,
         cls = find_type(dataset.get('type'), dataset.get('_scope_', scope))
         classes = getattr(cls, 'METAINFO', {}).get('classes')
     return tuple(classes) if classes else None
+
+
+def evaluators_of(cfg: Config, name: str) -> list[ConfigDict]:
+    """Metric dicts of an evaluator, which may be a dict, a list of them, or absent.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    evaluator = cfg.get(name)
+    metrics = evaluator if isinstance(evaluator, list | tuple) else [evaluator] if evaluator else []
+    for metric in metrics:
+        if not isinstance(metric, dict):
+            raise ConfigError(
+                f'{cfg.filename}: {name}: expected a dict or a list of dicts, found {metric!r}'
+            )
+    return list(metrics)

@@ -65,3 +65,8 @@ def find_type(name: Any, scope: str | None = None) -> Any:
         if found is not None:
             return found
     return None
+
+
+def base_names(cls: Any) -> tuple[str, ...]:
+    """Names of a class and its bases, the nearest first; empty for what is no class."""
+    return tuple(base.__name__ for base in inspect.getmro(cls)) if inspect.isclass(cls) else ()

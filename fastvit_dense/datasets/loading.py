@@ -19,6 +19,8 @@ from mmengine.logging import print_log
 from mmengine.registry import TRANSFORMS
 from PIL import Image
 
+from ..config.loaders import LOADERS, dataset_classes, datasets_of, evaluators_of
+from ..config.types import find_type
 from ..errors import DataError
 
 MAX_BROKEN_IMAGES = 10  # broken images that training skips before it stops
@@ -253,12 +255,10 @@ def use_checked_loading(cfg: Config) -> None:
     training; `LoadAnnotations` of an mmseg dataset becomes `LoadCheckedMask`, and goes where the
     evaluator wants predictions only (`format_only`): there may be no masks.
     """
-    from ..config.loaders import LOADERS, datasets_of
-
     for loader in LOADERS:
         skip = MAX_BROKEN_IMAGES if loader == 'train_dataloader' else 0
-        evaluator = cfg.get(loader.replace('dataloader', 'evaluator'))
-        scored = not (isinstance(evaluator, dict) and evaluator.get('format_only'))
+        metrics = evaluators_of(cfg, loader.replace('dataloader', 'evaluator'))
+        scored = not any(metric.get('format_only') for metric in metrics)
         for dataset in datasets_of(cfg, [loader]):
             masks = mask_classes(dataset, cfg.get('default_scope'))
             if masks and not scored:
@@ -272,9 +272,6 @@ def _loads_annotations(step: dict) -> bool:
 
 def mask_classes(dataset: ConfigDict, scope: str | None) -> int | None:
     """How many classes the mask files of an mmseg dataset tell apart; None for other datasets."""
-    from ..config.loaders import dataset_classes
-    from ..config.types import find_type
-
     cls = find_type(dataset.get('type'), dataset.get('_scope_', scope))
     if 'BaseSegDataset' not in {base.__name__ for base in getattr(cls, '__mro__', ())}:
         return None

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 
 from ..errors import ExportError
-from .check import MAX_ERROR, Line, check_images, expected_outputs, relative_error
+from ..graphs.agreement import MAX_ERROR, Line, relative_error
+from .check import check_images, expected_maps
+from .job import Job, example_image, writing
 
 if TYPE_CHECKING:
     from coremltools.models import MLModel
 
-    from .job import Job
 
-
-def export_coreml(job: 'Job', out: Path) -> Iterator[Line]:
+def export_coreml(job: Job, out: Path) -> Iterator[Line]:
     """Convert, write and check; see `export.export`.
 
     Args:
@@ -34,8 +34,6 @@ def export_coreml(job: 'Job', out: Path) -> Iterator[Line]:
     Yields:
         The comparisons.
     """
-    from .job import example_image, writing
-
     description = replace(job.description, dynamic_size=False, precision='fp16')
     image = example_image(description.input_size)
     with torch.no_grad(), warnings.catch_warnings():
@@ -81,11 +79,13 @@ def convert(traced: Any, shape: torch.Size, output_names: tuple[str, ...]) -> 'M
             ) from error
 
 
-def check_traced(job: 'Job', traced: Any) -> Iterator[Line]:
+def check_traced(job: Job, traced: Any) -> Iterator[Line]:
     """The traced graph against the model as trained, on inputs of the file's one size."""
     description, model = job.description, job.predictor.model
+    whole = description.part == 'model'
+    expected_of = job.predictor.task.expected_outputs if whole else expected_maps
     for name, picture in check_images(tuple(description.input_size), dynamic=False):
-        expected = expected_outputs(description.task, description.part, model, picture)
+        expected = expected_of(model, picture)
         image = torch.from_numpy(picture.transpose(2, 0, 1)[None].astype(np.float32))
         with torch.no_grad():
             found = traced(image)

@@ -16,7 +16,7 @@ class Description:
     """Metadata of an exported file; every field is stored under its name, as JSON.
 
     Attributes:
-        task: 'instance', 'semantic' or 'hand'.
+        task: Name of the task.
         part: 'model', or 'backbone': feature maps alone.
         config: Name of the config that it was made from.
         classes: Class names, by label.

@@ -4,23 +4,20 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from ..errors import ExportError
+from ..graphs.agreement import Line
 from ..inference.exported import exported_model_cfg, is_exported
 from ..tasks.config import load_config
-from .check import (
-    MIN_DETECTIONS,
-    Line,
-    check_backbone,
-    check_images,
-    check_model,
-    without_threshold,
-)
+from .check import check_backbone, check_images, check_model
+from .coreml import export_coreml
 from .description import Description
+from .formats import FORMATS, ExportFormat, find_format, register_format
 from .onnx_file import describe_onnx, trace_onnx, with_score_threshold
 from .openvino_file import write_openvino
 from .quantize import calibration_inputs, check_count, quantize
@@ -31,12 +28,6 @@ if TYPE_CHECKING:
 
 from .job import Job, example_image, prepare, writing
 
-# format: suffix of the file, modules that write and check it
-FORMATS = {
-    'onnx': ('.onnx', ('onnx', 'onnxruntime')),
-    'openvino': ('.xml', ('onnx', 'openvino')),
-    'coreml': ('.mlpackage', ('coremltools',)),
-}
 PARTS = ('model', 'backbone')
 MANO_LICENCE = (
     'the file holds the arrays of your MANO file: its licence (https://mano.is.tue.mpg.de/'
@@ -63,7 +54,7 @@ def export(
     Args:
         config: Config file.
         checkpoint: Weights, loaded strictly.
-        format: 'onnx', 'openvino' or 'coreml'.
+        format: 'onnx', 'openvino', 'coreml', or one that was registered (`formats.py`).
         out: The file: .onnx, .xml (the weights come beside it, as .bin) or .mlpackage.
         part: 'model', or 'backbone': its feature maps alone.
         size: Height and width; by default those that the config tests with. Core ML files take
@@ -81,26 +72,38 @@ def export(
         ExportError, ConfigError, CheckpointError, CheckpointMismatch: With what is wrong.
     """
     out = Path(out)
-    _check_arguments(checkpoint, format, out, part, with_mano, int8)
+    _check_arguments(checkpoint, part, with_mano)
     if int8:
         check_count(calibration_images)
-    _check_place(out, checkpoint)
     cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
+    entry = find_format(format)  # it may be one that the config's imports registered
+    _check_format(entry, out, int8)
+    _check_place(out, checkpoint)
     job = prepare(cfg, checkpoint, part=part, size=size, with_mano=with_mano)
-    _check_task(format, job.description)
-    if format == 'coreml':
-        from .coreml import export_coreml
-
-        return _tell(export_coreml(job, out), job, out)
-    model = trace(job)
+    reason = job.predictor.task.unsupported_formats.get(format)
+    if reason and part == 'model':
+        raise ExportError(f'--format {format}: {reason}')
     if int8:
-        model = quantize(model, calibration_inputs(job.predictor, calibration_images))
+        job = replace(job, calibration_images=calibration_images)
+    return _tell(entry.export(job, out), job, out)
+
+
+def export_traced(format: str, job: Job, out: Path) -> Iterator[Line]:
+    """Write an ONNX or OpenVINO file of a job and compare it with PyTorch.
+
+    Args:
+        format: 'onnx' or 'openvino'.
+        job: What to write; with `calibration_images` it is quantised.
+        out: The file.
+    """
+    model = trace(job)
+    if job.calibration_images:
+        model = quantize(model, calibration_inputs(job.predictor, job.calibration_images))
         job = replace(job, description=replace(job.description, precision='int8'))
     write(model, job.description, format, out)
-    lines = check(job, model, format, out)
-    if int8:  # its loss is told, and scored by tools/test.py; limits of fp32 say nothing of it
-        lines = (replace(line, limit=None) for line in lines)
-    return _tell(lines, job, out)
+    for line in check(job, model, format, out):
+        # the loss of int8 is told, and scored by tools/test.py; limits of fp32 say nothing of it
+        yield replace(line, limit=None) if job.calibration_images else line
 
 
 def trace(job: Job) -> 'ModelProto':
@@ -130,21 +133,22 @@ def check(job: Job, model: 'ModelProto', format: str, out: Path) -> Iterator[Lin
     A detector that finds too little at its own threshold is compared again without one: the same
     graph with one constant changed.
     """
-    description = job.description
-    square = description.task == 'hand' and description.part == 'model'
+    description, task = job.description, job.predictor.task
+    square = task.square_images and description.part == 'model'
     images = list(check_images(tuple(description.input_size), square=square))
     if description.part == 'backbone':
         yield from check_backbone(job.predictor.model, ExportedNetwork(out), images)
         return
     lines = list(_check_file(job, job.predictor.model, out, images))
-    if description.task != 'instance' or lines[-1].value >= MIN_DETECTIONS:
+    easier = task.recheck(job.predictor.model, lines)
+    if easier is None:
         yield from lines
         return
     yield from lines[:-1]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f'any score{out.suffix}'
         write(with_score_threshold(model, 0.0), description, format, path)
-        for line in _check_file(job, without_threshold(job.predictor.model), path, images):
+        for line in _check_file(job, easier, path, images):
             yield replace(line, what=f'any score, {line.what}')
 
 
@@ -152,7 +156,7 @@ def _check_file(job: Job, model: nn.Module, path: Path, images: list) -> Iterato
     options = exported_model_cfg(job.predictor.cfg, path)
     options.pop('type')
     exported = ExportedModel(**options).eval()
-    yield from check_model(job.description.task, model, exported, images)
+    yield from check_model(job.predictor.task, model, exported, images)
 
 
 def _tell(lines: Iterable[Line], job: Job, out: Path) -> int:
@@ -160,7 +164,7 @@ def _tell(lines: Iterable[Line], job: Job, out: Path) -> int:
     for line in lines:
         print(line)
         failed += not line.passed
-    if job.description.mano not in ('none',) and not job.predictor.model.mano.is_standin:
+    if job.description.mano != 'none' and not job.predictor.model.mano.is_standin:
         print(f'licence: {MANO_LICENCE}')
     if failed:
         print(f'{out}: written, but {failed} comparisons with PyTorch FAILED')
@@ -169,23 +173,24 @@ def _tell(lines: Iterable[Line], job: Job, out: Path) -> int:
     return int(failed > 0)
 
 
-def _check_arguments(
-    checkpoint: str | Path, format: str, out: Path, part: str, with_mano: bool, int8: bool
-) -> None:
+def _check_arguments(checkpoint: str | Path, part: str, with_mano: bool) -> None:
     if is_exported(checkpoint):
         raise ExportError(f'{checkpoint}: exported already; expected a checkpoint')
-    if format not in FORMATS:
-        raise ExportError(f'--format {format}: expected one of {", ".join(FORMATS)}')
     if part not in PARTS:
         raise ExportError(f'--part {part}: expected one of {", ".join(PARTS)}')
     if with_mano and part != 'model':
         raise ExportError(f'--with-mano: for whole hand models, --part {part} has no hand')
-    suffix, modules = FORMATS[format]
-    if out.suffix != suffix:
-        raise ExportError(f'--out {out}: expected a name that ends in {suffix} for {format}')
-    if int8 and format == 'coreml':
-        raise ExportError('--int8: for onnx and openvino; Core ML files are fp16')
-    for module in (*modules, *(['onnxruntime'] if int8 else [])):
+
+
+def _check_format(entry: ExportFormat, out: Path, int8: bool) -> None:
+    if out.suffix != entry.suffix:
+        raise ExportError(
+            f'--out {out}: expected a name that ends in {entry.suffix} for {entry.name}'
+        )
+    if int8 and not entry.int8:
+        takers = ', '.join(name for name, other in FORMATS.items() if other.int8)
+        raise ExportError(f'--int8: for {takers}; {entry.name} files are not quantised here')
+    for module in (*entry.modules, *(['onnxruntime'] if int8 else [])):
         require(module)
 
 
@@ -210,9 +215,14 @@ def _check_place(out: Path, checkpoint: str | Path) -> None:
         raise ExportError(f'{out}: cannot be written: {error}') from error
 
 
-def _check_task(format: str, description: Description) -> None:
-    if format == 'coreml' and (description.task, description.part) == ('instance', 'model'):
-        raise ExportError(
-            '--format coreml: Core ML has no RoIAlign and no box counts that follow the image, '
-            'which Mask R-CNN needs; --part backbone exports its backbone'
-        )
+register_format(
+    ExportFormat(
+        'onnx', '.onnx', ('onnx', 'onnxruntime'), partial(export_traced, 'onnx'), int8=True
+    )
+)
+register_format(
+    ExportFormat(
+        'openvino', '.xml', ('onnx', 'openvino'), partial(export_traced, 'openvino'), int8=True
+    )
+)
+register_format(ExportFormat('coreml', '.mlpackage', ('coremltools',), export_coreml))

@@ -8,24 +8,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from torch import nn
 
-from ..backbones.fastvit import FastViT
 from ..backbones.reparam import reparameterize
-from ..config.loaders import datasets_of
 from ..errors import ExportError
-from ..graphs.common import BackboneGraph, Normalize, fold_output_norms
-from ..graphs.hand import HandGraph
-from ..graphs.segmentor import SegmentorGraph
+from ..evaluation.report.model import model_info
+from ..graphs.common import BackboneGraph, Normalize, fold_surroundings
+from ..inference.predictor import Predictor, load_model
+from ..tasks import Task
 from .description import Description
-
-if TYPE_CHECKING:
-    from ..inference.predictor import Predictor
-
 
 MIN_SIDE = 32
 
@@ -38,11 +33,13 @@ class Job:
         predictor: The PyTorch model, as trained.
         graph: The folded network that is traced.
         description: For the file.
+        calibration_images: Training images that the ranges of int8 are taken from; 0: no int8.
     """
 
-    predictor: 'Predictor'
+    predictor: Predictor
     graph: nn.Module
     description: Description
+    calibration_images: int = 0
 
 
 def prepare(
@@ -62,28 +59,23 @@ def prepare(
         size: Height and width; None for the config's.
         with_mano: See `export`.
     """
-    from ..evaluation.report.model import model_info
-    from ..inference.predictor import load_model
-
     predictor = load_model(cfg, checkpoint, device='cpu')
+    task = predictor.task
     model = copy.deepcopy(predictor.model)
     normalize = Normalize(model.data_preprocessor)
-    info = model_info(predictor.model, cfg, checkpoint) or {}
+    info = model_info(predictor.model, cfg, checkpoint, task.macs_size) or {}
     if part == 'backbone':
         model = nn.Module()
         model.backbone = copy.deepcopy(predictor.model.backbone)
     reparameterize(model.eval())
-    if isinstance(model.backbone, FastViT):
-        normalize.fold_into(model.backbone.stem[0].reparam_conv)
-        fold_output_norms(model, model.backbone)
-    graph = _graph(predictor, model, normalize, part, with_mano)
-    hand_inside = part == 'model' and predictor.task == 'hand' and not getattr(graph, 'raw', True)
+    fold_surroundings(model, normalize)
+    graph = _graph(task, model, normalize, part, with_mano)
     description = Description(
-        task=predictor.task,
+        task=task.name,
         part=part,
         config=info.get('config') or Path(cfg.filename or 'config').name,
         classes=list(predictor.classes) if part == 'model' else [],
-        input_size=list(_input_size(cfg, predictor.task, size)),
+        input_size=list(_input_size(cfg, task, size)),
         dynamic_size=True,
         mean=normalize.rgb_mean,
         std=normalize.rgb_std,
@@ -91,7 +83,7 @@ def prepare(
         macs=info.get('macs'),
         macs_of=info.get('macs_of', ''),
         checkpoint_sha256=info.get('checkpoint_sha256', ''),
-        mano=model.mano.name if hand_inside else 'none',
+        mano=getattr(graph, 'mano', 'none'),
     )
     return Job(predictor, graph.eval().requires_grad_(False), description)
 
@@ -122,36 +114,20 @@ def writing(out: Path) -> Iterator[Path]:
         raise ExportError(f'{out}: cannot be written: {error}') from error
 
 
-def _graph(
-    predictor: 'Predictor', model: nn.Module, normalize: Normalize, part: str, with_mano: bool
-) -> Any:
+def _graph(task: Task, model: nn.Module, normalize: Normalize, part: str, with_mano: bool) -> Any:
     if part == 'backbone':
         return BackboneGraph(normalize, model.backbone)
-    if with_mano and predictor.task != 'hand':
-        raise ExportError(f'--with-mano: for hand models, this one is of {predictor.task!r}')
-    if predictor.task == 'semantic':
-        return SegmentorGraph(normalize, model)
-    if predictor.task == 'hand':
-        return HandGraph(normalize, model, with_mano)
-    from ..graphs.detector import DetectorGraph
-
-    return DetectorGraph(normalize, model, model.data_preprocessor.pad_size_divisor)
+    if with_mano and not task.has_mano:
+        raise ExportError(f'--with-mano: for hand models, this one is of {task.name!r}')
+    return task.graph(normalize, model, with_mano)
 
 
-def _input_size(cfg: Config, task: str, size: tuple[int, int] | None) -> tuple[int, int]:
+def _input_size(cfg: Config, task: Task, size: tuple[int, int] | None) -> tuple[int, int]:
     """Height and width: the given ones, else those that the config's test pipeline leads to."""
-    if size is not None:
-        if min(size) < MIN_SIDE:
-            raise ExportError(f'--size {size[0]} {size[1]}: sides of at least {MIN_SIDE} pixels')
-        if task == 'hand' and size[0] != size[1]:
-            raise ExportError(f'--size {size[0]} {size[1]}: hand models see square images')
-        return tuple(size)
-    dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')))
-    if task == 'hand':
-        side = next((s['size'] for s in dataset.pipeline if s['type'] == 'HandCrop'), 224)
-        return side, side
-    scales = (s.get('scale') for s in dataset.pipeline if s['type'] == 'Resize')
-    scale = next((s for s in scales if isinstance(s, list | tuple)), (512, 512))
-    if task == 'instance':  # long and short side, in either order
-        return min(scale), max(scale)
-    return tuple(cfg.model.data_preprocessor.get('size') or (min(scale), min(scale)))
+    if size is None:
+        return task.input_size(cfg)
+    if min(size) < MIN_SIDE:
+        raise ExportError(f'--size {size[0]} {size[1]}: sides of at least {MIN_SIDE} pixels')
+    if task.square_images and size[0] != size[1]:
+        raise ExportError(f'--size {size[0]} {size[1]}: models of {task.name!r} see square images')
+    return tuple(size)

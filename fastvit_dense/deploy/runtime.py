@@ -9,17 +9,18 @@ import importlib.util
 from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
+from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from ..checkpoints.files import file_sha256
 from ..errors import ExportError
+from ..tasks import find_task
 from .description import Description
 from .onnx_file import read_onnx
 from .openvino_file import read_openvino
@@ -153,7 +154,7 @@ class ExportedModel(BaseModel):
     Args:
         path: The exported file.
         model: The config's `model`, of which the settings of the post-processing are read.
-        task: 'instance', 'semantic' or 'hand'.
+        task: Name of the task.
         classes: The dataset's.
         data_preprocessor: What a config sets for all models; the file has its own inside.
 
@@ -172,28 +173,16 @@ class ExportedModel(BaseModel):
         super().__init__()
         self.network = ExportedNetwork(path)
         _check_fits(self.network.description, path, task, classes)
-        self.task = task
-        if task == 'instance':
-            self.mask_threshold = model['test_cfg']['rcnn'].get('mask_thr_binary', 0.5)
-        elif task == 'semantic':
-            head = model['decode_head']
-            self.settings = SimpleNamespace(
-                align_corners=head.get('align_corners', False),
-                decode_head=SimpleNamespace(threshold=head.get('threshold') or 0.3),
-            )
-        else:
-            self.regressor = _regressor(self.network, model)
+        self.post_processing = find_task(task).post_processing(self.network, ConfigDict(model))
 
     @property
     def mano(self) -> nn.Module:
         """The hand layer."""
-        return self.regressor.mano
+        return self.post_processing.mano
 
     @property
     def info(self) -> dict[str, Any]:
         """What reports say of the file, as `evaluation.report.model_info` of a checkpoint."""
-        from ..checkpoints.files import file_sha256
-
         description = self.network.description
         names = ('config', 'checkpoint_sha256', 'parameters', 'macs', 'macs_of')
         found = {name: getattr(description, name) for name in names}
@@ -225,69 +214,7 @@ class ExportedModel(BaseModel):
         if mode != 'predict':
             raise ExportError(f'{self.network.path}: an exported file predicts, found {mode!r}')
         images = [image.flip(0)[None].float() for image in inputs]
-        if self.task == 'hand':
-            return self.regressor(torch.cat(images), data_samples, mode='predict')
-        predict = self._instances if self.task == 'instance' else self._labels
-        return [
-            predict(self.network(image.numpy()), sample)
-            for image, sample in zip(images, data_samples, strict=True)
-        ]
-
-    def _instances(self, outputs: dict[str, np.ndarray], sample: Any) -> Any:
-        from mmengine.structures import InstanceData
-
-        from ..evaluation.masks import paste_masks_rle
-
-        found = {name: torch.from_numpy(array) for name, array in outputs.items()}
-        width_scale, height_scale = sample.metainfo.get('scale_factor', (1.0, 1.0))
-        scale = found['boxes'].new_tensor([width_scale, height_scale] * 2)
-        instances = InstanceData(
-            bboxes=found['boxes'] / scale, scores=found['scores'], labels=found['labels']
-        )
-        if 'masks' in found:
-            instances.masks = paste_masks_rle(
-                found['masks'], instances.bboxes, sample.ori_shape[:2], self.mask_threshold
-            )
-        sample.pred_instances = instances
-        return sample
-
-    def _labels(self, outputs: dict[str, np.ndarray], sample: Any) -> Any:
-        from mmseg.models import BaseSegmentor
-
-        logits = torch.from_numpy(outputs['logits'])
-        return BaseSegmentor.postprocess_result(self.settings, logits, [sample])[0]
-
-
-class _HandFile(nn.Module):
-    """The head of a `HandMeshRegressor` whose network, backbone included, is a file."""
-
-    def __init__(self, network: ExportedNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor, mano: nn.Module) -> list:
-        """Parameters of RGB images (B, 3, W, W), one stage."""
-        from ..hand.heads import HandParameters, decode
-
-        outputs = [self.network(image[None].numpy()) for image in images]
-        found = {
-            name: torch.from_numpy(np.concatenate([output[name] for output in outputs]))
-            for name in outputs[0]
-        }
-        if 'numbers' in found:
-            return [decode(found['numbers'], mano)]
-        return [HandParameters(**{n: found[n] for n in HandParameters._fields if n in found})]
-
-
-def _regressor(network: ExportedNetwork, model: dict) -> nn.Module:
-    from ..hand.regressor import HandMeshRegressor
-
-    return HandMeshRegressor(
-        backbone=dict(type=nn.Identity),
-        head=dict(type=_HandFile, network=network),
-        mano=model['mano'],
-        use_scale=model.get('use_scale', False),
-    )
+        return self.post_processing(images, data_samples)
 
 
 def _check_fits(description: Description, path: str, task: str, classes: tuple[str, ...]) -> None:

@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..backbones.reparam import reparameterize
+from ..errors import ImageError
+from ..inference.predictor import load_model
 from ..tasks.config import load_config
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
@@ -26,10 +29,6 @@ def predict(
     """
     from rich.progress import track
 
-    from ..backbones.reparam import reparameterize
-    from ..errors import ImageError
-    from ..inference.predictor import load_model
-
     paths = list_images(images)
     names = _output_names(paths)
     pictures = {path.resolve() for path in paths}
@@ -47,13 +46,7 @@ def predict(
         except ImageError as error:
             broken.append(str(error))
             continue
-        base = f'{out_dir}/{names[path]}'
-        written.append(result.save(f'{base}.png'))
-        result.save(f'{base}.json')
-        if model.task == 'semantic':
-            result.save_labels(f'{base}_labels.png')
-        if model.task == 'hand':
-            result.save(f'{base}.obj')
+        written.append(result.save_all(f'{out_dir}/{names[path]}'))
     for line in broken:
         print(f'skipped: {line}')
     if not written:
@@ -68,8 +61,6 @@ def list_images(path: str) -> list[Path]:
     Raises:
         ImageError: There is none.
     """
-    from ..errors import ImageError
-
     root = Path(path)
     if root.is_dir():
         found = sorted(p for p in root.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)

@@ -1,4 +1,4 @@
-"""What a config adds to a report: names, pictures, published rows."""
+"""From the result of a test or a scoring to the files and pictures of its report."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,16 @@ from typing import Any
 from mmengine.config import Config
 
 from ..config.loaders import datasets_of
-
-OFFICIAL_NAMES = {'CocoDataset': 'COCO', 'ADE20KDataset': 'ADE20K', 'FreiHAND': 'FreiHAND'}
+from ..evaluation.record import EvaluationResult
+from ..evaluation.report.pictures import make_gallery, save_gallery
+from ..evaluation.report.references import backbone_arch, find_references
+from ..evaluation.report.writing import write_report
+from ..tasks import Task, task_of
 
 
 def report_result(
     cfg: Config,
-    result: Any,
+    result: EvaluationResult,
     predictions: Path,
     seconds: dict[str, float],
     info: dict[str, Any] | None = None,
@@ -23,26 +26,20 @@ def report_result(
 
     Args:
         cfg: Of which the test dataset is used; the files go to its `work_dir`.
-        result: The `EvaluationResult`; dataset and split are filled in where it names none.
+        result: Dataset and split are filled in where it names none.
         predictions: Where the predictions are, for the gallery.
         seconds: What took how long.
         info: `model_info` of the model, if there is one.
         expected: The config's `expected_results`.
     """
-    from ..evaluation.report.pictures import make_gallery, save_gallery
-    from ..evaluation.report.references import backbone_arch, find_references
-    from ..evaluation.report.writing import write_report
-
-    result.dataset = cfg.get('dataset_name') or result.dataset or _dataset_name(cfg)
+    task = task_of(cfg)
+    result.dataset = cfg.get('dataset_name') or result.dataset or _dataset_name(cfg, task)
     result.split = result.split or _split_name(cfg)
-    if result.task == 'hand' and _has_standin(cfg):
-        result.protocol['hand_model'] = 'stand-in, not MANO'
-    if result.task == 'hand' and (errors := _errors_of_mean_pose(cfg)):
-        result.protocol['mean_pose'] = ', '.join(f'{k} {v:.2f} mm' for k, v in errors.items())
-    gallery, note = make_gallery(cfg, result, predictions)
+    result.protocol |= task.protocol(cfg)
+    gallery, note = make_gallery(cfg, result, predictions, task.draw)
     save_gallery(gallery, Path(cfg.work_dir) / 'pictures')
     references = find_references(
-        result.task,
+        task.published,
         result.dataset,
         result.samples,
         arch=backbone_arch(cfg),
@@ -57,6 +54,7 @@ def report_result(
         gallery_note=note,
         seconds=seconds,
         references=references,
+        presentation=task.presentation,
         expected=expected,
     )
     print(json.dumps({name: round(value, 4) for name, value in result.metrics.items()}))
@@ -88,33 +86,9 @@ def _split_name(cfg: Config) -> str:
     return dataset.get('split') or Path(folder).name
 
 
-def _has_standin(cfg: Config) -> bool:
-    """Whether the stand-in hand made the predictions or the truth."""
-    datasets = datasets_of(cfg, ['test_dataloader'])
-    return bool((cfg.model.get('mano') or {}).get('standin')) or any(
-        dataset.get('mano') == 'standin' for dataset in datasets
-    )
-
-
-def _errors_of_mean_pose(cfg: Config) -> dict[str, float] | None:
-    """What the mean pose would score; None without MANO's file, or where the truth is not here."""
-    from ..evaluation.label_maps import build_lazily
-    from ..evaluation.mean_pose import mean_pose_errors
-    from ..hand.regressor import build_mano
-
-    dataset = build_lazily(next(datasets_of(cfg, ['test_dataloader'])))
-    truth = dataset.annotations
-    mano = cfg.model.get('mano') or {}
-    file_is_here = mano.get('standin') or Path(mano.get('path') or '').is_file()
-    if not file_is_here or 'xyz' not in truth or 'verts' not in truth:
-        return None
-    numbers = [number % len(truth['xyz']) for number in sorted(dataset.image_numbers())]
-    return mean_pose_errors(truth['xyz'][numbers], truth['verts'][numbers], build_mano(mano))
-
-
-def _dataset_name(cfg: Config) -> str:
+def _dataset_name(cfg: Config, task: Task) -> str:
     """The official dataset where its own classes are used, else the data folder's name."""
     dataset = next(datasets_of(cfg, ['test_dataloader']))
     own_classes = (dataset.get('metainfo') or {}).get('classes')
-    official = None if own_classes else OFFICIAL_NAMES.get(dataset.type)
+    official = None if own_classes else task.official_datasets.get(dataset.type)
     return official or Path(dataset.get('data_root') or '.').resolve().name

@@ -4,11 +4,15 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from mmengine.registry import init_default_scope
+
 from ..config.building import explained_building
-from ..config.loaders import datasets_of
-from ..config.reading import default_work_dir
-from ..tasks.base import use_own_metric
+from ..config.loaders import datasets_of, evaluators_of
+from ..datasets.loading import use_checked_loading
+from ..errors import ConfigError
+from ..evaluation.predictions import evaluate_predictions
 from ..tasks.config import load_config
+from ..tasks.evaluators import own_evaluator, use_own_metrics
 from .reporting import report_result
 
 
@@ -31,20 +35,26 @@ def score_predictions(
 
     Returns:
         The metrics.
+
+    Raises:
+        ConfigError: No metric of the config reads saved predictions.
+        DataError: Annotations or predictions that cannot be scored.
     """
-    from mmengine.registry import init_default_scope
-
-    from ..datasets.loading import use_checked_loading
-    from ..evaluation.predictions import evaluate_predictions
-
-    cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
-    cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(config)
-    use_own_metric(cfg)
+    cfg = load_config(
+        config, sample=sample, cfg_options=cfg_options, pretrained=False, work_dir=work_dir
+    )
+    use_own_metrics(cfg)
+    evaluator = own_evaluator(cfg)
+    if evaluator is None:
+        raise ConfigError(
+            f'{cfg.filename}: test_evaluator: expected a metric that reads saved predictions, found '
+            f'{[str(metric.get("type")) for metric in evaluators_of(cfg, "test_evaluator")]}'
+        )
     start = time.perf_counter()
     init_default_scope(cfg.get('default_scope') or 'mmengine')
     use_checked_loading(cfg)
     dataset = next(datasets_of(cfg, ['test_dataloader']))
     with explained_building(cfg):
-        result = evaluate_predictions(cfg.test_evaluator, predictions, dataset)
+        result = evaluate_predictions(evaluator, predictions, dataset)
     report_result(cfg, result, Path(predictions), {'evaluate': time.perf_counter() - start})
     return result.metrics

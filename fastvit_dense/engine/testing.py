@@ -1,7 +1,7 @@
 """Testing a checkpoint or an exported file."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,18 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from ..backbones.reparam import reparameterize
+from ..checkpoints.model import load_model_state
 from ..config.building import explained_building
-from ..config.reading import default_work_dir
 from ..errors import ConfigError
+from ..evaluation.base import TaskMetric
 from ..evaluation.report.compare import change_from, read_report
+from ..evaluation.report.model import model_info
+from ..evaluation.report.verify import check_results, verify_results
 from ..inference.exported import exported_model_cfg, is_exported
-from ..tasks.base import use_own_metric
+from ..tasks import task_of
 from ..tasks.config import load_config
+from ..tasks.evaluators import outcome, use_own_metrics
 from .build import _existing, build_runner
 from .reporting import image_size, report_result
 
@@ -51,10 +56,11 @@ def evaluate_checkpoint(
     Returns:
         1 where `verify` found a value missed, else 0.
     """
-    cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
-    cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(config)
+    cfg = load_config(
+        config, sample=sample, cfg_options=cfg_options, pretrained=False, work_dir=work_dir
+    )
     cfg.launcher = launcher
-    use_own_metric(cfg)
+    use_own_metrics(cfg)
     expected = _expected_results(cfg, required=verify)
     _existing(checkpoint)
     before = read_report(baseline) if baseline else None
@@ -73,52 +79,52 @@ def evaluate_checkpoint(
         info, form = model.info, model.form
     else:
         info = _load_for_test(model, cfg, checkpoint, fuse)
-    metric = runner.test_evaluator.metrics[0]
-    own_folder = getattr(metric, 'predictions_dir', None)  # output_dir of the evaluator
-    keep = Path(save_predictions or own_folder or Path(cfg.work_dir) / 'predictions')
-    if hasattr(metric, 'save_predictions'):
-        metric.save_predictions(keep)
+    metrics = runner.test_evaluator.metrics
+    keep = _keep_predictions(metrics, save_predictions, Path(cfg.work_dir) / 'predictions')
     start = time.perf_counter()
     with explained_building(cfg):
-        metrics = runner.test()
+        found = runner.test()
     seconds = time.perf_counter() - start
-    result = getattr(metric, 'result', None)
     if not is_main_process():
         return 0
+    result = outcome(cfg, metrics, found, len(runner.test_dataloader.dataset))
     if result is None:
         print(f'predictions only, in {keep}: no scores, hence no report')
+    else:
+        result.protocol |= {'form': form, 'image_size': image_size(cfg)}
+        if before:
+            result.protocol.update(change_from(before, result))
+        report_result(cfg, result, keep, {'test': seconds}, info, expected)
+    if not verify:
         return 0
-    result.protocol |= {'form': form, 'image_size': image_size(cfg)}
-    if before:
-        result.protocol.update(change_from(before, result))
-    report_result(cfg, result, keep, {'test': seconds}, info, expected)
-    if verify:
-        from ..evaluation.report.verify import verify_results
+    misses = verify_results(found, expected)
+    for miss in misses:
+        print(miss)
+    return int(bool(misses))
 
-        misses = verify_results(metrics, expected)
-        for miss in misses:
-            print(miss)
-        return int(bool(misses))
-    return 0
+
+def _keep_predictions(metrics: Sequence[Any], folder: str | None, default: Path) -> Path:
+    """Have our metric write its predictions; return the folder, its own where it has one."""
+    own = next((metric for metric in metrics if isinstance(metric, TaskMetric)), None)
+    keep = Path(folder or getattr(own, 'predictions_dir', None) or default)
+    if own is not None:
+        own.save_predictions(keep)
+    return keep
 
 
 def _load_for_test(
     model: torch.nn.Module, cfg: Config, checkpoint: str, fuse: bool
 ) -> dict[str, Any] | None:
     """Load and perhaps fold a model; what the report says of it, in the main process."""
-    from ..backbones.reparam import reparameterize
-    from ..checkpoints.model import load_model_state
-    from ..evaluation.report.model import model_info
-
     load_model_state(model, checkpoint)
     if fuse:
         reparameterize(model.eval())
-    return model_info(model, cfg, checkpoint) if is_main_process() else None
+    if not is_main_process():
+        return None
+    return model_info(model, cfg, checkpoint, task_of(cfg).macs_size)
 
 
 def _expected_results(cfg: Config, required: bool) -> list[dict] | None:
-    from ..evaluation.report.verify import check_results
-
     expected = cfg.get('expected_results')
     if expected:
         check_results({}, expected)  # a malformed entry is told before hours of evaluation

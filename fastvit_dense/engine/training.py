@@ -9,7 +9,6 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..config.building import explained_building
-from ..config.reading import default_work_dir
 from ..errors import ConfigError
 from ..tasks.config import load_config
 from .build import _existing, build_runner
@@ -44,8 +43,9 @@ def train(
     Raises:
         ConfigError, DataError, CheckpointError, CheckpointMismatch: With what is wrong and where.
     """
-    cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=not resume)
-    cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(config)
+    cfg = load_config(
+        config, sample=sample, cfg_options=cfg_options, pretrained=not resume, work_dir=work_dir
+    )
     cfg.launcher = launcher
     if resume:
         cfg.resume = True

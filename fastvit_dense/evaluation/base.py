@@ -18,6 +18,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 
+from ..errors import PredictionError
 from .record import EvaluationResult
 
 
@@ -61,6 +62,15 @@ class TaskMetric(BaseMetric):
 
     def write_predictions(self, samples: list[dict]) -> None:
         """Write to ``predictions_dir`` what :meth:`compact` has not written yet."""
+
+    def read_predictions(self, path: Path, dataset: Any = None) -> list[dict]:
+        """Compact samples from saved predictions.
+
+        Args:
+            path: The file, or the folder that holds it.
+            dataset: The test dataset or its config.
+        """
+        raise PredictionError(f'{path}: {type(self).__name__} does not read saved predictions')
 
     def save_predictions(self, directory: str | Path) -> None:
         """From now on also write the predictions to a folder, in the task's official format."""

@@ -4,12 +4,6 @@ import math
 from dataclasses import dataclass
 from numbers import Real
 
-HEADLINES = {
-    'instance': ('bbox_mAP', 'segm_mAP', 'bbox_mAP_50', 'segm_mAP_50'),
-    'semantic': ('mIoU', 'mAcc', 'aAcc', 'mDice'),
-    'hand': ('PA-MPJPE', 'PA-MPVPE', 'f_al_score_5', 'f_al_score_15'),
-}
-
 KINDS = {'bbox': 'box', 'segm': 'mask', 'boundary': 'boundary'}
 _SHORT = {
     'mIoU': 'mIoU',
@@ -44,7 +38,7 @@ class MetricInfo:
 
     Args:
         label: Name in words.
-        unit: ``'%'``, ``'mm'``, ``'cm'``, or empty for a number from 0 to 1.
+        unit: ``'%'``, ``'mm'``, ``'cm'``, ..., or empty for a number without one.
         digits: Digits after the point that are worth reading.
         higher_is_better: False for errors.
     """
@@ -55,8 +49,14 @@ class MetricInfo:
     higher_is_better: bool
 
 
+# metrics that tasks bring along, by name
+METRICS: dict[str, MetricInfo] = {}
+
+
 def describe(name: str) -> MetricInfo:
     """Label, unit and direction of a metric by its public name; any name is accepted."""
+    if name in METRICS:
+        return METRICS[name]
     if name.startswith('PA-'):
         return MetricInfo(_LABELS.get(name, name), 'mm', 2, False)
     if name.endswith('_mean3d'):

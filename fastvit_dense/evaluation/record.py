@@ -1,22 +1,20 @@
 """What every evaluation of the project ends in: one plain record."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-
-Task = Literal['instance', 'semantic', 'hand']
 
 
 @dataclass
 class EvaluationResult:
-    """The outcome of one evaluation, for all three tasks.
+    """The outcome of one evaluation, of any task.
 
     Every metric of the project keeps it in ``metric.result`` after ``evaluate()``; a report is
     drawn from it alone. Everything but ``arrays`` can be written to JSON as it is.
 
     Args:
-        task: ``'instance'``, ``'semantic'`` or ``'hand'``.
+        task: Name of the task, such as ``'instance'``.
         dataset: Name of the dataset, e.g. ``'COCO'``.
         split: Name of the part that was scored, e.g. ``'val2017'``; empty when unknown.
         samples: Number of images that were scored.
@@ -30,7 +28,7 @@ class EvaluationResult:
         protocol: What was scored and how, as a reader of the report needs it.
     """
 
-    task: Task
+    task: str
     dataset: str
     split: str
     samples: int

@@ -2,10 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..backbones.fastvit import FastViT
-from ..backbones.reparam import double, fold_affine_before, norm_affine, set_folded
 from ..compat.openmmlab import swaps_channels
 
 
@@ -40,14 +37,22 @@ class Normalize(nn.Module):
             image = image / self.std
         return image.flip(1) if self.to_bgr else image
 
-    def fold_into(self, conv: nn.Conv2d) -> None:
-        """Leave the deviation and the order of channels to the convolution that follows.
+    def fold_into(self, backbone: nn.Module) -> None:
+        """Leave the deviation and the order of channels to a backbone that takes them over.
 
-        The mean stays: where the convolution pads with zeros, zero is the mean colour.
+        The mean stays: where the first convolution pads with zeros, zero is the mean colour.
+
+        Args:
+            backbone: With a method `fold_input_scale(std, reverse)`.
         """
-        weight = conv.weight.flip(1) if self.to_bgr else conv.weight
-        set_folded(conv, double(weight) / double(self.std), conv.bias)
+        backbone.fold_input_scale(self.std.flatten(), self.to_bgr)
         self.std, self.to_bgr = None, False
+
+
+def map_names(backbone: nn.Module) -> tuple[str, ...]:
+    """Names of a backbone's maps as outputs, by the numbers of its stages where it tells them."""
+    indices = getattr(backbone, 'out_indices', range(len(backbone.out_channels)))
+    return tuple(f'stage{i}' for i in indices)
 
 
 class BackboneGraph(nn.Module):
@@ -57,45 +62,34 @@ class BackboneGraph(nn.Module):
         super().__init__()
         self.normalize = normalize
         self.backbone = backbone
-        self.output_names = tuple(f'stage{i}' for i in backbone.out_indices)
+        self.output_names = map_names(backbone)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Image (1, 3, H, W) to maps (1, C_i, ceil(H / s_i), ceil(W / s_i))."""
         return self.backbone(self.normalize(image))
 
 
-def fold_output_norms(model: nn.Module, backbone: FastViT) -> None:
-    """Fold the backbone's output norms into what follows; none of them is left.
+def fold_surroundings(model: nn.Module, normalize: Normalize) -> None:
+    """Fold what stands before and behind a backbone into it and what follows, in place.
 
-    `reparameterize` must leave them, because the stage's output also feeds the next stage. Here
-    the whole model is known: where 1x1 convolutions of an FPN follow, they absorb the norms;
-    elsewhere each becomes a depthwise 1x1 convolution.
+    `reparameterize` must leave both, because it knows the backbone alone. Done where the backbone
+    offers it: `fold_input_scale(std, reverse)` and `fold_outputs(convs)`, see `FastViT`.
 
     Args:
-        model: Holds the backbone, in eval mode; changed in place.
-        backbone: A folded `FastViT`.
+        model: Holds the folded `backbone`, in eval mode.
+        normalize: Stands in front of it.
     """
-    laterals = _lateral_convs(model)
-    for i, (name, norm) in enumerate(backbone.out_norms.items()):
-        if not isinstance(norm, _BatchNorm):
-            continue
-        scale, shift = norm_affine(norm)
-        if laterals:
-            conv = laterals[i]
-            weight, bias = fold_affine_before(conv.weight[:, :, 0, 0], conv.bias, scale, shift)
-            set_folded(conv, weight[:, :, None, None], bias)
-            backbone.out_norms[name] = nn.Identity()
-        else:
-            conv = nn.Conv2d(len(scale), len(scale), 1, groups=len(scale))
-            set_folded(conv, scale.view(-1, 1, 1, 1), shift)
-            backbone.out_norms[name] = conv.requires_grad_(False)
+    if hasattr(model.backbone, 'fold_input_scale'):
+        normalize.fold_into(model.backbone)
+    if hasattr(model.backbone, 'fold_outputs'):
+        model.backbone.fold_outputs(_lateral_convs(model))
 
 
 def _lateral_convs(model: nn.Module) -> list[nn.Conv2d]:
     """The FPN's plain 1x1 convolutions, one for each output of the backbone, or none."""
     neck = getattr(model, 'neck', None)
     modules = list(getattr(neck, 'lateral_convs', ()))
-    if len(modules) != len(model.backbone.out_norms) or getattr(neck, 'start_level', 0):
+    if len(modules) != len(model.backbone.out_channels) or getattr(neck, 'start_level', 0):
         return []
     convs = [getattr(module, 'conv', None) for module in modules]
     plain = all(

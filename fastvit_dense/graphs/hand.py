@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from ..errors import ExportError
+from ..hand.camera import ROOT
 from .common import Normalize
 
 
@@ -20,6 +21,9 @@ class HandGraph(nn.Module):
         model: `HandMeshRegressor` in eval mode.
         with_mano: Put the model's hand inside.
 
+    Attributes:
+        mano: Whose hand is inside: 'none', or the name of the hand model.
+
     Raises:
         ExportError: The head needs MANO's surface, and it must stay out.
     """
@@ -35,6 +39,7 @@ class HandGraph(nn.Module):
                 f'{type(model.head).__name__} looks at the image where the hand surface is, so its '
                 "file holds MANO's arrays: add --with-mano, and keep the file to yourself"
             )
+        self.mano = 'none' if self.raw else model.mano.name
         if self.raw:
             self.output_names = ('numbers',)
         else:
@@ -44,8 +49,6 @@ class HandGraph(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Image (1, 3, W, W) to the outputs named above."""
-        from ..hand.camera import ROOT
-
         features = self.model.backbone(self.normalize(image))
         if self.model.neck is not None:
             features = self.model.neck(features)

@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..config.loaders import dataset_classes, datasets_of
-from ..tasks.base import task_of
+from ..tasks import task_of
 
 EXPORT_SUFFIXES = ('.onnx', '.xml', '.mlpackage')
 
@@ -23,6 +23,6 @@ def exported_model_cfg(cfg: Config, path: str | Path) -> dict:
         type='ExportedModel',
         path=str(path),
         model=cfg.model,
-        task=task_of(cfg),
+        task=task_of(cfg).name,
         classes=dataset_classes(dataset, cfg.get('default_scope')) or (),
     )

@@ -1,6 +1,7 @@
 """From a config and a checkpoint to a model that is called with pictures."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,14 +12,14 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from PIL import Image
 
+from ..checkpoints.model import load_model_state
 from ..config.building import explained_building, quiet_log
 from ..config.checks import check_channels
 from ..config.loaders import dataset_classes, datasets_of
+from ..config.reading import remove_pretrained
 from ..errors import ImageError
-from ..results.hand import HandResult, Result
-from ..results.instance import InstanceResult
-from ..results.semantic import SemanticResult
-from ..tasks.base import task_of
+from ..results.base import Result
+from ..tasks import task_of
 from ..tasks.config import load_config
 from .exported import exported_model_cfg, is_exported
 
@@ -27,38 +28,39 @@ ImageInput = str | os.PathLike | Image.Image | np.ndarray
 
 
 def load_model(
-    config: str | os.PathLike | Config,
+    model: str | os.PathLike | Config,
     checkpoint: str | os.PathLike | None = None,
     device: str | torch.device | None = None,
 ) -> 'Predictor':
     """Build a model and load its weights, ready to be called with pictures.
 
     Args:
-        config: Config file, or a config read by `load_config`.
-        checkpoint: Weights, loaded strictly; None leaves them random. Or a file of
+        model: Config file, the name of a shipped config ('maskrcnn_fastvit_sa24', from any
+            folder), or a config read by `load_config`.
+        checkpoint: Weights, loaded strictly; None leaves them random, with a warning. Or a file of
             `tools/export.py` (.onnx, .xml), which runs in their place on the CPU.
         device: Where to run; by default the first GPU, or the CPU.
 
     Returns:
-        `model(image)` gives a result, `model([image, ...])` a list of them. An image is a path,
-        a PIL image or an (H, W, 3) uint8 array, RGB.
+        `predictor(image)` gives a result, `predictor([image, ...])` a list of them. An image is a
+        path, a PIL image or an (H, W, 3) uint8 array, RGB.
 
     Raises:
         ConfigError, CheckpointError, CheckpointMismatch, ExportError: With the file and what is
             wrong.
     """
-    cfg = config if isinstance(config, Config) else load_config(config, pretrained=False)
+    cfg = model if isinstance(model, Config) else load_config(model, pretrained=False)
     if is_exported(checkpoint):
         return Predictor(MODELS.build(exported_model_cfg(cfg, checkpoint)).eval(), cfg)
     if device is None:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     with explained_building(cfg):
-        model = build_model(cfg)
-        if checkpoint is not None:
-            from ..checkpoints.model import load_model_state
-
-            load_model_state(model, checkpoint)
-        return Predictor(model.to(device).eval(), cfg)
+        network = build_model(cfg)
+        if checkpoint is None:
+            warnings.warn(f'{model}: no checkpoint, random weights', stacklevel=2)
+        else:
+            load_model_state(network, checkpoint)
+        return Predictor(network.to(device).eval(), cfg)
 
 
 def build_model(cfg: Config) -> torch.nn.Module:
@@ -67,8 +69,6 @@ def build_model(cfg: Config) -> torch.nn.Module:
     Raises:
         ConfigError: `in_channels` behind the backbone are not the backbone's.
     """
-    from ..config.reading import remove_pretrained
-
     check_channels(cfg)
     scope = cfg.get('default_scope') or 'mmengine'
     init_default_scope(scope)
@@ -144,54 +144,4 @@ class Predictor:
 
     def to_result(self, sample: object, image: np.ndarray) -> Result:
         """Turn a data sample of the model into a result; `image` is (H, W, 3) uint8, RGB."""
-        return RESULTS[self.task](self, sample, image)
-
-    def _instances(self, sample: object, image: np.ndarray) -> InstanceResult:
-        predicted = sample.pred_instances.cpu()
-        order = predicted.scores.argsort(descending=True, stable=True)
-        rles = None
-        if 'masks' in predicted:
-            from ..evaluation.masks import encode_masks
-
-            masks = predicted.masks
-            codes = masks if isinstance(masks, list) else encode_masks(masks)
-            rles = [codes[i] for i in order.tolist()]
-        return InstanceResult(
-            boxes=predicted.bboxes[order].float().numpy(),
-            scores=predicted.scores[order].float().numpy(),
-            labels=predicted.labels[order].numpy(),
-            rles=rles,
-            classes=self.classes,
-            image=image,
-        )
-
-    def _labels(self, sample: object, image: np.ndarray) -> SemanticResult:
-        labels = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
-        return SemanticResult(labels.astype(np.int64), self.classes, self.palette, image)
-
-    def _hand(self, sample: object, image: np.ndarray) -> HandResult:
-        hand = sample.pred_hand.cpu()
-        arrays = {
-            name: getattr(hand, name).numpy()
-            for name in ('joints', 'vertices', 'global_orient', 'hand_pose', 'betas')
-        }
-        mano = self.model.mano
-        # K of the network's input and the way there from the picture give K of the picture
-        to_input = sample.metainfo.get('image_transform', np.eye(3))
-        roll = sample.metainfo.get('camera_roll', np.eye(3))
-        K = np.linalg.inv(to_input) @ np.asarray(sample.metainfo['K']) @ roll
-        faces = mano.faces if sample.metainfo.get('is_right', True) else mano.faces.flip(1)
-        return HandResult(
-            **arrays,
-            faces=faces.cpu().numpy(),
-            K=K.astype(np.float32),
-            hand_model=mano.name,
-            image=image,
-        )
-
-
-RESULTS = {
-    'instance': Predictor._instances,
-    'semantic': Predictor._labels,
-    'hand': Predictor._hand,
-}
+        return self.task.result(sample, image, self.model, self.classes, self.palette)

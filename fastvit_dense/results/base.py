@@ -8,10 +8,15 @@ import numpy as np
 from PIL import Image
 
 from ..checkpoints.files import replacing
+from ..errors import PredictionError
 
 
-class _Result:
-    """Saving by the file's suffix."""
+class Result:
+    """Predictions for one image; a subclass says what they are, as data and as a picture.
+
+    Attributes:
+        image: (H, W, 3) uint8, RGB; None where it was not kept.
+    """
 
     image: np.ndarray | None
 
@@ -27,14 +32,23 @@ class _Result:
         """Write the result: `.json` as data, `.png` or `.jpg` as a picture.
 
         Raises:
-            ValueError: Another suffix.
+            PredictionError: Another suffix.
         """
         path = Path(path)
         if path.suffix not in ('.json', '.png', '.jpg', '.jpeg'):
-            raise ValueError(f'{path}: expected .json, .png or .jpg')
+            raise PredictionError(f'{path}: expected .json, .png or .jpg')
         with replacing(path) as part:
             if path.suffix == '.json':
                 part.write_text(json.dumps(self.to_dict()))
             else:
                 self.draw().save(part)
         return path
+
+    def save_all(self, base: str | Path) -> Path:
+        """Write every form of the result to files whose names begin with `base`.
+
+        Returns:
+            The picture, `base` with `.png`.
+        """
+        self.save(f'{base}.json')
+        return self.save(f'{base}.png')

@@ -8,13 +8,11 @@ import numpy as np
 from PIL import Image
 
 from ..checkpoints.files import replacing
-from .base import _Result
-from .instance import InstanceResult
-from .semantic import SemanticResult
+from .base import Result
 
 
 @dataclass
-class HandResult(_Result):
+class HandResult(Result):
     """The 3D hand of one image, metres, OpenCV camera frame.
 
     Attributes:
@@ -62,5 +60,7 @@ class HandResult(_Result):
             return path
         return super().save(path)
 
-
-Result = InstanceResult | SemanticResult | HandResult
+    def save_all(self, base: str | Path) -> Path:
+        """Write the picture, the data, and the mesh as `base` with `.obj`."""
+        self.save(f'{base}.obj')
+        return super().save_all(base)

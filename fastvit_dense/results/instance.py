@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .base import _Result
+from .base import Result
 
 
 @dataclass
-class InstanceResult(_Result):
+class InstanceResult(Result):
     """Boxes and masks of one image, best first.
 
     Attributes:

@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image
 
 from ..checkpoints.files import replacing
-from .base import _Result
+from .base import Result
 
 
 @dataclass
-class SemanticResult(_Result):
+class SemanticResult(Result):
     """Class of every pixel of one image.
 
     Attributes:
@@ -44,6 +44,11 @@ class SemanticResult(_Result):
         from ..visualization.semantic import draw_semantic
 
         return draw_semantic(self.image, self.labels, self.classes, self.palette)
+
+    def save_all(self, base: str | Path) -> Path:
+        """Write the picture, the data, and the labels as `base` with `_labels.png`."""
+        self.save_labels(f'{base}_labels.png')
+        return super().save_all(base)
 
     def save_labels(self, path: str | Path) -> Path:
         """Write the class indices as a PNG (8 bit up to 256 classes, else 16 bit)."""

@@ -1,43 +1,208 @@
-"""Tasks."""
+"""A task: what differs between instance segmentation, semantic segmentation, hands and others.
 
-import inspect
+Everything else in the package asks the `Task` of a config and never which task it is. A task of
+one's own is a subclass whose object is registered; see docs/extending.md.
+"""
 
-from mmengine.config import Config
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from mmengine.config import Config, ConfigDict
+from PIL import Image
+from torch import nn
 
 from ..config.loaders import LOADERS, datasets_of
-from ..config.types import find_type
-from ..errors import ConfigError
+from ..config.types import base_names, find_type
+from ..errors import ConfigError, ExportError
+from ..evaluation.metric_names import METRICS, MetricInfo
+from ..evaluation.report.presentation import Presentation
+from ..evaluation.report.references import Published
+from ..graphs.agreement import Line, Pair
+from ..graphs.common import Normalize
+from ..results.base import Result
 
-# metric of the model zoos: ours, which takes its arguments and gives its numbers
-OWN_METRICS = {'CocoMetric': 'InstanceMetric', 'IoUMetric': 'SemanticMetric'}
+# title and picture: a prediction beside the truth
+Pictures = Iterator[tuple[str, Image.Image]]
 
 
-def use_own_metric(cfg: Config) -> None:
-    """Put our metric in place of mmdet's or mmseg's in the test evaluator of a config.
+class Task:
+    """What the package needs to know of a task; the attributes without a value must be given.
 
-    Ours keeps what the report shows and reads saved predictions.
+    Attributes:
+        name: One word, as reports and exported files name it.
+        dataset_base: Name of a class that the task's datasets derive from. The nearest base of a
+            dataset's class decides.
+        presentation: How reports show its results.
+        metrics: Label, unit and direction of its metrics by name, where they are not known yet.
+        own_metrics: Types of other libraries' metrics, and the types of this package's that take
+            their arguments and give their numbers.
+        official_datasets: Types of datasets whose data has a name of its own, and that name.
+        published: Published results to put beside; None: there are none.
+        macs_size: Height and width on which multiply-accumulates are counted.
+        square_images: Whether the models see square images only.
+        has_mano: Whether the models hold a hand, whose arrays may be a licence-bound file's.
+        unsupported_formats: Export formats that cannot hold its models, and why.
+        demo_config: Name of the config that the demo trains; None: it is left out.
     """
-    evaluator = cfg.get('test_evaluator')
-    if not isinstance(evaluator, dict) or 'proposal' in str(evaluator.get('metric')):
-        return
-    own = OWN_METRICS.get(str(evaluator.get('type')).rpartition('.')[2])
-    if own:
-        evaluator.type = own
-        evaluator.pop('use_mp_eval', None)  # processes of mmdet's, for speed
+
+    name: str
+    dataset_base: str
+    presentation: Presentation
+    metrics: ClassVar[Mapping[str, MetricInfo]] = {}
+    own_metrics: ClassVar[Mapping[str, str]] = {}
+    official_datasets: ClassVar[Mapping[str, str]] = {}
+    published: Published | None = None
+    macs_size: tuple[int, int] = (512, 512)
+    square_images = False
+    has_mano = False
+    unsupported_formats: ClassVar[Mapping[str, str]] = {}
+    demo_config: str | None = None
+
+    # ------------------------------------------------------------------------ prediction
+
+    def result(
+        self,
+        sample: Any,
+        image: np.ndarray,
+        model: nn.Module,
+        classes: tuple[str, ...],
+        palette: Any,
+    ) -> Result:
+        """Turn a data sample of the model into a result.
+
+        Args:
+            sample: What `model.test_step` gave for the image.
+            image: (H, W, 3) uint8, RGB.
+            model: The network.
+            classes: Class names of the dataset.
+            palette: RGB per class, or None.
+        """
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------------ evaluation
+
+    def draw(
+        self, cfg: Config, dataset: ConfigDict, ids: Sequence[Any], predictions: Path
+    ) -> Pictures:
+        """Yield title and picture of samples of the test dataset, for the gallery of a report.
+
+        Args:
+            cfg: The config that was scored.
+            dataset: Its test dataset.
+            ids: The `id` of each sample, as the metric gave it in `per_sample`.
+            predictions: Saved predictions: the file, or the folder that a metric wrote.
+
+        Raises:
+            FileNotFoundError, DataError: There is nothing to draw; a report says so.
+        """
+        raise NotImplementedError
+
+    def protocol(self, cfg: Config) -> dict[str, Any]:
+        """Tell what a report must say of how the predictions were made or scored."""
+        return {}
+
+    # ----------------------------------------------------------------------- sample data
+
+    def make_sample_data(self, root: str | Path, force: bool = False) -> None:
+        """Write the embedded sample data of the task, where it is not up to date or forced."""
+        raise ConfigError(f'--sample: the task {self.name!r} has no sample data')
+
+    def use_sample_data(self, cfg: Config) -> None:
+        """Point a config at the embedded sample data and shorten its schedule, in place."""
+        raise ConfigError(f'--sample: the task {self.name!r} has no sample data')
+
+    # ---------------------------------------------------------------------------- export
+
+    def input_size(self, cfg: Config) -> tuple[int, int]:
+        """Height and width that the test pipeline of a config leads to."""
+        scale = test_scale(cfg)
+        return tuple(cfg.model.data_preprocessor.get('size') or (min(scale), min(scale)))
+
+    def graph(self, normalize: Normalize, model: nn.Module, with_mano: bool = False) -> nn.Module:
+        """Wrap a folded model as a graph: one RGB image in, tensors named `output_names` out.
+
+        Args:
+            normalize: To be put in front.
+            model: In eval mode; it may be changed.
+            with_mano: Whether the arrays of a MANO file may be inside.
+
+        Raises:
+            ExportError: The model cannot be exported.
+        """
+        raise ExportError(
+            f'models of the task {self.name!r} cannot be exported whole; --part backbone exports '
+            'their backbone'
+        )
+
+    def expected_outputs(self, model: nn.Module, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Outputs by name that a graph should give for a picture (H, W, 3) uint8, RGB."""
+        raise ExportError(f'the task {self.name!r} has no outputs of its own to compare')
+
+    def post_processing(self, network: Any, model: ConfigDict) -> nn.Module:
+        """Give what turns an exported network's outputs into predictions.
+
+        Args:
+            network: Called with (1, 3, H, W) float32, RGB, 0-255; gives arrays by name.
+            model: The config's `model`.
+
+        Returns:
+            A module of (images, data samples), called with a list of tensors (1, 3, H, W), RGB,
+            which returns the data samples with predictions as the PyTorch model does.
+        """
+        raise ExportError(f'exported models of the task {self.name!r} cannot be run')
+
+    def data_sample(self) -> type:
+        """Return the type of the data samples that its models fill in."""
+        from mmengine.structures import BaseDataElement
+
+        return BaseDataElement
+
+    def compare(self, pairs: Sequence[Pair]) -> Iterator[Line]:
+        """Compare predictions of the PyTorch model with those of an exported file."""
+        raise ExportError(f'predictions of the task {self.name!r} cannot be compared')
+
+    def recheck(self, model: nn.Module, lines: Sequence[Line]) -> nn.Module | None:
+        """Return a copy of the model that predicts more, where the lines compare too little."""
+        return None
 
 
-TASKS = {
-    'instance': 'BaseDetDataset',
-    'semantic': 'BaseSegDataset',
-    'hand': 'FreiHAND',
-}
+TASKS: dict[str, Task] = {}
 
 
-def task_of(cfg: Config) -> str:
-    """Return 'instance', 'semantic' or 'hand', by the base class of the config's dataset.
+def register_task(task: Task) -> Task:
+    """Make a task known, by its name and the base class of its datasets.
 
     Raises:
-        ConfigError: The dataset is of none of the three kinds.
+        ConfigError: Another task has the name, or an attribute is missing.
+    """
+    for attribute in ('name', 'dataset_base', 'presentation'):
+        if not hasattr(task, attribute):
+            raise ConfigError(f'task {type(task).__name__}: expected an attribute {attribute!r}')
+    known = TASKS.setdefault(task.name, task)
+    if type(known).__qualname__ != type(task).__qualname__:
+        raise ConfigError(f'task {task.name!r} is registered already, by {type(known).__name__}')
+    METRICS.update(task.metrics)
+    return known
+
+
+def find_task(name: str) -> Task:
+    """Return the task of a name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if name not in TASKS:
+        raise ConfigError(f'task: expected one of {", ".join(TASKS)}, found {name!r}')
+    return TASKS[name]
+
+
+def task_of(cfg: Config) -> Task:
+    """Return the task of a config, by the base classes of its dataset.
+
+    Raises:
+        ConfigError: No registered task has such a dataset.
     """
     dataset = next(
         datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')), None
@@ -47,11 +212,18 @@ def task_of(cfg: Config) -> str:
     cls = find_type(dataset.get('type'), dataset.get('_scope_', cfg.get('default_scope')))
     if cls is None:
         raise ConfigError(f'{cfg.filename}: no dataset type {dataset.get("type")!r} is registered')
-    names = {base.__name__ for base in inspect.getmro(cls)}
-    for task, base in TASKS.items():
-        if base in names:
-            return task
+    by_base = {task.dataset_base: task for task in TASKS.values()}
+    for base in base_names(cls):
+        if base in by_base:
+            return by_base[base]
     raise ConfigError(
         f'{cfg.filename}: dataset {dataset["type"]}: expected a subclass of one of '
-        f'{", ".join(TASKS.values())}'
+        f'{", ".join(by_base)}'
     )
+
+
+def test_scale(cfg: Config) -> tuple[int, int]:
+    """Return the `scale` of the first Resize of the test pipeline; 512 x 512 without one."""
+    dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')))
+    scales = (step.get('scale') for step in dataset.pipeline if step['type'] == 'Resize')
+    return next((scale for scale in scales if isinstance(scale, list | tuple)), (512, 512))

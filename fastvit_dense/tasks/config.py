@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from ..config.classes import spread_classes
 from ..config.options import merge_options
-from ..config.reading import read_config, remove_pretrained
+from ..config.reading import default_work_dir, read_config, remove_pretrained
 from .sample import apply_sample_settings
 
 
@@ -18,6 +18,7 @@ def load_config(
     sample: bool = False,
     cfg_options: Iterable[str] | dict[str, Any] | None = None,
     pretrained: bool = True,
+    work_dir: str | None = None,
 ) -> Config:
     """Read a config file and make it ready to build from.
 
@@ -26,6 +27,7 @@ def load_config(
         sample: Apply the settings of the embedded sample data (`tasks/sample.py`).
         cfg_options: `key=value` strings, or a dict, applied last.
         pretrained: False where a checkpoint follows: no pretrained file is looked for.
+        work_dir: Where results go; by default the config's, or `work_dirs/CONFIG`.
 
     Raises:
         ConfigError: The file is missing or broken, or an option names an unknown key.
@@ -38,4 +40,5 @@ def load_config(
     spread_classes(cfg)
     if sample or not pretrained:
         remove_pretrained(cfg.model)
+    cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(path)
     return cfg

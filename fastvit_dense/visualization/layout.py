@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 
@@ -34,3 +35,9 @@ def side_by_side(pictures: dict[str, Image.Image]) -> Image.Image:
         canvas.paste(picture, (x, bar))
         x += picture.width + 6
     return canvas
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Read a picture file as (H, W, 3) uint8, RGB."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert('RGB'))

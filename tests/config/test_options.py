@@ -12,8 +12,9 @@ from fastvit_dense.config.options import parse_options
 from fastvit_dense.config.reading import remove_pretrained
 from fastvit_dense.config.types import find_type
 from fastvit_dense.errors import ConfigError
-from fastvit_dense.tasks.base import task_of, use_own_metric
+from fastvit_dense.tasks import task_of
 from fastvit_dense.tasks.config import load_config
+from fastvit_dense.tasks.evaluators import use_own_metrics
 
 MASK_RCNN = 'configs/maskrcnn_fastvit_t8.py'
 CONFIGS = sorted(path.stem for path in Path(__file__).parents[1].glob('configs/*.py'))
@@ -205,16 +206,16 @@ def test_metrics_of_the_model_zoos_become_ours():
         (dict(type='CityscapesMetric'), dict(type='CityscapesMetric')),
     ):
         cfg = Config(dict(test_evaluator=theirs))
-        use_own_metric(cfg)
+        use_own_metrics(cfg)
         assert cfg.test_evaluator == {
             k: v for k, v in {**theirs, **ours}.items() if k != 'use_mp_eval'
         }
 
 
 def test_tasks_are_told_by_the_dataset():
-    assert task_of(load_config(MASK_RCNN)) == 'instance'
-    assert task_of(load_config('configs/semfpn_fastvit_t8.py')) == 'semantic'
-    assert task_of(load_config('configs/handmesh_fastvit_t8.py')) == 'hand'
+    assert task_of(load_config(MASK_RCNN)).name == 'instance'
+    assert task_of(load_config('configs/semfpn_fastvit_t8.py')).name == 'semantic'
+    assert task_of(load_config('configs/handmesh_fastvit_t8.py')).name == 'hand'
     with pytest.raises(ConfigError, match='no dataset'):
         task_of(Config(dict(model=dict())))
 

@@ -10,13 +10,13 @@ import torch
 
 from fastvit_dense import load_model
 from fastvit_dense.backbones.variants import VARIANTS
-from fastvit_dense.deploy.check import relative_error
 from fastvit_dense.deploy.description import Description
 from fastvit_dense.deploy.export import export, trace
 from fastvit_dense.deploy.job import prepare
 from fastvit_dense.deploy.onnx_file import read_onnx
 from fastvit_dense.deploy.runtime import ExportedNetwork
 from fastvit_dense.errors import ExportError
+from fastvit_dense.graphs.agreement import relative_error
 from fastvit_dense.tasks.config import load_config
 from tests.backbones.randomise import randomise
 from tests.tiny import of_variant

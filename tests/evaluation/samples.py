@@ -4,6 +4,11 @@ import numpy as np
 from PIL import Image
 
 from fastvit_dense.evaluation import EvaluationResult
+from fastvit_dense.evaluation.report.references import find_references
+from fastvit_dense.evaluation.report.writing import write_report
+from fastvit_dense.tasks import TASKS, find_task
+
+PRESENTATIONS = {name: task.presentation for name, task in TASKS.items()}
 
 
 def instance_result(classes=('cat', 'dog', 'traffic light'), dataset='COCO', samples=5000, seed=0):
@@ -103,3 +108,16 @@ def hand_result(dataset='FreiHAND', samples=3960, stand_in=False):
 def picture(width=400, height=150, color=(90, 130, 200)):
     ramp = np.linspace(0, 1, width)[None, :, None] * np.ones((height, 1, 1)) * np.array(color)
     return Image.fromarray(ramp.astype(np.uint8))
+
+
+def published_rows(task, dataset, samples, arch=None, **options):
+    """Published rows beside a result of a task."""
+    return find_references(find_task(task).published, dataset, samples, arch, **options)
+
+
+def write_task_report(result, folder, **options):
+    """Write a report as a test run does: with the task's words and the paper's own rows."""
+    task = find_task(result.task)
+    rows = published_rows(result.task, result.dataset, result.samples, split=result.split)
+    options = {'presentation': task.presentation, 'references': rows} | options
+    return write_report(result, folder, **options)

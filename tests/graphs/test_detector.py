@@ -7,13 +7,15 @@ import torch
 import torchvision
 
 from fastvit_dense import load_model
-from fastvit_dense.deploy.check import check_images, check_model, compare_instances
+from fastvit_dense.deploy.check import check_images, check_model
 from fastvit_dense.deploy.export import export, trace, write
 from fastvit_dense.deploy.job import prepare
 from fastvit_dense.deploy.onnx_file import with_score_threshold
 from fastvit_dense.deploy.runtime import ExportedModel, ExportedNetwork
 from fastvit_dense.errors import ExportError
+from fastvit_dense.graphs.agreement import compare_instances
 from fastvit_dense.graphs.detector import decode_boxes, non_max_suppression, pool_rois, top
+from fastvit_dense.graphs.inputs import predict_picture
 from fastvit_dense.inference.exported import exported_model_cfg
 from fastvit_dense.tasks.config import load_config
 
@@ -47,7 +49,7 @@ def exported(job, path):
 def test_same_detections_at_several_sizes(job, file):
     images = list(check_images((96, 128), dynamic=True))
     images.append(('one pixel', np.full((1, 1, 3), 90, np.uint8)))
-    lines = list(check_model('instance', job.predictor.model, exported(job, file), images))
+    lines = list(check_model(job.predictor.task, job.predictor.model, exported(job, file), images))
     assert len(lines) == 6 * 3 + 2
     assert all(line.passed for line in lines), '\n'.join(map(str, lines))
     assert lines[-1].value >= 300
@@ -58,7 +60,7 @@ def test_mask_head_of_mmdet(tiny_instance, trained, file):
     cfg = load_config(tiny_instance, cfg_options=['model.roi_head.mask_head.type=FCNMaskHead'])
     job = prepare(cfg, trained, size=(96, 128))
     images = list(check_images((64, 96), dynamic=False))[:1]
-    lines = list(check_model('instance', job.predictor.model, exported(job, file), images))
+    lines = list(check_model(job.predictor.task, job.predictor.model, exported(job, file), images))
     assert len(lines) == 3 + 2
     assert all(line.passed for line in lines), '\n'.join(map(str, lines))
 
@@ -151,17 +153,18 @@ def test_top_of_few_and_many():
 def test_comparison_sees_what_differs(job, file):
     """A box moved, a mask emptied, a label changed: the check fails for each."""
     image = [('random', np.random.default_rng(1).integers(0, 256, (96, 128, 3), dtype=np.uint8))]
-    from fastvit_dense.deploy.check import _predict
-
-    expected = _predict('instance', job.predictor.model, image[0][1]).pred_instances
-    same = _predict('instance', exported(job, file), image[0][1]).pred_instances
+    kind = job.predictor.task.data_sample()
+    expected = predict_picture(job.predictor.model, image[0][1], kind)
+    same = predict_picture(exported(job, file), image[0][1], kind)
     assert all(line.passed for line in compare_instances([('x', expected, same)]))
 
-    moved, emptied, other = (same[torch.arange(len(same))] for _ in range(3))
+    found = same.pred_instances
+    moved, emptied, other = (found[torch.arange(len(found))] for _ in range(3))
     moved.bboxes = moved.bboxes + 0.3
-    emptied.masks = [dict(emptied.masks[0], counts=empty_counts(emptied.masks[0]))] * len(same)
+    emptied.masks = [dict(emptied.masks[0], counts=empty_counts(emptied.masks[0]))] * len(found)
     other.labels = (other.labels + 1) % 3
-    for changed in (moved, emptied, other):
+    for instances in (moved, emptied, other):
+        changed = kind(pred_instances=instances)
         assert not all(line.passed for line in compare_instances([('x', expected, changed)]))
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from fastvit_dense.evaluation.record import EvaluationResult
 from fastvit_dense.evaluation.report.pictures import GalleryEntry, make_gallery, save_gallery
+from fastvit_dense.tasks import find_task, task_of
 from fastvit_dense.tasks.config import load_config
 from fastvit_dense.visualization.layout import side_by_side, stack_pictures
 from fastvit_dense.visualization.palette import class_color
@@ -17,6 +18,11 @@ def result(task, ids):
     """Scores that fall with the place in the list."""
     samples = [{'id': i, 'score': 1 - place / 10} for place, i in enumerate(ids)]
     return EvaluationResult(task, 'sample', 'val', len(samples), {}, per_sample=samples)
+
+
+def gallery(cfg, scored, predictions):
+    assert find_task(scored.task) is task_of(cfg)
+    return make_gallery(cfg, scored, predictions, task_of(cfg).draw)
 
 
 def test_side_by_side_keeps_every_pixel():
@@ -53,7 +59,7 @@ def test_instances_beside_their_truth(tiny_instance, truth, tmp_path):
     low = {'image_id': first['id'], 'category_id': 1, 'bbox': [9, 9, 30, 30], 'score': 0.1}
     predictions.write_text(json.dumps([low]))
     ids = [image['id'] for image in truth['images']]
-    entries, note = make_gallery(cfg, result('instance', ids), predictions)
+    entries, note = gallery(cfg, result('instance', ids), predictions)
     assert note == ''
     assert entries[0].title == first['file_name']
     assert len(entries) == 4
@@ -69,7 +75,7 @@ def test_instances_beside_their_truth(tiny_instance, truth, tmp_path):
     x, y, _, h = annotation['bbox']
     color = class_color(annotation['category_id'] - 1)
     assert tuple(picture[y + h // 2, width + 6 + x]) == color
-    entries, _ = make_gallery(cfg, result('instance', ids), predictions)
+    entries, _ = gallery(cfg, result('instance', ids), predictions)
     save_gallery(entries, tmp_path / 'pictures')
     names = sorted(p.name for p in (tmp_path / 'pictures').iterdir())
     assert len(names) == 4
@@ -86,7 +92,7 @@ def test_labels_beside_their_truth(tiny_semantic, tmp_path):
     for name in names:
         Image.open(f'{masks}/{name}.png').save(tmp_path / f'{name}.png')
     paths = [f'{folder}/{name}.jpg' for name in names]
-    entries, note = make_gallery(cfg, result('semantic', paths), tmp_path)
+    entries, note = gallery(cfg, result('semantic', paths), tmp_path)
     assert note == ''
     assert [entry.title for entry in entries] == [f'{name}.jpg' for name in names]
     for entry, path in zip(entries, paths, strict=True):
@@ -103,15 +109,15 @@ def test_why_there_is_no_gallery(tiny_instance, truth, tmp_path):
     predictions = tmp_path / 'instances.json'
     predictions.write_text('[]')
     scored = result('instance', [truth['images'][0]['id']])
-    entries, note = make_gallery(cfg, scored, predictions)
+    entries, note = gallery(cfg, scored, predictions)
     assert entries == []
     assert note == f'no image {truth["images"][0]["file_name"]} in the data folder'
-    assert make_gallery(cfg, result('instance', []), predictions) == (
+    assert gallery(cfg, result('instance', []), predictions) == (
         [],
         'no sample has a score of its own',
     )
     cfg.test_evaluator.ann_file = None  # the truth of the data samples was scored
-    assert make_gallery(cfg, scored, predictions) == ([], 'test_evaluator.ann_file is not set')
+    assert gallery(cfg, scored, predictions) == ([], 'test_evaluator.ann_file is not set')
 
 
 @pytest.mark.parametrize('name', [None, 7])
@@ -125,7 +131,7 @@ def test_images_without_a_file_name_leave_the_gallery_out(tiny_instance, truth, 
     predictions = tmp_path / 'instances.json'
     predictions.write_text('[]')
     ids = [image['id'] for image in truth['images']]
-    entries, note = make_gallery(cfg, result('instance', ids), predictions)
+    entries, note = gallery(cfg, result('instance', ids), predictions)
     assert entries == []
     assert note == (
         f'annotation file {tmp_path}/val.json: image {ids[0]}: expected a text "file_name", '
@@ -142,7 +148,7 @@ def test_true_masks_that_were_not_scored_may_be_broken(tiny_instance, truth, tmp
     cfg = load_config(tiny_instance, cfg_options=[f'test_evaluator.ann_file={tmp_path}/val.json'])
     predictions = tmp_path / 'instances.json'
     predictions.write_text('[]')
-    entries, note = make_gallery(cfg, result('instance', [truth['images'][0]['id']]), predictions)
+    entries, note = gallery(cfg, result('instance', [truth['images'][0]['id']]), predictions)
     assert note == ''
     assert len(entries) == 1
 
@@ -166,7 +172,7 @@ def test_uncompressed_codes_are_drawn(tiny_instance, truth, tmp_path):
     pictures = []
     for box in ({}, {'bbox': [20, 10, 30, 20]}):
         predictions.write_text(json.dumps([entry | box]))
-        entries, note = make_gallery(cfg, result('instance', [image['id']]), predictions)
+        entries, note = gallery(cfg, result('instance', [image['id']]), predictions)
         assert note == ''
         pictures.append(np.asarray(entries[0].picture))
     np.testing.assert_array_equal(*pictures)
@@ -180,7 +186,7 @@ def test_a_broken_picture_leaves_the_gallery_out(tiny_instance, truth, tmp_path)
     (tmp_path / name).write_bytes(b'no picture')
     predictions = tmp_path / 'instances.json'
     predictions.write_text('[]')
-    entries, note = make_gallery(cfg, result('instance', [truth['images'][0]['id']]), predictions)
+    entries, note = gallery(cfg, result('instance', [truth['images'][0]['id']]), predictions)
     assert entries == []
     assert name in note
 

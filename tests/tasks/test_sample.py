@@ -10,7 +10,7 @@ from fastvit_dense.datasets.loading import use_checked_loading
 from fastvit_dense.datasets.sample.scene_files import SAMPLE_SEMANTIC_CLASSES
 from fastvit_dense.errors import ConfigError
 from fastvit_dense.tasks.config import load_config
-from fastvit_dense.tasks.sample import SEMANTIC
+from fastvit_dense.tasks.semantic import SCHEDULES
 from tests.model_zoo import read_overrides
 
 pytestmark = pytest.mark.integration
@@ -59,8 +59,8 @@ def test_semantic_zoo_configs_read_the_sample(title, sample_data, tmp_path):
     with DefaultScope.overwrite_default_scope('mmseg'):
         training = DATASETS.build(cfg.train_dataloader.dataset)
         testing = DATASETS.build(cfg.test_dataloader.dataset)
-    assert len(training) == SEMANTIC[None].images
-    assert cfg.train_dataloader.batch_size == SEMANTIC[None].batch_size
+    assert len(training) == SCHEDULES[None].images
+    assert cfg.train_dataloader.batch_size == SCHEDULES[None].batch_size
     assert len(testing) == 50
     for item in (training[0], testing[0]):
         assert max(item['inputs'].shape[1:]) <= 320
@@ -69,10 +69,10 @@ def test_semantic_zoo_configs_read_the_sample(title, sample_data, tmp_path):
         assert len(labels) > 1
 
 
-@pytest.mark.parametrize('arch', [arch for arch in SEMANTIC if arch])
+@pytest.mark.parametrize('arch', [arch for arch in SCHEDULES if arch])
 def test_our_semantic_configs_have_a_schedule_of_their_own(arch, sample_data):
     cfg = load_config(f'configs/semfpn_fastvit_{arch}.py', sample=True)
-    schedule = SEMANTIC[arch]
+    schedule = SCHEDULES[arch]
     assert cfg.train_cfg.max_epochs == schedule.epochs
     assert cfg.train_dataloader.dataset.indices == schedule.images <= 200
     assert cfg.optim_wrapper.optimizer.lr == schedule.lr

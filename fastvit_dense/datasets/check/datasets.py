@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ...config.building import UNEXPECTED, unexpected_argument
-from ...config.loaders import LOADERS, datasets_of
+from ...config.loaders import LOADERS, datasets_of, evaluators_of
 from ...config.types import find_type
 from ...errors import DataError
 from .coco import check_coco
@@ -187,15 +187,15 @@ def _class_counts(node: Any, path: str) -> list[tuple[str, int]]:
 
 def _check_evaluator(cfg: Config, split: str, report: DataReport) -> None:
     """An evaluator that reads another annotation file than the dataset."""
-    evaluator = cfg.get(f'{split}_evaluator')
     dataset = next(datasets_of(cfg, [f'{split}_dataloader']), None)
-    if not isinstance(evaluator, dict) or not evaluator.get('ann_file') or not dataset:
+    if not dataset:
         return
     path = os.path.join(dataset.get('data_root') or '', dataset.get('ann_file') or '')
-    if os.path.realpath(path) != os.path.realpath(evaluator['ann_file']):
-        report.warning(
-            split,
-            'evaluator',
-            f'{split}_evaluator.ann_file: expected {path} as in the dataset, found '
-            f'{evaluator["ann_file"]}',
-        )
+    for metric in evaluators_of(cfg, f'{split}_evaluator'):
+        ann_file = metric.get('ann_file')
+        if ann_file and os.path.realpath(path) != os.path.realpath(ann_file):
+            report.warning(
+                split,
+                'evaluator',
+                f'{split}_evaluator.ann_file: expected {path} as in the dataset, found {ann_file}',
+            )

@@ -43,12 +43,10 @@ VERSION = 1  # a change of the scenes or of the files: folders of another versio
 SEED = 20230814
 SPLITS = {'train': 200, 'val': 50}
 STAMP = 'sample.json'
-TREES = {'instance': 'coco', 'semantic': 'ade20k'}
+TREES = ('coco', 'ade20k')
 
 
-def make_sample_data(
-    root: str | Path, force: bool = False, tasks: Iterable[str] = ('instance', 'semantic')
-) -> Path:
+def make_sample_data(root: str | Path, force: bool = False, trees: Iterable[str] = TREES) -> Path:
     """Write the sample data; the same bytes on every run.
 
     Each of `root/coco` and `root/ade20k` appears whole or not at all. One that this version of
@@ -57,7 +55,7 @@ def make_sample_data(
     Args:
         root: Folder of the sample data, made where absent.
         force: Make it again even if it is up to date.
-        tasks: 'instance' for `coco`, 'semantic' for `ade20k`.
+        trees: Which of `TREES`.
 
     Returns:
         `root` as a Path.
@@ -67,7 +65,6 @@ def make_sample_data(
     """
     root = Path(root)
     remove_stale(root)
-    trees = [TREES[task] for task in tasks]
     wanted = [name for name in trees if not _up_to_date(root / name) or force]
     if not wanted:
         return root

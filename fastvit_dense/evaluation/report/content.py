@@ -4,28 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..metric_names import HEADLINES, describe, is_defined
+from ..metric_names import describe, is_defined
+from .presentation import Presentation
 from .references import is_sample
-
-TASK_NAMES = {
-    'instance': 'Instance segmentation',
-    'semantic': 'Semantic segmentation',
-    'hand': '3D hand mesh',
-}
-
-# Columns of the table of published results; the first sorts the rows.
-COLUMNS = {
-    'instance': (
-        'bbox_mAP',
-        'bbox_mAP_50',
-        'bbox_mAP_75',
-        'segm_mAP',
-        'segm_mAP_50',
-        'segm_mAP_75',
-    ),
-    'semantic': ('mIoU',),
-    'hand': ('PA-MPJPE', 'PA-MPVPE', 'f_al_score_5', 'f_al_score_15'),
-}
 
 
 def data_labels(report: Mapping[str, Any]) -> list[str]:
@@ -48,7 +29,8 @@ def headline_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     papers = [row for row in report['reference'] if row.get('kind') == 'paper']
     paper = papers[0] if len(papers) == 1 else None
-    names = [name for name in HEADLINES[report['task']] if name in report['metrics']]
+    headlines = Presentation.of(report).headlines
+    names = [name for name in headlines if name in report['metrics']]
     rows = []
     for name in names or list(report['metrics'])[:4]:
         value = report['metrics'][name]
@@ -71,7 +53,7 @@ def headline_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 def report_title(report: Mapping[str, Any]) -> str:
     """Config name of the model, or the task where predictions were scored without one."""
     config = (report['model'] or {}).get('config')
-    return Path(config).stem if config else f'{TASK_NAMES[report["task"]]}, from predictions'
+    return Path(config).stem if config else f'{Presentation.of(report).title}, from predictions'
 
 
 def scored_on(report: Mapping[str, Any]) -> str:

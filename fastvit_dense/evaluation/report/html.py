@@ -17,8 +17,6 @@ from ..metric_names import (
     short_label,
 )
 from .content import (
-    COLUMNS,
-    TASK_NAMES,
     data_labels,
     facts,
     headline_rows,
@@ -29,6 +27,7 @@ from .content import (
 from .curves import curve_plots
 from .pictures import GalleryEntry, data_uri
 from .plots import confusion_plot
+from .presentation import Presentation
 
 # The score of a class that its bar shows: the first of these that the classes have.
 CLASS_SCORES = ('segm_AP', 'bbox_AP', 'IoU', 'PA-MPJPE')
@@ -46,7 +45,7 @@ def render_report(
     return render(
         'report.html.jinja',
         title=report_title(report),
-        task=TASK_NAMES[report['task']],
+        task=Presentation.of(report).title,
         scored_on=scored_on(report),
         labels=data_labels(report),
         headlines=headline_cards(report),
@@ -54,10 +53,10 @@ def render_report(
         published=_published(report),
         metric_tables=_metric_tables(report['metrics']),
         classes=_classes(report),
-        class_word='joint' if report['task'] == 'hand' else 'class',
+        class_word=Presentation.of(report).class_word,
         curves=[(title, Markup(svg)) for title, svg in curve_plots(report['curves'])],
         confusion=_confusion(report, arrays),
-        gallery=_gallery(gallery, report['task']),
+        gallery=_gallery(gallery, Presentation.of(report)),
         gallery_note=gallery_note,
         sections=_sections(report),
     )
@@ -114,7 +113,7 @@ def _published(report: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     names = [
         name
-        for name in COLUMNS[report['task']]
+        for name in Presentation.of(report).columns
         if any(name in row['metrics'] for row in references)
     ]
     # the first that this run has too leads
@@ -275,26 +274,20 @@ def _confusion(
     }
 
 
-def _gallery(entries: Sequence[tuple], task: str) -> list[dict[str, Any]]:
+def _gallery(entries: Sequence[tuple], presentation: Presentation) -> list[dict[str, Any]]:
     """Groups of figures; a picture that cannot be read leaves a line in its place."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for entry in (GalleryEntry(*entry) for entry in entries):
         figure = {'title': entry.title, 'uri': None, 'problem': '', 'score': ''}
         if is_number(entry.score):
-            figure['score'] = _sample_score(task, entry.score)
+            score = presentation.sample_sign * entry.score
+            figure['score'] = presentation.sample_score.format(score)
         try:
             figure['uri'], figure['width'], figure['height'] = data_uri(entry.picture)
         except ValueError as error:
             figure['problem'] = str(error)
         groups.setdefault(entry.group, []).append(figure)
     return [{'name': name, 'figures': figures} for name, figures in groups.items()]
-
-
-def _sample_score(task: str, score: float) -> str:
-    """A sample's score in words; a hand's is minus its error in mm, an image's mIoU in percent."""
-    if task == 'hand':
-        return f'error {-score:.1f} mm'
-    return f'mIoU {score:.1f} %' if task == 'semantic' else f'score {score:.3f}'
 
 
 def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

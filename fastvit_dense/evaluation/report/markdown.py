@@ -5,12 +5,13 @@ from typing import Any
 
 from ..metric_names import describe, format_difference, format_published, format_value
 from . import tables as markdown
-from .content import COLUMNS, TASK_NAMES, data_labels, facts, headline_rows, report_title, scored_on
+from .content import data_labels, facts, headline_rows, report_title, scored_on
+from .presentation import Presentation
 
 
 def render_markdown(report: Mapping[str, Any]) -> str:
     """The report as Markdown."""
-    parts = [f'# {markdown.cell(report_title(report))}', f'{TASK_NAMES[report["task"]]}. ']
+    parts = [f'# {markdown.cell(report_title(report))}', f'{Presentation.of(report).title}. ']
     parts[1] += f'Scored on {markdown.cell(scored_on(report))}.'
     parts += [f'**{label}.**' for label in data_labels(report)]
     parts.append(_headline_table(report))
@@ -20,7 +21,7 @@ def render_markdown(report: Mapping[str, Any]) -> str:
     if report['reference']:
         parts += ['## Published results', *_reference_table(report)]
     if report['per_class']:
-        word = 'joint' if report['task'] == 'hand' else 'class'
+        word = Presentation.of(report).class_word
         parts += [f'## Per {word}', _class_table(report)]
     sections = {
         'Protocol': report['protocol'],
@@ -65,7 +66,7 @@ def _metrics_table(report: Mapping[str, Any]) -> str:
 def _reference_table(report: Mapping[str, Any]) -> list[str]:
     references = report['reference']
     measured = {name for row in references for name in row['metrics']}
-    names = [name for name in COLUMNS[report['task']] if name in measured]
+    names = [name for name in Presentation.of(report).columns if name in measured]
     rows = [
         (
             row['name'],

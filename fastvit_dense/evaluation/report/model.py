@@ -6,17 +6,17 @@ from typing import Any
 
 from ...checkpoints.files import file_sha256
 
-# What multiply-accumulates are counted on: the sizes that papers count on.
-_MACS_SIZES = {'instance': (800, 1280), 'semantic': (512, 512), 'hand': (224, 224)}
 
-
-def model_info(model: Any, cfg: Any, checkpoint: str | Path | None) -> dict[str, Any] | None:
+def model_info(
+    model: Any, cfg: Any, checkpoint: str | Path | None, macs_size: tuple[int, int]
+) -> dict[str, Any] | None:
     """What a report says of the model; None without a checkpoint.
 
     Args:
         model: The ``torch.nn.Module`` that was scored.
         cfg: Its config.
         checkpoint: The file that its weights came from.
+        macs_size: Height and width on which multiply-accumulates are counted.
 
     Returns:
         ``config`` (its path from ``configs`` on, or its name), ``checkpoint_sha256``,
@@ -25,7 +25,7 @@ def model_info(model: Any, cfg: Any, checkpoint: str | Path | None) -> dict[str,
     """
     if checkpoint is None:
         return None
-    macs, macs_of = _count_macs(getattr(model, 'module', model))
+    macs, macs_of = _count_macs(getattr(model, 'module', model), macs_size)
     return {
         'config': _public_path(getattr(cfg, 'filename', None)),
         'checkpoint_sha256': file_sha256(checkpoint),
@@ -35,7 +35,7 @@ def model_info(model: Any, cfg: Any, checkpoint: str | Path | None) -> dict[str,
     }
 
 
-def _count_macs(model: Any) -> tuple[int | None, str]:
+def _count_macs(model: Any, size: tuple[int, int]) -> tuple[int | None, str]:
     """Multiply-accumulates of one image, counted on a copy without data or arithmetic.
 
     A detector's heads depend on what it finds in the image, so they are left out.
@@ -46,8 +46,7 @@ def _count_macs(model: Any) -> tuple[int | None, str]:
     from ...backbones.macs import count_macs
 
     is_detector = hasattr(model, 'bbox_head') or hasattr(model, 'roi_head')
-    task = 'instance' if is_detector else 'semantic' if hasattr(model, 'decode_head') else 'hand'
-    height, width = _MACS_SIZES[task]
+    height, width = size
     macs_of = f'{"backbone and neck" if is_detector else "whole model"}, {height}x{width}'
     try:
         on_meta = copy.deepcopy(model).to('meta').eval()

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,6 @@ from PIL import Image, UnidentifiedImageError
 from ...checkpoints.files import replacing
 from ...config.loaders import datasets_of
 from ...errors import DataError
-from ...tasks.drawing import DRAW
 from ..metric_names import is_number
 from ..record import EvaluationResult
 
@@ -100,7 +99,10 @@ def data_uri(picture: str | Path | Image.Image) -> tuple[str, int, int]:
 
 
 def make_gallery(
-    cfg: Config, result: EvaluationResult, predictions: Path
+    cfg: Config,
+    result: EvaluationResult,
+    predictions: Path,
+    draw: Callable[..., Iterator[tuple[str, Image.Image]]],
 ) -> tuple[list[GalleryEntry], str]:
     """Draw the samples that a report shows.
 
@@ -108,6 +110,7 @@ def make_gallery(
         cfg: Config whose test dataset was scored.
         result: Its evaluation; `per_sample` says which samples are shown.
         predictions: Saved predictions: the file, or the folder that a metric wrote.
+        draw: `Task.draw` of the task.
 
     Returns:
         The entries, and a line that says why there is none where that is so.
@@ -115,12 +118,10 @@ def make_gallery(
     picked = pick_samples(result.per_sample)
     if not picked:
         return [], 'no sample has a score of its own'
-    if result.task == 'instance' and not cfg.test_evaluator.get('ann_file'):
-        return [], 'test_evaluator.ann_file is not set'
     dataset = next(datasets_of(cfg, ['test_dataloader']))
     entries = []
     try:
-        pictures = DRAW[result.task](cfg, dataset, [s['id'] for _, s in picked], predictions)
+        pictures = draw(cfg, dataset, [s['id'] for _, s in picked], predictions)
         for (group, sample), (title, picture) in zip(picked, pictures, strict=True):
             entries.append(GalleryEntry(title, sample['score'], picture, group))
     except FileNotFoundError as error:

@@ -8,41 +8,50 @@ from typing import Any
 from urllib.parse import quote
 
 from ...checkpoints.files import write_files
+from ...errors import DataError
 from ..metric_names import format_published, format_value
 from . import tables as markdown
 from .compare import read_report
-from .content import TASK_NAMES, data_labels, headline_rows, report_title, scored_on
+from .content import data_labels, headline_rows, report_title, scored_on
 from .html import headline_cards, render
+from .presentation import Presentation
 
 _PICTURE = re.compile(r'<img src="(data:image/jpeg;base64,[A-Za-z0-9+/=]+)"')
 
 
-def write_summary(report_dirs: Sequence[str | Path], out: str | Path) -> Path:
+def write_summary(
+    report_dirs: Sequence[str | Path],
+    out: str | Path,
+    presentations: Mapping[str, Presentation],
+) -> Path:
     """Write ``summary.html`` and ``summary.md``: the headline numbers of reports, with links.
 
     Args:
         report_dirs: Folders that `write_report` wrote into.
         out: Folder to write into; made if it does not exist. The links are relative to it.
+        presentations: How the results of each task are shown, by its name.
 
     Returns:
         Path of ``summary.html``.
 
     Raises:
-        ValueError: No report, or a folder holds none that is whole; the message names the file.
+        DataError: No report, or a folder holds none that is whole; the message names the file.
     """
     if not report_dirs:
-        raise ValueError('summary: expected at least one report')
-    runs = [_run(Path(folder), Path(out)) for folder in report_dirs]
+        raise DataError('summary: expected at least one report')
+    runs = [_run(Path(folder), Path(out), presentations) for folder in report_dirs]
     page = render('summary.html.jinja', runs=runs)
     write_files(out, {'summary.md': _markdown(runs), 'summary.html': page})
     return Path(out) / 'summary.html'
 
 
-def _run(folder: Path, out: Path) -> dict[str, Any]:
+def _run(folder: Path, out: Path, presentations: Mapping[str, Presentation]) -> dict[str, Any]:
     report = read_report(folder)
+    if report['task'] in presentations:
+        report = presentations[report['task']].shown(report)
     relative = Path(os.path.relpath(folder / 'report.html', out)).as_posix()
     return {
-        'task': TASK_NAMES[report['task']],
+        'task': Presentation.of(report).title,
         'title': report_title(report),
         'scored_on': scored_on(report),
         'labels': data_labels(report),

@@ -11,8 +11,9 @@ from ...checkpoints.files import write_files
 from ..metric_names import is_number
 from ..record import EvaluationResult
 from .environment import collect_environment
+from .html import render_report
 from .markdown import render_markdown
-from .references import find_references
+from .presentation import Presentation
 from .verify import check_results
 
 
@@ -25,7 +26,8 @@ def write_report(
     gallery_note: str = 'no images at hand',
     environment: Mapping[str, Any] | None = None,
     seconds: Mapping[str, float] | None = None,
-    references: Sequence[Mapping[str, Any]] | None = None,
+    references: Sequence[Mapping[str, Any]] = (),
+    presentation: Presentation | None = None,
     expected: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Write the three files of a report at the top of ``work_dir``, all of them or none.
@@ -40,19 +42,13 @@ def write_report(
         gallery_note: Why the gallery is left out; used when ``gallery`` is empty.
         environment: Versions and devices; None collects them here.
         seconds: Wall time by phase.
-        references: Published rows, see `find_references`; None takes the paper's own rows for the
-            task.
+        references: Published rows, see `find_references`.
+        presentation: How the task's results are shown; None: plainly.
         expected: The config's ``expected_results``; each is shown beside what was measured.
 
     Returns:
         The content of ``report.json``: full precision, NaN and infinity as None.
     """
-    from .html import render_report
-
-    if references is None:
-        references = find_references(
-            result.task, result.dataset, result.samples, split=result.split
-        )
     report = {
         'task': result.task,
         'dataset': result.dataset,
@@ -67,12 +63,14 @@ def write_report(
         'environment': collect_environment() if environment is None else dict(environment),
         'seconds': dict(seconds or {}),
     }
+
     if expected:
         report['expected'] = check_results(result.metrics, expected)
     report = to_json(report)
+    shown = report if presentation is None else presentation.shown(report)
     texts = {
-        'report.html': render_report(report, result.arrays, gallery, gallery_note),
-        'report.md': render_markdown(report),
+        'report.html': render_report(shown, result.arrays, gallery, gallery_note),
+        'report.md': render_markdown(shown),
         'report.json': json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + '\n',
     }
     write_files(work_dir, texts)

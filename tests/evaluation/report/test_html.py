@@ -7,11 +7,17 @@ import numpy as np
 import pytest
 
 from fastvit_dense.evaluation.report.pictures import GalleryEntry
-from fastvit_dense.evaluation.report.references import find_references
 from fastvit_dense.evaluation.report.summary import write_summary
-from fastvit_dense.evaluation.report.writing import write_report
 from tests.evaluation.browser import Browser, find_chromium
-from tests.evaluation.samples import hand_result, instance_result, picture, semantic_result
+from tests.evaluation.samples import (
+    PRESENTATIONS,
+    hand_result,
+    instance_result,
+    picture,
+    published_rows,
+    semantic_result,
+    write_task_report,
+)
 
 HOSTILE = (
     '<script>document.title="broken"</script>',
@@ -49,15 +55,15 @@ def pages(tmp_path_factory):
     results['hostile'][0].protocol['<i>' + 'k' * 300] = '<script>v</script>' + 'v' * 300
     for name, (result, arch, gallery) in results.items():
         info = {'config': f'configs/{name}.py', 'checkpoint_sha256': 'a' * 64, 'parameters': 10**7}
-        write_report(
+        write_task_report(
             result,
             root / name,
             model_info=info | {'macs': 10**10},
             gallery=gallery,
-            references=find_references(result.task, result.dataset, result.samples, arch),
+            references=published_rows(result.task, result.dataset, result.samples, arch),
             seconds={'inference': 10.0},
         )
-    write_summary([root / name for name in results], root / 'summary')
+    write_summary([root / name for name in results], root / 'summary', PRESENTATIONS)
     return root
 
 
@@ -127,7 +133,7 @@ def test_what_is_missing_is_said(pages):
 def test_confusions_are_shares_of_the_true_class(tmp_path):
     result = semantic_result(('wall', 'sky', 'lamp'))
     result.arrays['confusion_matrix'] = np.array([[6, 2, 0], [0, 5, 0], [0, 0, 0]])
-    write_report(result, tmp_path)
+    write_task_report(result, tmp_path)
     text = (tmp_path / 'report.html').read_text(encoding='utf-8')
     found = text[text.index('Largest confusions') :]
     assert re.findall(r'<td[^>]*>(.*?)</td>', found)[:3] == ['wall', 'sky', '25.0']
@@ -137,7 +143,7 @@ def test_confusions_are_shares_of_the_true_class(tmp_path):
 
 def test_a_picture_that_cannot_be_read_leaves_a_line(tmp_path):
     gallery = [('a', 1.0, tmp_path / 'missing.png', 'Best'), ('b', 0.0, picture(), 'Worst')]
-    write_report(semantic_result(), tmp_path, gallery=gallery)
+    write_task_report(semantic_result(), tmp_path, gallery=gallery)
     text = (tmp_path / 'report.html').read_text(encoding='utf-8')
     assert 'Picture left out: missing.png: not a readable picture: no such file' in text
     assert text.count('<img') == 1
@@ -198,7 +204,7 @@ def test_dark_and_light(pages, browser):
 def test_masks_alone_lead_the_table(tmp_path):
     result = instance_result()
     result.metrics = {name: v for name, v in result.metrics.items() if name.startswith('segm')}
-    write_report(result, tmp_path, references=find_references('instance', 'COCO', 5000, 'sa24'))
+    write_task_report(result, tmp_path, references=published_rows('instance', 'COCO', 5000, 'sa24'))
     text = (tmp_path / 'report.html').read_text(encoding='utf-8')
     heads = re.findall(r'<th[^>]*>(.*?)</th>', text)
     assert 'mask AP' in heads[1]

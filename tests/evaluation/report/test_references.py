@@ -10,8 +10,8 @@ from fastvit_dense.evaluation.report.references import (
     TABLE_9,
     TABLE_10,
     backbone_arch,
-    find_references,
 )
+from tests.evaluation.samples import published_rows
 
 
 def markdown_rows(text):
@@ -43,7 +43,7 @@ def section(text, start, stop):
 
 def test_instance_rows_are_those_of_the_tables(paper, recipes):
     table_10 = section(paper, '### 3.1', '### 3.2')
-    for _, backbone, parameters, *values, source in INSTANCE:
+    for _, backbone, parameters, *values, source in INSTANCE.rows:
         if source == TABLE_10:
             (cells,) = table_10[backbone]
             assert [float(cell) for cell in cells[3:]] == values, backbone
@@ -56,7 +56,7 @@ def test_instance_rows_are_those_of_the_tables(paper, recipes):
 
 def test_semantic_rows_are_those_of_the_tables(paper, recipes):
     table_9 = section(paper, '### 3.2', '### 3.3')
-    for _, backbone, parameters, miou, source in SEMANTIC:
+    for _, backbone, parameters, miou, source in SEMANTIC.rows:
         cells = table_9[backbone][0] if source == TABLE_9 else recipes[backbone][0]
         assert float(cells[5] if source == TABLE_9 else cells[9]) == miou, backbone
         if parameters is not None:
@@ -65,7 +65,7 @@ def test_semantic_rows_are_those_of_the_tables(paper, recipes):
 
 def test_hand_rows_of_the_paper_are_those_of_its_table(paper):
     table_8 = section(paper, '### 3.3', '### 3.4')
-    for name, _, *values, source in HAND:
+    for name, _, *values, source in HAND.rows:
         if source == TABLE_8:
             cells = table_8['FastViT-MA36' if name == 'FastViT paper' else name][0]
             read = [None if cell == '-' else float(cell) for cell in cells[2:6]]
@@ -90,7 +90,7 @@ def test_hand_rows_of_the_paper_are_those_of_its_table(paper):
     ],
 )
 def test_the_papers_row_in_our_units(task, arch, metric, value):
-    rows = find_references(task, 'COCO', 5000, arch)
+    rows = published_rows(task, 'COCO', 5000, arch)
     (row,) = [row for row in rows if row['kind'] == 'paper']
     assert row['name'] == 'FastViT paper'
     assert row['backbone'] == f'FastViT-{arch.upper()}'
@@ -100,14 +100,14 @@ def test_the_papers_row_in_our_units(task, arch, metric, value):
 
 @pytest.mark.parametrize('task', ['instance', 'semantic', 'hand'])
 def test_a_variant_without_a_row_of_its_own_gets_none_called_the_papers(task):
-    rows = find_references(task, 'COCO', 5000, 't8')
+    rows = published_rows(task, 'COCO', 5000, 't8')
     assert rows
     assert not [row for row in rows if row['kind'] == 'paper']
     assert 'FastViT paper' in {row['name'] for row in rows}, 'the nearest row is still there'
 
 
 def test_without_a_variant_only_the_papers_rows():
-    rows = find_references('semantic', 'ADE20K', 2000)
+    rows = published_rows('semantic', 'ADE20K', 2000)
     assert [row['backbone'] for row in rows] == [
         'FastViT-SA12',
         'FastViT-SA24',
@@ -117,8 +117,8 @@ def test_without_a_variant_only_the_papers_rows():
 
 
 def test_a_variant_without_any_neighbour_gets_nothing():
-    assert find_references('instance', 'COCO', 5000, 'mci3') == []
-    assert find_references('instance', 'COCO', 5000, 'hd') == []
+    assert published_rows('instance', 'COCO', 5000, 'mci3') == []
+    assert published_rows('instance', 'COCO', 5000, 'hd') == []
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_variant_without_any_neighbour_gets_nothing():
     ],
 )
 def test_rows_measured_on_other_data_say_so(dataset, samples, reason):
-    for row in find_references('instance', dataset, samples, 'sa24'):
+    for row in published_rows('instance', dataset, samples, 'sa24'):
         assert row['dataset'] == 'COCO val2017'
         assert reason in row['not_comparable']
         assert bool(row['not_comparable']) == bool(reason)
@@ -158,7 +158,7 @@ def test_rows_measured_on_other_data_say_so(dataset, samples, reason):
     ],
 )
 def test_rows_measured_on_another_split_say_so(task, dataset, samples, split, reason):
-    rows = find_references(task, dataset, samples, 'ma36', split=split)
+    rows = published_rows(task, dataset, samples, 'ma36', split=split)
     assert rows
     for row in rows:
         assert reason in row['not_comparable']
@@ -168,7 +168,7 @@ def test_rows_measured_on_another_split_say_so(task, dataset, samples, split, re
 
 def test_unknown_task():
     with pytest.raises(ValueError, match=r"task: expected one of instance.*found 'depth'"):
-        find_references('depth', 'NYU', 654)
+        published_rows('depth', 'NYU', 654)
 
 
 def test_backbone_arch():
@@ -184,7 +184,7 @@ def test_backbone_arch():
 
 def test_the_stand_in_hand_is_not_compared_with_mano():
     """On FreiHAND's own images too: the cards show no difference from the paper's row."""
-    rows = find_references('hand', 'FreiHAND', 3960, arch='ma36', standin=True)
+    rows = published_rows('hand', 'FreiHAND', 3960, arch='ma36', standin=True)
     assert all('stand-in' in row['not_comparable'] for row in rows)
-    rows = find_references('hand', 'FreiHAND', 3960, arch='ma36')
+    rows = published_rows('hand', 'FreiHAND', 3960, arch='ma36')
     assert not any(row['not_comparable'] for row in rows)

@@ -1,15 +1,23 @@
 import pytest
 
 from fastvit_dense.evaluation.report.summary import write_summary
-from fastvit_dense.evaluation.report.writing import write_report
-from tests.evaluation.samples import hand_result, instance_result, picture, semantic_result
+from tests.evaluation.samples import (
+    PRESENTATIONS,
+    hand_result,
+    instance_result,
+    picture,
+    semantic_result,
+    write_task_report,
+)
 
 
 def test_numbers_links_and_labels_of_every_report(tmp_path):
     gallery = [('a', 1.0, picture())]
-    write_report(instance_result(), tmp_path / 'runs/a b', gallery=gallery)
-    write_report(semantic_result(dataset='ADE20K sample', samples=40), tmp_path / 'runs/s#1')
-    path = write_summary([tmp_path / 'runs/a b', tmp_path / 'runs/s#1'], tmp_path / 'out')
+    write_task_report(instance_result(), tmp_path / 'runs/a b', gallery=gallery)
+    write_task_report(semantic_result(dataset='ADE20K sample', samples=40), tmp_path / 'runs/s#1')
+    path = write_summary(
+        [tmp_path / 'runs/a b', tmp_path / 'runs/s#1'], tmp_path / 'out', PRESENTATIONS
+    )
     assert path == tmp_path / 'out/summary.html'
     page = path.read_text(encoding='utf-8')
     for text in (page, (tmp_path / 'out/summary.md').read_text(encoding='utf-8')):
@@ -24,13 +32,13 @@ def test_numbers_links_and_labels_of_every_report(tmp_path):
 
 
 def test_a_missing_or_broken_report_is_named_and_nothing_written(tmp_path):
-    write_report(hand_result(), tmp_path / 'a')
+    write_task_report(hand_result(), tmp_path / 'a')
     (tmp_path / 'b').mkdir()
     with pytest.raises(ValueError, match=r'b/report\.json: no such file'):
-        write_summary([tmp_path / 'a', tmp_path / 'b'], tmp_path / 'out')
+        write_summary([tmp_path / 'a', tmp_path / 'b'], tmp_path / 'out', PRESENTATIONS)
     (tmp_path / 'b/report.json').write_text('{"task": ', encoding='utf-8')
     with pytest.raises(ValueError, match=r'b/report\.json: expected a whole JSON file'):
-        write_summary([tmp_path / 'a', tmp_path / 'b'], tmp_path / 'out')
+        write_summary([tmp_path / 'a', tmp_path / 'b'], tmp_path / 'out', PRESENTATIONS)
     with pytest.raises(ValueError, match='at least one report'):
-        write_summary([], tmp_path / 'out')
+        write_summary([], tmp_path / 'out', PRESENTATIONS)
     assert not (tmp_path / 'out').exists()

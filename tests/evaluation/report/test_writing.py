@@ -13,9 +13,15 @@ from fastvit_dense.checkpoints import files
 from fastvit_dense.evaluation import EvaluationResult
 from fastvit_dense.evaluation.report.environment import collect_environment
 from fastvit_dense.evaluation.report.model import model_info
-from fastvit_dense.evaluation.report.references import find_references
-from fastvit_dense.evaluation.report.writing import to_json, write_report
-from tests.evaluation.samples import hand_result, instance_result, picture, semantic_result
+from fastvit_dense.evaluation.report.writing import to_json
+from tests.evaluation.samples import (
+    hand_result,
+    instance_result,
+    picture,
+    published_rows,
+    semantic_result,
+    write_task_report,
+)
 
 NAMES = ['report.html', 'report.json', 'report.md']
 
@@ -34,8 +40,8 @@ def strict_json(path):
 def test_json_has_the_schema_and_full_precision(tmp_path):
     result = instance_result()
     info = {'config': 'configs/a.py', 'checkpoint_sha256': '0' * 64, 'parameters': 7, 'macs': 8}
-    references = find_references('instance', 'COCO', 5000, 'sa24')
-    returned = write_report(
+    references = published_rows('instance', 'COCO', 5000, 'sa24')
+    returned = write_task_report(
         result,
         tmp_path / 'run',
         model_info=info,
@@ -64,7 +70,7 @@ def test_json_has_the_schema_and_full_precision(tmp_path):
 
 
 def test_without_a_model_it_is_null_and_the_papers_rows_are_there(tmp_path):
-    report = write_report(semantic_result(), tmp_path)
+    report = write_task_report(semantic_result(), tmp_path)
     assert report['model'] is None
     assert [row['metrics']['mIoU'] for row in report['reference']] == [38.0, 41.0, 42.9, 44.6]
     assert report['environment']['packages']['torch'] == torch.__version__.partition('+')[0]
@@ -81,7 +87,7 @@ def test_undefined_numbers_are_null_everywhere(tmp_path):
         {'pr': {'recall': [0.0, -math.inf], 'b': np.array([math.nan, 1.0])}},
         protocol={'scale': np.float32(0.5), 'size': (np.int64(3), 4), 'lr': math.nan},
     )
-    write_report(result, tmp_path)
+    write_task_report(result, tmp_path)
     report = strict_json(tmp_path / 'report.json')
     assert report['metrics'] == {'mIoU': None, 'mAcc': None, 'aAcc': 50.0}
     assert report['per_class'] == [{'name': 'a', 'IoU': None}]
@@ -97,13 +103,13 @@ def test_to_json_names_what_has_no_json_form():
 
 
 def test_an_empty_result_still_makes_a_report(tmp_path):
-    write_report(EvaluationResult('hand', '', '', 0, {}), tmp_path)
+    write_task_report(EvaluationResult('hand', '', '', 0, {}), tmp_path)
     assert strict_json(tmp_path / 'report.json')['metrics'] == {}
 
 
 @pytest.mark.parametrize('fail_at', ['report.html', 'report.md', 'report.json'])
 def test_an_interruption_leaves_the_former_report_whole(tmp_path, monkeypatch, fail_at):
-    write_report(semantic_result(), tmp_path)
+    write_task_report(semantic_result(), tmp_path)
     before = {name: (tmp_path / name).read_bytes() for name in NAMES}
     write_text = files.Path.write_text
 
@@ -115,7 +121,7 @@ def test_an_interruption_leaves_the_former_report_whole(tmp_path, monkeypatch, f
 
     monkeypatch.setattr(files.Path, 'write_text', interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_report(instance_result(), tmp_path)
+        write_task_report(instance_result(), tmp_path)
     assert listed(tmp_path) == NAMES
     assert {name: (tmp_path / name).read_bytes() for name in NAMES} == before
 
@@ -124,7 +130,7 @@ def test_a_report_that_cannot_be_made_leaves_no_file(tmp_path):
     result = semantic_result()
     result.protocol['model'] = object()
     with pytest.raises(TypeError, match='found object'):
-        write_report(result, tmp_path / 'run')
+        write_task_report(result, tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
 
 
@@ -133,7 +139,7 @@ def test_expected_values_stand_beside_the_measured(tmp_path):
         {'metric': 'bbox_mAP', 'value': 0.42, 'tolerance': 0.003, 'source': 'Table 10'},
         {'metric': 'segm_mAP', 'value': 0.38, 'tolerance': 0.0001},
     ]
-    report = write_report(instance_result(), tmp_path, expected=expected)
+    report = write_task_report(instance_result(), tmp_path, expected=expected)
     assert [check['passed'] for check in report['expected']] == [True, False]
     for name in ('report.md', 'report.html'):
         text = (tmp_path / name).read_text(encoding='utf-8')
@@ -149,8 +155,8 @@ def headline(folder):
 
 
 def test_markdown_puts_the_papers_value_beside_ours(tmp_path):
-    references = find_references('instance', 'COCO', 5000, 'sa24')
-    write_report(instance_result(), tmp_path, references=references)
+    references = published_rows('instance', 'COCO', 5000, 'sa24')
+    write_task_report(instance_result(), tmp_path, references=references)
     assert headline(tmp_path)['box AP (bbox_mAP)'] == ['0.4188', '0.420', '−0.0012']
     text = (tmp_path / 'report.md').read_text(encoding='utf-8')
     assert 'Scored on COCO val2017, 5,000 images.' in text
@@ -160,8 +166,8 @@ def test_markdown_puts_the_papers_value_beside_ours(tmp_path):
 
 def test_on_sample_data_the_papers_value_is_shown_but_no_difference(tmp_path):
     result = hand_result(dataset='FreiHAND sample', samples=100, stand_in=True)
-    references = find_references('hand', result.dataset, result.samples, 'ma36')
-    write_report(result, tmp_path, references=references)
+    references = published_rows('hand', result.dataset, result.samples, 'ma36')
+    write_task_report(result, tmp_path, references=references)
     for name in ('report.md', 'report.html'):
         text = (tmp_path / name).read_text(encoding='utf-8')
         assert 'Sample data: the numbers show that everything runs' in text
@@ -171,14 +177,14 @@ def test_on_sample_data_the_papers_value_is_shown_but_no_difference(tmp_path):
 
 
 def test_a_score_that_coco_leaves_undefined_is_a_dash(tmp_path):
-    write_report(instance_result(), tmp_path)
+    write_task_report(instance_result(), tmp_path)
     text = (tmp_path / 'report.md').read_text(encoding='utf-8')
     (line,) = [line for line in text.splitlines() if line.startswith('| bbox_mAP_s')]
     assert line.split('|')[3].strip() == '–'
 
 
 def test_hostile_names_stay_text_in_markdown(tmp_path):
-    write_report(semantic_result(('a|b', '<script>x</script>', 'c\n# d', '[l](x)')), tmp_path)
+    write_task_report(semantic_result(('a|b', '<script>x</script>', 'c\n# d', '[l](x)')), tmp_path)
     text = (tmp_path / 'report.md').read_text(encoding='utf-8')
     assert '<script>' not in text
     assert '\n# d' not in text
@@ -201,7 +207,7 @@ def test_model_info(tmp_path):
     (tmp_path / 'best.pth').write_bytes(b'weights')
     cfg = Config.fromfile(tmp_path / 'configs/a.py')
     model = Head()
-    info = model_info(model, cfg, tmp_path / 'best.pth')
+    info = model_info(model, cfg, tmp_path / 'best.pth', (512, 512))
     assert info == {
         'config': 'configs/a.py',
         'checkpoint_sha256': hashlib.sha256(b'weights').hexdigest(),
@@ -210,7 +216,7 @@ def test_model_info(tmp_path):
         'macs_of': 'whole model, 512x512',
     }
     assert next(model.parameters()).device.type == 'cpu', 'the model itself is left alone'
-    assert model_info(model, cfg, None) is None
+    assert model_info(model, cfg, None, (512, 512)) is None
 
 
 @pytest.mark.parametrize(
@@ -219,7 +225,7 @@ def test_model_info(tmp_path):
 )
 def test_a_configs_path_names_no_user(tmp_path, path, shown):
     (tmp_path / 'best.pth').touch()
-    info = model_info(Head(), SimpleNamespace(filename=path), tmp_path / 'best.pth')
+    info = model_info(Head(), SimpleNamespace(filename=path), tmp_path / 'best.pth', (512, 512))
     assert info['config'] == shown
 
 
@@ -229,7 +235,7 @@ def test_macs_that_cannot_be_counted_are_null(tmp_path):
             return images.sum().item()
 
     (tmp_path / 'best.pth').write_bytes(b'')
-    assert model_info(Odd(), Config(), tmp_path / 'best.pth')['macs'] is None
+    assert model_info(Odd(), Config(), tmp_path / 'best.pth', (512, 512))['macs'] is None
 
 
 def test_environment_names_no_folder_of_a_user():
@@ -245,7 +251,7 @@ def test_environment_names_no_folder_of_a_user():
 def test_a_gallery_of_pictures_and_files(tmp_path):
     picture().save(tmp_path / 'a.png')
     entries = [('a.png', 0.9, tmp_path / 'a.png', 'Best'), ('b', None, picture(), 'Worst')]
-    write_report(instance_result(), tmp_path / 'run', gallery=entries)
+    write_task_report(instance_result(), tmp_path / 'run', gallery=entries)
     text = (tmp_path / 'run/report.html').read_text(encoding='utf-8')
     assert text.count('<img src="data:image/jpeg;base64,') == 2
     assert 'Gallery left out' not in text
@@ -255,7 +261,7 @@ def test_a_gallery_of_pictures_and_files(tmp_path):
 def test_freihands_marks_of_a_missing_mesh_are_dashes(tmp_path):
     result = hand_result()
     result.metrics |= {'mesh_mean3d': -100.0, 'mesh_auc3d': -1.0, 'PA-MPVPE': math.nan}
-    report = write_report(result, tmp_path)
+    report = write_task_report(result, tmp_path)
     assert report['metrics']['mesh_mean3d'] == -100.0
     assert report['metrics']['PA-MPVPE'] is None
     text = (tmp_path / 'report.md').read_text(encoding='utf-8')

@@ -1,0 +1,35 @@
+"""How a report shows the results of a task."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """Words and order of a report.
+
+    Attributes:
+        title: Name of the task.
+        headlines: The few metrics that matter most, in order.
+        columns: Metrics of the table of published results; the first sorts its rows.
+        class_word: What `per_class` has one row of.
+        sample_score: Format of a sample's score times `sample_sign`, unit included.
+        sample_sign: -1 where a score is minus an error.
+    """
+
+    title: str
+    headlines: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    class_word: str = 'class'
+    sample_score: str = 'score {:.3f}'
+    sample_sign: int = 1
+
+    def shown(self, report: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the content of a report.json as the pages take it: with this presentation."""
+        return {**report, 'presentation': self}
+
+    @classmethod
+    def of(cls, report: Mapping[str, Any]) -> 'Presentation':
+        """Return the presentation of a shown report; a plain one where it has none."""
+        return report.get('presentation') or cls(title=report['task'])

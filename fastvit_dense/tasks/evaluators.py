@@ -1,0 +1,66 @@
+"""The metrics of a config: which of them are this package's, and what all of them found."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from ..config.loaders import evaluators_of
+from ..config.types import find_type
+from ..evaluation.base import TaskMetric
+from ..evaluation.metric_names import is_number
+from ..evaluation.record import EvaluationResult
+from .base import task_of
+
+
+def own_evaluator(cfg: Config) -> ConfigDict | None:
+    """Return the first test metric of a config that is a `TaskMetric`; None: there is none."""
+    scope = cfg.get('default_scope')
+    for metric in evaluators_of(cfg, 'test_evaluator'):
+        cls = find_type(metric.get('type'), metric.get('_scope_', scope))
+        if isinstance(cls, type) and issubclass(cls, TaskMetric):
+            return metric
+    return None
+
+
+def use_own_metrics(cfg: Config) -> None:
+    """Put a metric of ours in place of mmdet's or mmseg's in the test evaluator of a config.
+
+    Ours takes the same arguments, keeps what the report shows and reads saved predictions. Where
+    a metric of ours is there already, the others stay beside it.
+    """
+    if own_evaluator(cfg) is not None:
+        return
+    own = task_of(cfg).own_metrics
+    for metric in evaluators_of(cfg, 'test_evaluator'):
+        name = str(metric.get('type')).rpartition('.')[2]
+        if name in own and 'proposal' not in str(metric.get('metric')):
+            metric.type = own[name]
+            metric.pop('use_mp_eval', None)  # processes of mmdet's, for speed
+            return
+
+
+def outcome(
+    cfg: Config, metrics: Sequence[Any], found: Mapping[str, Any], samples: int
+) -> EvaluationResult | None:
+    """Put together what a test found: the result of our metric, and the numbers of all others.
+
+    Args:
+        cfg: The config that was tested.
+        metrics: The metric objects of the test.
+        found: What the test returned: the numbers of all metrics by name.
+        samples: Number of samples of the test dataset.
+
+    Returns:
+        The result; None where nothing was scored, predictions were only written.
+    """
+    own = next((metric for metric in metrics if isinstance(metric, TaskMetric)), None)
+    numbers = {name: float(value) for name, value in found.items() if is_number(value)}
+    if own is None:
+        return EvaluationResult(task_of(cfg).name, '', '', samples, numbers) if numbers else None
+    if own.result is None:
+        return None
+    prefix = f'{own.prefix}/' if own.prefix else ''
+    known = {f'{prefix}{name}' for name in own.result.metrics}
+    own.result.metrics |= {name: v for name, v in numbers.items() if name not in known}
+    return own.result

@@ -1,0 +1,261 @@
+"""Instance segmentation: boxes and masks, scored as COCO does."""
+
+import copy
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from torch import Tensor, nn
+
+from ..config.classes import set_num_classes
+from ..config.loaders import datasets_of, evaluators_of
+from ..errors import DataError
+from ..evaluation.report.presentation import Presentation
+from ..evaluation.report.references import INSTANCE
+from ..graphs.agreement import MIN_DETECTIONS, Line, Pair, compare_instances
+from ..graphs.common import Normalize
+from ..results.instance import InstanceResult
+from .base import Pictures, Task, test_scale
+from .sample import SAMPLE_ROOT, Schedule, as_list, schedule_of, shorten, shrink, split_loaders
+
+SCORE_THRESHOLD = 0.3  # instances that score less are left out of the pictures
+# By backbone, so that training stays under four minutes on two CPU cores; None: any other.
+SCHEDULES = {
+    't8': Schedule(2, 140, 2, 3e-4),
+    't12': Schedule(1, 200, 2, 3e-4),
+    's12': Schedule(1, 200, 2, 3e-4),
+    'sa12': Schedule(1, 200, 2, 3e-4),
+    'sa24': Schedule(1, 160, 2, 3e-4),
+    'sa36': Schedule(1, 110, 2, 3e-4),
+    'ma36': Schedule(1, 80, 2, 3e-4),
+    None: Schedule(1, 80, 2, 3e-4),
+}
+
+
+class InstanceTask(Task):
+    """Mask R-CNN and its kin, on datasets of mmdet."""
+
+    name = 'instance'
+    dataset_base = 'BaseDetDataset'
+    presentation = Presentation(
+        title='Instance segmentation',
+        headlines=('bbox_mAP', 'segm_mAP', 'bbox_mAP_50', 'segm_mAP_50'),
+        columns=INSTANCE.metrics,
+    )
+    own_metrics = {'CocoMetric': 'InstanceMetric'}
+    official_datasets = {'CocoDataset': 'COCO'}
+    published = INSTANCE
+    macs_size = (800, 1280)
+    unsupported_formats = {
+        'coreml': 'Core ML has no RoIAlign and no box counts that follow the image, which Mask '
+        'R-CNN needs; --part backbone exports its backbone'
+    }
+    demo_config = 'maskrcnn_fastvit_sa24'
+
+    def result(
+        self,
+        sample: Any,
+        image: np.ndarray,
+        model: nn.Module,
+        classes: tuple[str, ...],
+        palette: Any,
+    ) -> InstanceResult:
+        """Boxes and masks, best first; see `Task.result`."""
+        predicted = sample.pred_instances.cpu()
+        order = predicted.scores.argsort(descending=True, stable=True)
+        rles = None
+        if 'masks' in predicted:
+            from ..evaluation.masks import encode_masks
+
+            masks = predicted.masks
+            codes = masks if isinstance(masks, list) else encode_masks(masks)
+            rles = [codes[i] for i in order.tolist()]
+        return InstanceResult(
+            boxes=predicted.bboxes[order].float().numpy(),
+            scores=predicted.scores[order].float().numpy(),
+            labels=predicted.labels[order].numpy(),
+            rles=rles,
+            classes=classes,
+            image=image,
+        )
+
+    def draw(
+        self, cfg: Config, dataset: ConfigDict, ids: Sequence[Any], predictions: Path
+    ) -> Pictures:
+        """See `Task.draw`; the ids are those of the annotation file."""
+        from faster_coco_eval import COCO
+        from pycocotools import mask as coco_mask
+
+        from ..evaluation.predictions import compressed
+        from ..visualization.instance import draw_instances
+        from ..visualization.layout import read_picture, side_by_side
+
+        evaluators = evaluators_of(cfg, 'test_evaluator')
+        ann_file = next((e['ann_file'] for e in evaluators if e.get('ann_file')), None)
+        if not ann_file:
+            raise DataError('test_evaluator.ann_file is not set')
+        truth = COCO(ann_file)
+        path = predictions / 'instances.json' if predictions.is_dir() else predictions
+        by_image: dict[int, list[dict]] = {}
+        for entry in json.loads(path.read_text()):
+            by_image.setdefault(entry['image_id'], []).append(entry)
+        order = sorted(truth.cats)
+        names = [truth.cats[c]['name'] for c in order]
+        place = {category: i for i, category in enumerate(order)}
+        folder = Path(dataset.get('data_root') or '', dataset.data_prefix.get('img') or '')
+        for image_id in ids:
+            info = truth.imgs[image_id]
+            name = info.get('file_name')
+            if not isinstance(name, str):
+                raise DataError(
+                    f'annotation file {ann_file}: image {image_id}: expected a '
+                    f'text "file_name", found {name!r}'
+                )
+            image = read_picture(folder / name)
+            found = [e for e in by_image.get(image_id, []) if e['score'] >= SCORE_THRESHOLD]
+            annotations = truth.imgToAnns.get(image_id, [])
+            codes = {
+                'prediction': [compressed(e['segmentation']) for e in found if 'segmentation' in e],
+                'ground truth': [truth.annToRLE(a) for a in annotations if _has_mask(a, info)],
+            }
+            pictures = {}
+            for caption, entries in (('prediction', found), ('ground truth', annotations)):
+                boxes = np.array([_corners(e) for e in entries], dtype=np.float64).reshape(-1, 4)
+                labels = np.array([place[e['category_id']] for e in entries], dtype=np.int64)
+                masks = None
+                if entries and len(codes[caption]) == len(entries):
+                    masks = coco_mask.decode(codes[caption]).transpose(2, 0, 1).astype(bool)
+                scores = np.array([e['score'] for e in found]) if entries is found else None
+                pictures[caption] = draw_instances(image, boxes, labels, names, masks, scores)
+            yield name, side_by_side(pictures)
+
+    def make_sample_data(self, root: str | Path, force: bool = False) -> None:
+        """Write `coco` into the folder of the sample data."""
+        from ..datasets.sample import make_sample_data
+
+        make_sample_data(root, force, trees=['coco'])
+
+    def use_sample_data(self, cfg: Config) -> None:
+        """See `Task.use_sample_data`."""
+        from ..datasets.sample import SAMPLE_CLASSES
+
+        self.make_sample_data(SAMPLE_ROOT)
+        root = SAMPLE_ROOT / 'coco'
+        for loader, split in split_loaders():
+            for dataset in datasets_of(cfg, [loader]):
+                dataset.update(
+                    type='CocoDataset',
+                    data_root=f'{root}/',
+                    ann_file=f'annotations/instances_{split}2017.json',
+                    data_prefix=ConfigDict(img=f'{split}2017/'),
+                    metainfo=ConfigDict(classes=SAMPLE_CLASSES),
+                )
+        for name in ('val_evaluator', 'test_evaluator'):
+            for evaluator in evaluators_of(cfg, name):
+                evaluator.ann_file = f'{root}/annotations/instances_val2017.json'
+        set_num_classes(cfg.model, len(SAMPLE_CLASSES))
+        shrink(cfg)
+        _fewer_proposals(cfg.model)
+        shorten(cfg, schedule_of(cfg, SCHEDULES, known=cfg.model.get('type') == 'MaskRCNN'))
+
+    def input_size(self, cfg: Config) -> tuple[int, int]:
+        """Short and long side of the test scale, which may stand in either order."""
+        scale = test_scale(cfg)
+        return min(scale), max(scale)
+
+    def graph(self, normalize: Normalize, model: nn.Module, with_mano: bool = False) -> nn.Module:
+        """See `Task.graph`."""
+        from ..graphs.detector import DetectorGraph
+
+        return DetectorGraph(normalize, model, model.data_preprocessor.pad_size_divisor)
+
+    def post_processing(self, network: Any, model: ConfigDict) -> nn.Module:
+        """See `Task.post_processing`."""
+        return _PasteMasks(network, model['test_cfg']['rcnn'].get('mask_thr_binary', 0.5))
+
+    def data_sample(self) -> type:
+        """Return mmdet's."""
+        from mmdet.structures import DetDataSample
+
+        return DetDataSample
+
+    def compare(self, pairs: Sequence[Pair]) -> Iterator[Line]:
+        """See `Task.compare`."""
+        yield from compare_instances(pairs)
+
+    def recheck(self, model: nn.Module, lines: Sequence[Line]) -> nn.Module | None:
+        """A copy that keeps detections of any score, where too few could be compared."""
+        if lines[-1].value >= MIN_DETECTIONS:
+            return None
+        changed = copy.deepcopy(model)
+        changed.test_cfg.rcnn.score_thr = 0.0
+        changed.roi_head.test_cfg.score_thr = 0.0
+        return changed
+
+
+class _PasteMasks(nn.Module):
+    """Boxes and masks of an exported detector in the size of the original image."""
+
+    def __init__(self, network: Any, mask_threshold: float) -> None:
+        super().__init__()
+        self.network = network
+        self.mask_threshold = mask_threshold
+
+    def forward(self, images: list[Tensor], data_samples: list[Any]) -> list[Any]:
+        return [
+            self.predict(self.network(image.numpy()), sample)
+            for image, sample in zip(images, data_samples, strict=True)
+        ]
+
+    def predict(self, outputs: dict[str, np.ndarray], sample: Any) -> Any:
+        """Fill in the data sample of one image."""
+        from mmengine.structures import InstanceData
+
+        from ..evaluation.masks import paste_masks_rle
+
+        found = {name: torch.from_numpy(array) for name, array in outputs.items()}
+        width_scale, height_scale = sample.metainfo.get('scale_factor', (1.0, 1.0))
+        scale = found['boxes'].new_tensor([width_scale, height_scale] * 2)
+        instances = InstanceData(
+            bboxes=found['boxes'] / scale, scores=found['scores'], labels=found['labels']
+        )
+        if 'masks' in found:
+            instances.masks = paste_masks_rle(
+                found['masks'], instances.bboxes, sample.ori_shape[:2], self.mask_threshold
+            )
+        sample.pred_instances = instances
+        return sample
+
+
+def _fewer_proposals(model: ConfigDict) -> None:
+    """Fewer proposals and RoIs: they are most of the work at this image size."""
+    train, test = model.get('train_cfg') or {}, model.get('test_cfg') or {}
+    for stage in as_list(train.get('rcnn')):
+        if 'num' in stage.get('sampler', {}):
+            stage.sampler.num = 64
+    for proposals in (train.get('rpn_proposal'), test.get('rpn')):
+        if proposals:
+            proposals.nms_pre = 400
+            proposals.max_per_img = 100
+
+
+def _has_mask(annotation: dict, info: dict) -> bool:
+    """Whether it can be drawn; where boxes alone are scored, masks were not checked."""
+    from ..evaluation.coco import mask_fault
+
+    return mask_fault(annotation.get('segmentation'), [info['height'], info['width']]) is None
+
+
+def _corners(entry: dict) -> list[float]:
+    from pycocotools import mask as coco_mask
+
+    from ..evaluation.predictions import compressed
+
+    x, y, width, height = (
+        entry['bbox'] if 'bbox' in entry else coco_mask.toBbox(compressed(entry['segmentation']))
+    )
+    return [x, y, x + width, y + height]

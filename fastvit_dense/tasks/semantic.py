@@ -1,0 +1,177 @@
+"""Semantic segmentation: a class for every pixel, scored by mean IoU."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
+from torch import Tensor, nn
+
+from ..config.classes import set_num_classes
+from ..config.loaders import datasets_of
+from ..evaluation.report.presentation import Presentation
+from ..evaluation.report.references import SEMANTIC
+from ..graphs.agreement import Line, Pair, compare_label_maps
+from ..graphs.common import Normalize
+from ..graphs.inputs import predict_picture
+from ..results.semantic import SemanticResult
+from .base import Pictures, Task
+from .sample import SAMPLE_ROOT, Schedule, schedule_of, shorten, shrink, split_loaders
+
+# By backbone, so that training stays under four minutes on two CPU cores; None: any other.
+SCHEDULES = {
+    't8': Schedule(2, 180, 2, 1e-3),
+    't12': Schedule(2, 140, 2, 1e-3),
+    's12': Schedule(2, 130, 2, 1e-3),
+    'sa12': Schedule(2, 126, 2, 1e-3),
+    'sa24': Schedule(1, 190, 2, 1e-3),
+    'sa36': Schedule(1, 150, 2, 1e-3),
+    'ma36': Schedule(1, 120, 2, 1e-3),
+    None: Schedule(1, 44, 2, 1e-3),  # heads may be as heavy as UPerNet's
+}
+
+
+class SemanticTask(Task):
+    """Semantic FPN and other segmentors, on datasets of mmseg."""
+
+    name = 'semantic'
+    dataset_base = 'BaseSegDataset'
+    presentation = Presentation(
+        title='Semantic segmentation',
+        headlines=('mIoU', 'mAcc', 'aAcc', 'mDice'),
+        columns=SEMANTIC.metrics,
+        sample_score='mIoU {:.1f} %',
+    )
+    own_metrics = {'IoUMetric': 'SemanticMetric'}
+    official_datasets = {'ADE20KDataset': 'ADE20K'}
+    published = SEMANTIC
+    macs_size = (512, 512)
+    demo_config = 'semfpn_fastvit_sa24'
+
+    def result(
+        self,
+        sample: Any,
+        image: np.ndarray,
+        model: nn.Module,
+        classes: tuple[str, ...],
+        palette: Any,
+    ) -> SemanticResult:
+        """Class of every pixel; see `Task.result`."""
+        labels = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
+        return SemanticResult(labels.astype(np.int64), classes, palette, image)
+
+    def draw(
+        self, cfg: Config, dataset: ConfigDict, ids: Sequence[Any], predictions: Path
+    ) -> Pictures:
+        """See `Task.draw`; the ids are paths of images."""
+        from ..evaluation.label_maps import read_label_map
+        from ..evaluation.saved_label_maps import find_label_maps
+        from ..visualization.layout import read_picture, side_by_side
+        from ..visualization.semantic import draw_semantic
+
+        scope = dataset.get('_scope_') or cfg.get('default_scope') or 'mmseg'
+        with DefaultScope.overwrite_default_scope(scope):
+            built = DATASETS.build({**dataset, 'pipeline': []})
+            load = TRANSFORMS.build(dict(type='LoadAnnotations'))
+        infos = {info['img_path']: info for info in map(built.get_data_info, range(len(built)))}
+        classes, palette = built.metainfo['classes'], built.metainfo.get('palette')
+        offset = int(bool(built.metainfo.get('reduce_zero_label')))
+        files = find_label_maps(predictions, list(infos), built.data_prefix.get('img_path'))
+        for path in ids:
+            image = read_picture(Path(path))
+            truth = load(infos[path])['gt_seg_map'].astype(np.int64)
+            found = read_label_map(files[path]) - offset
+            pictures = {
+                'prediction': draw_semantic(image, found, classes, palette),
+                'ground truth': draw_semantic(image, truth, classes, palette),
+            }
+            yield Path(path).name, side_by_side(pictures)
+
+    def make_sample_data(self, root: str | Path, force: bool = False) -> None:
+        """Write `ade20k` into the folder of the sample data."""
+        from ..datasets.sample import make_sample_data
+
+        make_sample_data(root, force, trees=['ade20k'])
+
+    def use_sample_data(self, cfg: Config) -> None:
+        """See `Task.use_sample_data`."""
+        from ..datasets.sample import SAMPLE_SEMANTIC_CLASSES, SAMPLE_SEMANTIC_PALETTE
+
+        self.make_sample_data(SAMPLE_ROOT)
+        root = SAMPLE_ROOT / 'ade20k/ADEChallengeData2016'
+        for loader, split in split_loaders(train='training', val='validation'):
+            for dataset in datasets_of(cfg, [loader]):
+                dataset.update(
+                    type='BaseSegDataset',
+                    reduce_zero_label=True,
+                    data_root=str(root),
+                    ann_file='',
+                    img_suffix='.jpg',
+                    seg_map_suffix='.png',
+                    data_prefix=ConfigDict(
+                        img_path=f'images/{split}', seg_map_path=f'annotations/{split}'
+                    ),
+                    metainfo=ConfigDict(
+                        classes=SAMPLE_SEMANTIC_CLASSES,
+                        palette=[list(color) for color in SAMPLE_SEMANTIC_PALETTE],
+                    ),
+                )
+                for step in dataset.pipeline:
+                    step.pop('reduce_zero_label', None)  # the dataset's holds
+        set_num_classes(cfg.model, len(SAMPLE_SEMANTIC_CLASSES))
+        shrink(cfg)
+        head = cfg.model.get('decode_head')
+        known = isinstance(head, dict) and head.get('type') == 'FPNHead'
+        shorten(cfg, schedule_of(cfg, SCHEDULES, known))
+
+    def graph(self, normalize: Normalize, model: nn.Module, with_mano: bool = False) -> nn.Module:
+        """See `Task.graph`."""
+        from ..graphs.segmentor import SegmentorGraph
+
+        return SegmentorGraph(normalize, model)
+
+    def expected_outputs(self, model: nn.Module, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Logits of every pixel."""
+        sample = predict_picture(model, image, self.data_sample())
+        return {'logits': sample.seg_logits.data[None].numpy()}
+
+    def post_processing(self, network: Any, model: ConfigDict) -> nn.Module:
+        """See `Task.post_processing`."""
+        return _LabelPixels(network, model['decode_head'])
+
+    def data_sample(self) -> type:
+        """Return mmseg's."""
+        from mmseg.structures import SegDataSample
+
+        return SegDataSample
+
+    def compare(self, pairs: Sequence[Pair]) -> Iterator[Line]:
+        """See `Task.compare`."""
+        yield from compare_label_maps(pairs)
+
+
+class _LabelPixels(nn.Module):
+    """Label maps from the logits of an exported segmentor, by mmseg's own post-processing."""
+
+    def __init__(self, network: Any, head: ConfigDict) -> None:
+        super().__init__()
+        self.network = network
+        self.settings = SimpleNamespace(
+            align_corners=head.get('align_corners', False),
+            decode_head=SimpleNamespace(threshold=head.get('threshold') or 0.3),
+        )
+
+    def forward(self, images: list[Tensor], data_samples: list[Any]) -> list[Any]:
+        from mmseg.models import BaseSegmentor
+
+        label = BaseSegmentor.postprocess_result
+        return [
+            label(self.settings, torch.from_numpy(self.network(image.numpy())['logits']), [sample])[
+                0
+            ]
+            for image, sample in zip(images, data_samples, strict=True)
+        ]
