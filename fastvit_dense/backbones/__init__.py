@@ -2,6 +2,6 @@
 
 from .fastvit import FastViT
 from .macs import count_macs
-from .reparam import reparameterize
+from .reparam import Foldable, reparameterize
 
-__all__ = ['FastViT', 'count_macs', 'reparameterize']
+__all__ = ['FastViT', 'Foldable', 'count_macs', 'reparameterize']

@@ -1,6 +1,7 @@
 """Metrics of the three tasks and the record that each of them ends in."""
 
 from ..errors import PredictionError
+from .base import TaskMetric
 from .hand import HandMetric, evaluate_hand
 from .instance import InstanceMetric
 from .predictions import evaluate_predictions
@@ -13,6 +14,7 @@ __all__ = [
     'InstanceMetric',
     'PredictionError',
     'SemanticMetric',
+    'TaskMetric',
     'evaluate_hand',
     'evaluate_predictions',
 ]
