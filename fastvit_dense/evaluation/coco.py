@@ -3,14 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from math import isfinite
-from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from mmengine.fileio import get_local_path
 
+from ..datasets.values import is_box, is_integer, is_number
 from ..errors import DataError, MissingFileError, PredictionError
 from .masks import check_codes
 
@@ -116,21 +115,6 @@ def mask_fault(mask: object, size: list[int]) -> str | None:
     except PredictionError as error:
         return str(error)
     return None
-
-
-def is_integer(value: object) -> bool:
-    """Whether a JSON value is an integer (true and false are not)."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def is_number(value: object) -> bool:
-    """Whether a JSON value is a finite number (true and false are not)."""
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
-
-
-def is_box(value: object) -> bool:
-    """Whether a JSON value is a list of four finite numbers."""
-    return isinstance(value, list) and len(value) == 4 and all(is_number(x) for x in value)
 
 
 def truth_of_samples(samples: list[dict], classes: Sequence[str]) -> COCO:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from scipy.integrate import trapezoid
 
 from ..errors import DataError, PredictionError
+from ..hand.units import hand_size, thousandfold
 from .base import TaskMetric, as_dict
 from .nearest import shares_within
 from .record import EvaluationResult
@@ -244,21 +245,16 @@ def _check_arrays(
         if not finite.all():
             raise PredictionError(f'{name}: sample {int(np.argmin(finite))} is not finite')
     for true, predicted in (('gt_xyz', 'pred_xyz'), ('gt_verts', 'pred_verts')):
-        ratio = _size(named[predicted][0]) / max(_size(named[true][0]), 1e-12)
-        if 300 <= ratio <= 3000:
+        ratio = thousandfold(*(hand_size(named[name][0]) for name in (predicted, true)))
+        if ratio is None:
+            continue
+        if ratio > 1:
             raise PredictionError(
                 f'{predicted}: hands {ratio:.0f} times the true size: millimetres, not metres?'
             )
-        if 300 <= 1 / max(ratio, 1e-12) <= 3000:
-            raise PredictionError(
-                f'{true}: hands {1 / ratio:.0f} times the predicted size: millimetres, not metres?'
-            )
-
-
-def _size(points: np.ndarray) -> float:
-    """Median extent of hands (N, V, 3)."""
-    planes = np.ascontiguousarray(points.swapaxes(1, 2))
-    return float(np.median(np.ptp(planes, axis=2).max(axis=1)))
+        raise PredictionError(
+            f'{true}: hands {1 / ratio:.0f} times the predicted size: millimetres, not metres?'
+        )
 
 
 @METRICS.register_module()

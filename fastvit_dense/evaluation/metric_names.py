@@ -1,8 +1,8 @@
 """How the metrics of the three tasks are called, written and compared in text."""
 
-import math
 from dataclasses import dataclass
-from numbers import Real
+
+from ..datasets.values import is_number
 
 KINDS = {'bbox': 'box', 'segm': 'mask', 'boundary': 'boundary'}
 _SHORT = {
@@ -75,11 +75,6 @@ def short_label(name: str) -> str:
     info = describe(name)
     label = name if name.startswith('PA-') else _SHORT.get(name, info.label)
     return f'{label}, {info.unit}' if info.unit else label
-
-
-def is_number(value: object) -> bool:
-    """Whether ``value`` is a finite real number, Python's or NumPy's, and not a bool."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_defined(name: str, value: object) -> bool:

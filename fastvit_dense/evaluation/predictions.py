@@ -12,9 +12,9 @@ from mmengine.registry import METRICS
 from pycocotools import mask as coco_mask
 
 from ..checkpoints.files import replacing
+from ..datasets.values import is_box, is_integer, is_number
 from ..errors import MissingFileError, PredictionError
 from .base import TaskMetric
-from .coco import is_box, is_integer, is_number
 from .masks import check_codes, code_bytes
 from .record import EvaluationResult
 

@@ -16,6 +16,8 @@ All other points then project exactly, by perspective. Pixels count from the out
 image: the centre of the first pixel lies at (0.5, 0.5).
 """
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -27,10 +29,22 @@ TYPICAL_FOCAL = 2.2  # in image widths; what is assumed where K is not known
 MIN_DEPTH = 0.05  # metres; nearer points are projected as if they were there
 
 
-def project(points: Tensor, K: Tensor) -> Tensor:
-    """Pixels (B, N, 2) of points (B, N, 3) in camera space by K (B, 3, 3)."""
-    homogeneous = points @ K.transpose(1, 2)
-    return homogeneous[..., :2] / homogeneous[..., 2:].clamp(min=MIN_DEPTH)
+Points = TypeVar('Points', Tensor, np.ndarray)
+
+
+def project(points: Points, K: Points) -> Points:
+    """Project points in camera space to pixels.
+
+    Args:
+        points: (..., N, 3), metres; those nearer than `MIN_DEPTH` are taken to be there.
+        K: Camera matrices (..., 3, 3).
+
+    Returns:
+        (..., N, 2), as the points a tensor or an array.
+    """
+    transposed = K.mT if isinstance(K, Tensor) else np.asarray(K, points.dtype).swapaxes(-1, -2)
+    image = points @ transposed
+    return image[..., :2] / image[..., 2:].clip(min=MIN_DEPTH)
 
 
 def to_unit(pixels: Tensor, width: int) -> Tensor:

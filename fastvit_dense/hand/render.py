@@ -5,6 +5,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from .camera import project
+
 TILE = 32  # pixels
 NEAR = 0.01  # metres
 
@@ -23,12 +25,6 @@ class Fragments(NamedTuple):
     face: np.ndarray
     barycentric: np.ndarray
     depth: np.ndarray
-
-
-def project(points: np.ndarray, K: np.ndarray) -> np.ndarray:
-    """Pixels (..., 2) of points (..., 3) in camera space by the camera matrix K (3, 3)."""
-    image = points @ np.asarray(K, points.dtype).T
-    return image[..., :2] / image[..., 2:]
 
 
 def rasterize(

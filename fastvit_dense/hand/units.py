@@ -9,15 +9,26 @@ from ..errors import DataError
 HAND_SIZE = 0.05
 
 
-def hand_size(joints: np.ndarray) -> float:
-    """Median root mean square distance of joints (N, 21, 3) from their mean; not-a-number: none.
+def hand_size(points: np.ndarray) -> float:
+    """Median root mean square distance of the points (N, V, 3) of hands from their mean.
 
-    The unit is that of `joints`. 0 for no hands.
+    The unit is that of the points. 0 for no hands.
     """
-    if not len(joints):
+    if not len(points):
         return 0.0
-    centred = joints - joints.mean(1, keepdims=True)
+    centred = points - points.mean(1, keepdims=True)
     return float(np.median(np.sqrt((centred**2).sum(-1).mean(-1))))
+
+
+def thousandfold(found: float, expected: float) -> float | None:
+    """Ratio of two sizes where one of them must be in a unit a thousand times as large.
+
+    None where the ratio is not between 300 and 3000 in either direction.
+    """
+    if not found or not expected:
+        return None
+    ratio = found / expected
+    return ratio if 300 <= max(ratio, 1 / ratio) <= 3000 else None
 
 
 def check_unit(joints: np.ndarray, source: str, reference: np.ndarray | None = None) -> None:
@@ -34,12 +45,10 @@ def check_unit(joints: np.ndarray, source: str, reference: np.ndarray | None = N
     """
     expected = hand_size(reference) if reference is not None else HAND_SIZE
     found = hand_size(joints)
-    if not expected:
-        return
-    smaller = expected / found if found else 0.0
-    for ratio, unit in ((found / expected, 'millimetres'), (smaller, 'kilometres')):
-        if 300 <= ratio <= 3000:
-            raise DataError(
-                f'{source}: expected joints in metres (hands of size {expected:.3g}), found '
-                f'{found:.3g}: {unit}?'
-            )
+    ratio = thousandfold(found, expected)
+    if ratio is not None:
+        unit = 'millimetres' if ratio > 1 else 'kilometres'
+        raise DataError(
+            f'{source}: expected joints in metres (hands of size {expected:.3g}), found '
+            f'{found:.3g}: {unit}?'
+        )

@@ -7,8 +7,8 @@ from mmengine.config import Config, ConfigDict
 
 from ..config.loaders import evaluators_of
 from ..config.types import find_type
+from ..datasets.values import is_number
 from ..evaluation.base import TaskMetric
-from ..evaluation.metric_names import is_number
 from ..evaluation.record import EvaluationResult
 from .base import task_of
 

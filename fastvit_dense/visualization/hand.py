@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..hand.render import draw_mesh, project
+from ..hand.camera import project
+from ..hand.render import draw_mesh
 
 PANEL = 320  # pixels
 MESH_COLOR = (0.65, 0.74, 0.86)

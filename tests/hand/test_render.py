@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from fastvit_dense.hand import Mano, standin_mano
-from fastvit_dense.hand.render import draw_mesh, project, rasterize, shade, vertex_normals
+from fastvit_dense.hand.camera import project
+from fastvit_dense.hand.render import draw_mesh, rasterize, shade, vertex_normals
 
 K = np.array([[150.0, 0, 50], [0, 140, 30], [0, 0, 1]])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from fastvit_dense.hand.render import project
+from fastvit_dense.hand.camera import project
 from fastvit_dense.tasks import find_task
 from fastvit_dense.visualization.hand import PANEL
 

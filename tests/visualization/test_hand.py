@@ -6,7 +6,7 @@ from pytorch3d.io import load_obj, load_ply
 
 from fastvit_dense.datasets.sample.hands import sample_hands
 from fastvit_dense.hand import standin_mano
-from fastvit_dense.hand.render import project
+from fastvit_dense.hand.camera import project
 from fastvit_dense.visualization.hand import (
     PANEL,
     bones,

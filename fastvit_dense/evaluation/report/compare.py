@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ...checkpoints.files import write_files
+from ...datasets.values import is_number
 from ...errors import DataError
-from ..metric_names import describe, format_difference, format_value, is_defined, is_number
+from ..metric_names import describe, format_difference, format_value, is_defined
 from ..record import EvaluationResult
 from . import tables as markdown
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..metric_names import KINDS, is_number
+from ...datasets.values import is_number
+from ..metric_names import KINDS
 from .plots import line_plot
 
 # What a family of curves is drawn as: title, axis titles.

@@ -7,13 +7,13 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from ...datasets.values import is_number
 from ..metric_names import (
     describe,
     format_difference,
     format_published,
     format_value,
     is_defined,
-    is_number,
     short_label,
 )
 from .content import (

@@ -11,8 +11,8 @@ from PIL import Image, UnidentifiedImageError
 
 from ...checkpoints.files import replacing
 from ...config.loaders import datasets_of
+from ...datasets.values import is_number
 from ...errors import DataError
-from ..metric_names import is_number
 from ..record import EvaluationResult
 
 MAX_WIDTH = 1280

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...datasets.values import is_number
 from ...errors import ConfigError
-from ..metric_names import format_difference, format_value, is_number
+from ..metric_names import format_difference, format_value
 
 _FIELDS = ('metric', 'value', 'tolerance')
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...checkpoints.files import write_files
-from ..metric_names import is_number
+from ...datasets.values import is_number
 from ..record import EvaluationResult
 from .environment import collect_environment
 from .html import render_report

@@ -13,7 +13,7 @@ from fastvit_dense.datasets.sample.hands import make_sample_hands, sample_hands
 from fastvit_dense.datasets.sample.workspace import workspace
 from fastvit_dense.errors import DataError
 from fastvit_dense.hand import standin_mano
-from fastvit_dense.hand.render import project
+from fastvit_dense.hand.camera import project
 
 
 def digests(tree):
