@@ -36,9 +36,6 @@ class LateTypes(dict[str, Any]):
         name in self  # noqa: B015
         super().__setitem__(name, value)
 
-    def __reduce__(self) -> tuple[type, tuple[dict[str, Any], dict[str, str]]]:
-        return LateTypes, (dict(self), self.modules)
-
     def get(self, name: str, default: Any = None) -> Any:
         """Return a type by its name, or the default."""
         return super().get(name, default) if name in self else default
