@@ -23,7 +23,11 @@ from setuptools import build_meta
 getattr(build_meta, f'build_{sys.argv[1]}')(sys.argv[2])
 """
 SHORT = (
-    *('train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'train_dataloader.batch_size=2'),
+    *(
+        'train_cfg.max_epochs=1',
+        'train_dataloader.dataset.indices=4',
+        'train_dataloader.batch_size=2',
+    ),
     *('train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False'),
     *('val_dataloader=None', 'val_cfg=None', 'val_evaluator=None'),
     'default_hooks.checkpoint.save_best=None',
@@ -169,7 +173,7 @@ def test_train_from_another_folder(installed):
         *('fastvit-dense', 'train', 'semfpn_fastvit_t8', '--sample', '--cfg-options'), *SHORT
     )
     work_dir = installed.folder / 'work_dirs/semfpn_fastvit_t8'
-    assert (work_dir / 'iter_2.pth').is_file()
+    assert (work_dir / 'epoch_1.pth').is_file()
 
 
 def test_check_data_from_another_folder(installed):
