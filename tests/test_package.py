@@ -154,11 +154,14 @@ def test_help_from_another_folder(installed, called):
 
 def test_load_model_from_another_folder(installed):
     program = """
-import json
+import json, warnings
 import fastvit_dense
 import numpy
 
-model = fastvit_dense.load_model('semfpn_fastvit_t8')
+with warnings.catch_warnings(record=True) as warned:
+    warnings.simplefilter('always')
+    model = fastvit_dense.load_model('semfpn_fastvit_t8')
+assert any('random weights' in str(warning.message) for warning in warned)
 result = model(numpy.zeros((40, 60, 3), numpy.uint8))
 print(json.dumps([fastvit_dense.__file__, model.cfg.filename, result.labels.shape]))
 """

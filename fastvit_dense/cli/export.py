@@ -21,7 +21,7 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
     parser.add_argument(
         '--format',
         required=True,
-        help='onnx, openvino, coreml, or a format of your own that the config imports',
+        help="onnx, openvino, coreml, or one's own that the config's imports register",
     )
     parser.add_argument('--out', required=True, help='file to write: .onnx, .xml or .mlpackage')
     parser.add_argument(
