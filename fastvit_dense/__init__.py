@@ -1,8 +1,13 @@
-"""FastViT for dense prediction; importing this package registers its types with OpenMMLab."""
+"""FastViT for dense prediction; importing this package registers its types with OpenMMLab.
+
+The import is light: what a public name needs is imported when the name is first used. What it
+changes in other libraries stands in `fastvit_dense.integration`.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .integration import install
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -20,7 +25,7 @@ __all__ = [
     'reparameterize',
 ]
 
-# public name -> module that holds it, imported when the name is first used
+# public name -> module that holds it
 _PLACES = {
     'CheckpointMismatch': 'errors',
     'FastViT': 'backbones.fastvit',
@@ -28,32 +33,26 @@ _PLACES = {
     'load_pretrained': 'checkpoints.pretrained',
     'reparameterize': 'backbones.reparam',
 }
+_PACKAGES = ('backbones', 'checkpoints', 'datasets', 'evaluation', 'hand', 'inference')
 
-try:
-    from .integration import install
-
-    install()
-    _failure = None
-except Exception as error:  # the environment's report must get past a missing or broken library
-    _failure = error
+install()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name not in _PLACES and name not in _PACKAGES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     try:
-        if _failure is not None:
-            raise _failure
-        value = getattr(import_module(f'{__name__}.{_PLACES[name]}'), name)
+        module = import_module(f'{__name__}.{_PLACES.get(name, name)}')
     except Exception as error:
         from .compat.environment import explain
 
         if reason := explain(error):
             raise ImportError(reason) from error
         raise
+    value = getattr(module, name) if name in _PLACES else module
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_PACKAGES})

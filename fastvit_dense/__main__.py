@@ -1,8 +1,6 @@
-"""`python -m fastvit_dense`: what is installed, what does not fit, the command that mends it."""
+"""`python -m fastvit_dense COMMAND`; without one, what is installed and what does not fit."""
 
-import sys
+from .cli import main
 
-from .compat.environment import main
-from .integration import load_types
-
-sys.exit(main(load_types))
+if __name__ == '__main__':
+    main(program='python -m fastvit_dense')

@@ -1,13 +1,25 @@
 """Everything that `import fastvit_dense` changes in other libraries, and nothing else does.
 
-- mmengine's root registries know the names of this package's types. The module of a type is
-  imported when its name is first asked for, so that a plain import stays light.
-- mmengine reads every checkpoint through `checkpoints.reader`, which runs no code of a file.
-- OpenMMLab's rough edges are evened out, and `mmcv._ext` is offered from torchvision where mmcv
-  has none: see `compat.openmmlab`.
+| changed | why |
+|---|---|
+| mmengine's root registries | they know the names of this package's types, `TYPES` |
+| `mmengine.runner.checkpoint` | reads go through `checkpoints.reader`: no file runs code |
+| `mmengine.config` | `_base_ = 'mmseg::...'` is found by the import name, at once |
+| `mmcv._ext` | offered from torchvision where mmcv came without compiled operators |
+| `warnings` | mmengine 0.10.7's notice of pkg_resources' end is not shown |
+
+A module that is not imported yet is changed when it is (`compat.imports`), and the module of a
+type is imported when a config first names the type: importing this package imports no other.
+The changes are the same whatever was imported first, however the program was started, and
+however often `install` is called. Processes that are spawned make them when they import the
+package. `compat.openmmlab` holds the last three.
 """
 
 import importlib
+from types import ModuleType
+
+from .compat import openmmlab
+from .compat.imports import after_import
 
 # registry of mmengine -> type -> module of this package
 TYPES = {
@@ -48,18 +60,23 @@ TYPES = {
 
 def install() -> None:
     """Make the changes that are named above; cheap and idempotent."""
-    import mmengine.registry
+    after_import('mmengine.runner.checkpoint', _read_safely)
+    after_import('mmengine.registry', _add_types)
+    openmmlab.install()
 
+
+def _read_safely(checkpoint: ModuleType) -> None:
     from .checkpoints.mmengine_loading import use_safe_reader
-    from .compat import openmmlab
-    from .compat.imports import after_import
+
+    use_safe_reader(checkpoint)
+
+
+def _add_types(registry: ModuleType) -> None:
     from .compat.registries import late_types
 
-    openmmlab.install()
-    after_import('mmengine.runner.checkpoint', use_safe_reader)
     for name, types in TYPES.items():
         modules = {kind: f'{__package__}.{module}' for kind, module in types.items()}
-        late_types(getattr(mmengine.registry, name), modules)
+        late_types(getattr(registry, name), modules)
 
 
 def load_types() -> None:

@@ -1,76 +1,11 @@
-"""What the command lines share: arguments, and one readable line where a user's input is wrong.
+"""Puts this checkout's fastvit_dense before any other; the command lines import from here."""
 
-It imports nothing of the package, so that `--help` answers at once.
-"""
-
-import argparse
-import linecache
 import sys
-import traceback
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this checkout's fastvit_dense
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from fastvit_dense.cli import run_command
+from fastvit_dense.cli.common import make_parser, run
 
-def make_parser(doc: str) -> argparse.ArgumentParser:
-    """Return a parser whose help is the tool's docstring, example included."""
-    return argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-
-
-def add_config_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Add CONFIG, `--sample` and `--cfg-options`, which every tool that reads a config takes."""
-    parser.add_argument('config', nargs=None if required else '?', help='config file')
-    parser.add_argument(
-        '--sample',
-        action='store_true',
-        help='use the embedded sample data and a short schedule (made on first use in data/sample)',
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        metavar='KEY=VALUE',
-        help='override settings of the config, applied after --sample: '
-        'train_cfg.max_epochs=6 model.neck.in_channels=[48,96,192,384]; '
-        'optim_wrapper.optimizer._delete_=True empties that dict first, but for its type',
-    )
-
-
-def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--launcher` and the rank argument that older launchers pass."""
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher',
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-
-
-def run(main: Callable[[Sequence[str] | None], int | None]) -> None:
-    """Run a tool; an error of ours ends it with its message and status 1 instead of a traceback."""
-    try:
-        status = main(None)
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        status = 130
-    except Exception as error:
-        if not _is_explained(error):
-            raise
-        print(f'{type(error).__name__}: {error}', file=sys.stderr)
-        status = 1
-    sys.exit(status)
-
-
-def _is_explained(error: Exception) -> bool:
-    """Whether its message says all there is to say: the package's own, or one that names a file."""
-    if type(error).__module__.startswith('fastvit_dense'):
-        return True
-    if isinstance(error, OSError) and error.filename:
-        return True
-    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    module = frame.f_globals.get('__name__', '')
-    source = linecache.getline(frame.f_code.co_filename, line)
-    return module.startswith('fastvit_dense') and source.lstrip().startswith('raise ')
+__all__ = ['make_parser', 'run', 'run_command']

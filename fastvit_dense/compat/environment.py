@@ -106,10 +106,16 @@ def _openmmlab_problems(installed: Mapping[str, str]) -> list[Problem]:
             what = f'{" and ".join(present)} are both installed, into the same folder {module}/'
             mend = f'pip uninstall -y {" ".join(present)} && pip install {tested[module]}'
             problems.append(Problem(what, mend))
-    missing = [m for m, names in DISTRIBUTIONS.items() if not _present(m, names, installed)]
+    gone = [module for module in DISTRIBUTIONS if not _importable(module)]
+    missing = [m for m in gone if not any(name in installed for name in DISTRIBUTIONS[m])]
     if missing:
         mend = 'pip install ' + ' '.join(tested[module] for module in missing)
         problems.append(Problem(f'{", ".join(missing)} not installed', mend))
+    for module in (module for module in gone if module not in missing):
+        names = [name for name in DISTRIBUTIONS[module] if name in installed]
+        what = f'{" and ".join(names)} installed, but there is no {module} to import'
+        mend = f'pip install --force-reinstall --no-deps {tested[module]}'
+        problems.append(Problem(what, mend))
 
     mmcv = next((n for n in DISTRIBUTIONS['mmcv'] if n in installed), None)
     for name, (lowest, limit) in MMCV_RANGE.items():
@@ -277,13 +283,9 @@ def _line(installed: Mapping[str, str]) -> str:
     return 'original' if has_original and not has_onedl else 'onedl'
 
 
-def _present(module: str, names: tuple[str, ...], installed: Mapping[str, str]) -> bool:
-    return any(name in installed for name in names) or _importable(module)
-
-
 def _importable(module: str) -> bool:
     """Whether a top-level module is there, without importing it."""
-    if module in sys.modules:
+    if sys.modules.get(module):
         return True
     spec = importlib.util.find_spec(module)
     return spec is not None and spec.origin is not None  # without origin: a left-over folder

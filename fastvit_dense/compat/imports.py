@@ -1,6 +1,5 @@
 """Calls that wait until a module is imported."""
 
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
@@ -9,15 +8,16 @@ from types import ModuleType
 
 
 def after_import(name: str, function: Callable[[ModuleType], None]) -> None:
-    """Call a function with a module: now where it is imported already, else once it is.
+    """Call a function with a module: now where it is imported already, and after each execution.
 
     Args:
         name: Full name of the module.
-        function: May change the module.
+        function: May change the module; asked for twice, it is still called once.
     """
     if name in sys.modules:
         function(sys.modules[name])
-    elif not any(isinstance(f, _Waiting) and f.name == name for f in sys.meta_path):
+    waiting = (f for f in sys.meta_path if isinstance(f, _Waiting))
+    if not any((f.name, f.function) == (name, function) for f in waiting):
         sys.meta_path.insert(0, _Waiting(name, function))
 
 
@@ -34,15 +34,17 @@ class _Waiting(MetaPathFinder):
         """Return the module's own spec, its execution extended; None for other modules."""
         if name != self.name:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        others = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        found = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((spec for spec in found if spec is not None), None)
         if spec is None or spec.loader is None:
             return spec
         execute = spec.loader.exec_module
 
         def execute_and_follow(module: ModuleType) -> None:
             execute(module)
-            self.function(module)
+            if module.__name__ == name:  # some loaders, as that of zip files, are shared
+                self.function(module)
 
         spec.loader.exec_module = execute_and_follow  # type: ignore[method-assign]
         return spec

@@ -16,11 +16,13 @@ import types
 import warnings
 from typing import Any
 
+from .imports import after_import
+
 STAND_IN = 'mmcv._ext'
 
 
 def install() -> None:
-    """Make the installed OpenMMLab usable; called when the package is imported, cheap, idempotent.
+    """Make the installed OpenMMLab usable; cheap, idempotent, imports nothing.
 
     - `_base_ = 'mmseg::...'` resolves by the import name: the distribution may be called
       mmsegmentation or onedl-mmsegmentation.
@@ -31,19 +33,19 @@ def install() -> None:
     - mmengine 0.10.7 reads package versions through pkg_resources, whose notice of its own end is
       nothing that a user of ours can act on.
     """
-    from mmengine.config.utils import MODULE2PACKAGE
-
-    MODULE2PACKAGE['mmseg'] = 'mmseg'
+    after_import('mmengine.config.utils', _name_by_import)
+    after_import('mmengine.config.config', _find_library_configs_by_path)
     warnings.filterwarnings('ignore', 'pkg_resources is deprecated as an API')
-    _find_library_configs_by_path()
     if STAND_IN not in sys.modules and mmcv_is_installed() and not has_compiled_ops():
         sys.modules[STAND_IN] = _Operators(STAND_IN)
         _repeat_failed_imports()
 
 
-def _find_library_configs_by_path() -> None:
-    from mmengine.config import config
+def _name_by_import(utils: types.ModuleType) -> None:
+    utils.MODULE2PACKAGE['mmseg'] = 'mmseg'
 
+
+def _find_library_configs_by_path(config: types.ModuleType) -> None:
     search = config._get_external_cfg_path
     if getattr(search, 'by_path', False):
         return

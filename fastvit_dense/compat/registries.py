@@ -31,6 +31,11 @@ class LateTypes(dict[str, Any]):
             return super().__getitem__(name)
         raise KeyError(name)
 
+    def __setitem__(self, name: str, value: Any) -> None:
+        # ours comes first, so that another type forced into its place stays there
+        name in self  # noqa: B015
+        super().__setitem__(name, value)
+
     def get(self, name: str, default: Any = None) -> Any:
         """Return a type by its name, or the default."""
         return super().get(name, default) if name in self else default

@@ -10,16 +10,42 @@ from mmengine.config import Config
 
 from ..errors import ConfigError
 
+# the configs that come with the package: inside it where it was installed, beside it in a checkout
+_PACKAGE = Path(__file__).resolve().parent.parent
+CONFIGS = next(filter(Path.is_dir, (_PACKAGE / 'configs', _PACKAGE.parent / 'configs')), _PACKAGE)
 
-def read_config(path: str | os.PathLike) -> Config:
-    """Read a config file.
+
+def find_config(config: str | os.PathLike) -> Path:
+    """Find the file of a config.
+
+    Args:
+        config: A path, or the name of a config that comes with the package, without `.py`.
+
+    Raises:
+        ConfigError: There is neither; with the nearest file or name.
+    """
+    path = Path(config)
+    if path.is_file():
+        return path
+    shipped = [file.stem for file in CONFIGS.glob('*.py')]
+    if str(config) in shipped:
+        return CONFIGS / f'{config}.py'
+    beside = [file.name for file in path.parent.glob('*.py')]
+    if near := difflib.get_close_matches(path.name, beside, n=1):
+        near = [str(path.parent / near[0])]
+    else:
+        near = difflib.get_close_matches(path.stem, shipped, n=1)
+    hint = f'; did you mean {near[0]}?' if near else ''
+    raise ConfigError(f'{path}: no such config file{hint}')
+
+
+def read_config(config: str | os.PathLike) -> Config:
+    """Read a config file, or one that comes with the package by its name.
 
     Raises:
         ConfigError: The file is missing or broken, or holds no model.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f'{path}: no such config file{_similar_files(path)}')
+    path = find_config(config)
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # the file is a program, which fails in any way
@@ -34,12 +60,6 @@ def _reason(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f' ({f.filename}, line {f.lineno})' for f in frames if f.name == '<module>']
     return f'{type(error).__name__}: {error}{lines[-1] if lines else ""}'
-
-
-def _similar_files(path: Path) -> str:
-    names = [p.name for p in path.parent.glob('*.py')] if path.parent.is_dir() else []
-    close = difflib.get_close_matches(path.name, names, n=1)
-    return f'; did you mean {path.parent / close[0]}?' if close else ''
 
 
 def remove_pretrained(model: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from fastvit_dense.compat import environment
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 GOOD = {
     'torch': '2.11.0+cu130',
     'torchvision': '0.26.0+cu130',
@@ -89,7 +89,7 @@ def test_nothing_installed(bare):
     )
     assert 'numpy' in commands[2]
 
-    done = bare.run('-c', 'import fastvit_dense')
+    done = bare.run('-c', 'from fastvit_dense import FastViT')
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
         'ImportError: torch and torchvision not installed. To mend it: pip install torch==2.11.0'
@@ -189,6 +189,17 @@ def test_compiled_operators_that_do_not_load(bare):
     assert re.search(r'^mmcv operators +compiled$', done.stdout, re.M)
     assert "onedl-mmcv's compiled operators do not load" in done.stdout
     assert 'pip uninstall -y onedl-mmcv && pip install onedl-mmcv==2.3.6' in done.stdout
+
+
+def test_a_folder_that_is_gone(bare):
+    """Both lines of OpenMMLab install into it, so removing one takes it from the other."""
+    bare.add('onedl-mmengine', '0.10.12')
+    done = bare.run('-m', 'fastvit_dense')
+    assert done.returncode == 1
+    (command,) = re.findall(
+        r'onedl-mmengine installed, but .* no mmengine.*\n  mend: (.*)', done.stdout
+    )
+    assert command == 'pip install --force-reinstall --no-deps onedl-mmengine==0.10.12'
 
 
 def test_left_over_folder_is_not_an_installation(bare):

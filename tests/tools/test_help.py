@@ -1,11 +1,14 @@
-"""`--help` of every command line: at once, with an example."""
+"""`--help` of every command line: at once, with an example, called as the user called it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from fastvit_dense.cli import COMMANDS, main, run_command
 
 TOOLS = sorted(
     path.name
@@ -41,10 +44,42 @@ def test_help_answers_at_once(root_dir, tool):
     assert f'python tools/{tool} ' in done.stdout, 'an example'
     imported = {line.rpartition('|')[2].strip() for line in done.stderr.splitlines()}
     assert 'argparse' in imported
-    assert not imported & {'torch', 'mmengine', 'numpy', 'fastvit_dense'}
+    assert not imported & {'torch', 'mmengine', 'numpy'}
     if tool in READ_A_CONFIG:
         assert '--sample' in done.stdout
         assert '--cfg-options' in done.stdout
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_every_command_is_a_tool_too(command, capsys):
+    """The same help, but for how it was called."""
+    tool = f'python tools/{command.replace("-", "_")}.py'
+    shown = []
+    for called in (f'fastvit-dense {command}', tool):
+        with pytest.raises(SystemExit) as end:
+            run_command(command, called, ['--help'])
+        assert not end.value.code
+        shown.append(re.sub(r'\s+', ' ', capsys.readouterr().out.replace(called, 'CALLED')))
+    assert f'{tool.partition(" ")[2].partition("/")[2]}' in TOOLS
+    assert shown[0] == shown[1]
+    assert shown[0].startswith('usage: CALLED [-h]')
+    assert shown[0].count('CALLED') >= 2
+
+
+def test_list_of_commands(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(['--help'], program='python -m fastvit_dense')
+    assert not end.value.code
+    shown = capsys.readouterr().out
+    assert shown.startswith('usage: python -m fastvit_dense COMMAND')
+    assert re.findall(r'^  (\S+)  ', shown, re.MULTILINE) == [*COMMANDS]
+
+
+def test_unknown_command(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(['trian'])
+    assert end.value.code == 2
+    assert "'trian'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('tool', ['train.py', 'test.py', 'predict.py'])

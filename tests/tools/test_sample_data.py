@@ -1,20 +1,23 @@
-import runpy
 from functools import partial
-from pathlib import Path
 
 import pytest
 
+from fastvit_dense.cli import run_command
 from fastvit_dense.datasets.sample import hands as hand_sample
 from fastvit_dense.datasets.sample import scene_files as sample
-
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'sample_data.py'
 
 
 @pytest.fixture
 def main(monkeypatch):
+    """Runs the command with few pictures; gives its exit status."""
     monkeypatch.setattr(sample, 'SPLITS', {'train': 2, 'val': 1})
-    monkeypatch.syspath_prepend(str(TOOL.parent))
-    return runpy.run_path(str(TOOL))['main']
+
+    def run(arguments):
+        with pytest.raises(SystemExit) as end:
+            run_command('sample-data', 'fastvit-dense sample-data', arguments)
+        return end.value.code or 0
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -22,15 +25,15 @@ def main(monkeypatch):
     [(['instance'], ['coco']), (['semantic', 'instance'], ['ade20k', 'coco'])],
 )
 def test_makes_the_tasks_asked_for(main, tmp_path, tasks, trees, capsys):
-    main([str(tmp_path), '--tasks', *tasks])
+    assert main([str(tmp_path), '--tasks', *tasks]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == trees
     assert str(tmp_path) in capsys.readouterr().out
 
 
 def test_unknown_task_is_refused(main, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        main([str(tmp_path), '--tasks', 'sound'])
+    assert main([str(tmp_path), '--tasks', 'sound']) == 1
     assert "'sound'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_force_makes_every_task_again(main, tmp_path, monkeypatch):
@@ -38,7 +41,7 @@ def test_force_makes_every_task_again(main, tmp_path, monkeypatch):
     monkeypatch.setattr(hand_sample, 'make_sample_hands', few)
     files = [tmp_path / tree / 'SOURCES.md' for tree in ('coco', 'ade20k', 'freihand')]
     for arguments, kept in (([], None), ([], True), (['--force'], False)):
-        main([str(tmp_path), *arguments])
+        assert main([str(tmp_path), *arguments]) == 0
         if kept is not None:
             assert [path.read_text() == 'old' for path in files] == [kept] * 3
         for path in files:

@@ -1,0 +1,30 @@
+"""Tell what is wrong with the data of a config: files, annotations, classes, images, masks.
+
+fastvit-dense check-data maskrcnn_fastvit_sa24
+fastvit-dense check-data semfpn_fastvit_sa24 --sample
+
+Exit status 1 where there are errors.
+"""
+
+import argparse
+
+from .common import Arguments, add_config
+
+
+def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
+    """Read the arguments and check; return the exit status."""
+    add_config(parser)
+    parser.add_argument(
+        '--quick', action='store_true', help='annotations and file names only, no image is read'
+    )
+    args = parser.parse_args(arguments)
+
+    from ..datasets.check.datasets import check_config
+    from ..tasks.config import load_config
+
+    cfg = load_config(
+        args.config, sample=args.sample, cfg_options=args.cfg_options, pretrained=False
+    )
+    report = check_config(cfg, read_files=not args.quick, progress=True)
+    print(report)
+    return int(bool(report.errors))

@@ -1,0 +1,87 @@
+"""What the command lines share: arguments, and one readable line where a user's input is wrong."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from ..compat.environment import explain
+from ..errors import FastViTDenseError
+
+Arguments = Sequence[str] | None
+
+
+def run(command: Callable[[Arguments], int | None], arguments: Arguments = None) -> None:
+    """Call a function with arguments and exit with the status that it returns.
+
+    An error of this package, one that names a file, and an environment that lacks something end
+    in one line and status 1; everything else is shown with its traceback.
+    """
+    try:
+        status = command(arguments)
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        status = 130
+    except Exception as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
+        print(f'{type(error).__name__}: {reason}', file=sys.stderr)
+        status = 1
+    sys.exit(status)
+
+
+def make_parser(doc: str, called: str | None = None) -> argparse.ArgumentParser:
+    """Return a parser whose help is a docstring, examples included."""
+    return argparse.ArgumentParser(
+        prog=called, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def add_config(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Add CONFIG, `--sample` and `--cfg-options`, which every command that reads a config takes."""
+    parser.add_argument(
+        'config',
+        nargs=None if required else '?',
+        help='config file, or the name of a config that comes with the package',
+    )
+    parser.add_argument(
+        '--sample',
+        action='store_true',
+        help='use the embedded sample data and a short schedule (made on first use in data/sample)',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='override settings of the config, applied after --sample: '
+        'train_cfg.max_epochs=6 model.neck.in_channels=[48,96,192,384]; '
+        'optim_wrapper.optimizer._delete_=True empties that dict first, but for its type',
+    )
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add `--launcher` and the rank argument that older launchers pass."""
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add CHECKPOINT, which may be an exported file."""
+    parser.add_argument('checkpoint', help='checkpoint, or a file that `export` wrote')
+
+
+def add_fuse(parser: argparse.ArgumentParser) -> None:
+    """Add `--fuse`."""
+    parser.add_argument('--fuse', action='store_true', help='reparameterize the model first')
+
+
+def _reason(error: Exception) -> str | None:
+    """The message of an error that says all there is to say, else None."""
+    if isinstance(error, FastViTDenseError) or (isinstance(error, OSError) and error.filename):
+        return str(error)
+    return explain(error) if isinstance(error, ImportError) else None

@@ -1,0 +1,67 @@
+"""Write a model as ONNX, OpenVINO or Core ML file and check it against PyTorch.
+
+fastvit-dense export semfpn_fastvit_sa24 CHECKPOINT --format onnx --out sa24.onnx
+fastvit-dense export maskrcnn_fastvit_sa24 CHECKPOINT --format openvino --out sa24.xml
+fastvit-dense export semfpn_fastvit_sa24 CHECKPOINT --format coreml --out sa24.mlpackage
+
+Folded, with the normalisation inside: one input `image` (1, 3, height, width), RGB, 0-255. Exit
+status 1 where the file does not compute what PyTorch computes; it stays, to be looked at. See
+docs/deployment.md.
+"""
+
+import argparse
+
+from .common import Arguments, add_config
+
+
+def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
+    """Read the arguments and export; return the exit status."""
+    add_config(parser)
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--format',
+        required=True,
+        help="onnx, openvino, coreml, or one's own that the config's imports register",
+    )
+    parser.add_argument('--out', required=True, help='file to write: .onnx, .xml or .mlpackage')
+    parser.add_argument(
+        '--part',
+        default='model',
+        choices=('model', 'backbone'),
+        help='the whole model, or the feature maps of its backbone (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--size',
+        nargs=2,
+        type=int,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='size to check with, for Core ML the only one (default: what the config tests with)',
+    )
+    parser.add_argument(
+        '--with-mano',
+        action='store_true',
+        help="hand: give the mesh, with your MANO file's arrays inside (not to be passed on)",
+    )
+    parser.add_argument(
+        '--int8', action='store_true', help='quantise to 8 bits, ranges from training images'
+    )
+    parser.add_argument(
+        '--calibration-images', type=int, default=32, metavar='N', help='(default: %(default)s)'
+    )
+    args = parser.parse_args(arguments)
+
+    from ..deploy.export import export
+
+    return export(
+        args.config,
+        args.checkpoint,
+        args.format,
+        args.out,
+        part=args.part,
+        size=args.size and tuple(args.size),
+        with_mano=args.with_mano,
+        int8=args.int8,
+        calibration_images=args.calibration_images,
+        sample=args.sample,
+        cfg_options=args.cfg_options,
+    )

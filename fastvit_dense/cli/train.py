@@ -1,0 +1,43 @@
+"""Train a model.
+
+fastvit-dense train maskrcnn_fastvit_sa24
+fastvit-dense train maskrcnn_fastvit_sa24 --sample          # nothing to download
+torchrun --nproc_per_node 8 -m fastvit_dense train maskrcnn_fastvit_sa24 --launcher pytorch
+"""
+
+import argparse
+import os
+
+from .common import Arguments, add_config, add_launcher
+
+
+def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
+    """Read the arguments and train."""
+    add_config(parser)
+    parser.add_argument('--work-dir', help='where logs and checkpoints go (work_dirs/CONFIG)')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='continue from the latest checkpoint of the work dir, or from the given one',
+    )
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision (GPU)')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help="scale the learning rate to this run's batch"
+    )
+    add_launcher(parser)
+    args = parser.parse_args(arguments)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
+    from ..engine.training import train
+
+    train(
+        args.config,
+        sample=args.sample,
+        cfg_options=args.cfg_options,
+        work_dir=args.work_dir,
+        resume=args.resume,
+        amp=args.amp,
+        auto_scale_lr=args.auto_scale_lr,
+        launcher=args.launcher,
+    )
