@@ -4,9 +4,7 @@ It imports nothing of the package, so that `--help` answers at once.
 """
 
 import argparse
-import linecache
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -50,27 +48,23 @@ def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(main: Callable[[Sequence[str] | None], int | None]) -> None:
-    """Run a tool; an error of ours ends it with its message and status 1 instead of a traceback."""
+    """Run a tool; what is wrong with a user's input is one line and status 1, no traceback.
+
+    That is an error of the package, or one of the system that names a file. Any other is a fault
+    of the program, and keeps its traceback.
+    """
     try:
         status = main(None)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         status = 130
     except Exception as error:
-        if not _is_explained(error):
+        from fastvit_dense.errors import FastViTDenseError
+
+        if not isinstance(error, FastViTDenseError) and not (
+            isinstance(error, OSError) and error.filename
+        ):
             raise
         print(f'{type(error).__name__}: {error}', file=sys.stderr)
         status = 1
     sys.exit(status)
-
-
-def _is_explained(error: Exception) -> bool:
-    """Whether its message says all there is to say: the package's own, or one that names a file."""
-    if type(error).__module__.startswith('fastvit_dense'):
-        return True
-    if isinstance(error, OSError) and error.filename:
-        return True
-    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    module = frame.f_globals.get('__name__', '')
-    source = linecache.getline(frame.f_code.co_filename, line)
-    return module.startswith('fastvit_dense') and source.lstrip().startswith('raise ')
