@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import ConfigError, FastViTDenseError
 from .loaders import LOADERS, datasets_of
-from .types import no_such_type, refused_argument, word_for_number
+from .types import find_type, no_such_type, refused_argument, word_for_number
 from .walk import dicts_of
 
 # every way in which mmengine builds from a dict: the registries, what they call for the entries of
@@ -59,7 +59,8 @@ def try_building(cfg: Config) -> nn.Module | None:
                 Compose(copy.deepcopy(dataset.get('pipeline') or []))
         if cfg.get('optim_wrapper'):
             with _trial(cfg):
-                build_optim_wrapper(model or nn.Linear(1, 1), cfg.optim_wrapper)
+                build = _explained(build_optim_wrapper, cfg, [])
+                build(model or nn.Linear(1, 1), cfg.optim_wrapper)
     return model
 
 
@@ -141,16 +142,15 @@ def _explanation(
     path, node = place
     built = being_built[-1] if isinstance(being_built[-1], dict) else {}
     kind: Any = DataLoader if path in LOADERS else node.get('type', built.get('type'))
-    if registry is not None and kind is None:
-        return f'{path}: expected a dict that names a type, found none in it'
-    if registry is not None and isinstance(kind, str):
-        scope = node.get('_scope_')
-        with registry.switch_scope_and_registry(scope) as current:
-            cls = current.get(kind)
+    cls, scope = kind, node.get('_scope_')
+    if isinstance(kind, str):
+        if registry is None:
+            cls = find_type(kind, scope or cfg.get('default_scope'))
+        else:
+            with registry.switch_scope_and_registry(scope) as current:
+                cls = current.get(kind)
         if cls is None:
             return f'{path}: {no_such_type(kind, scope or cfg.get("default_scope"))}'
-    else:
-        cls = kind
     if callable(cls):
         reason = word_for_number(path, node, cls) or refused_argument(cls, node, error, path)
         if reason:
@@ -160,21 +160,31 @@ def _explanation(
 
 
 def _place(cfg: Config, being_built: list[Any]) -> tuple[str, dict] | None:
-    """(path, dict) of the innermost thing that is built, searched for within what is around it."""
+    """(path, dict) of the innermost thing that is built, None where it is not of the config.
+
+    Of several such dicts it is one within what is built around it: a loop is handed what it runs
+    from elsewhere, but a model builds its own parts.
+    """
     path, node, found = '', cfg._cfg_dict, False
     for settings in being_built:
-        inside = [place for place in dicts_of(node, path) if _is_of(settings, place[1])]
-        found = bool(inside) or (found and isinstance(settings, list))
-        if inside:
-            path, node = max(inside, key=lambda place: len(place[1]))  # which tells most of it
+        places = _places(settings, node, path) or _places(settings, cfg._cfg_dict, '')
+        found = bool(places) or (found and isinstance(settings, list))
+        if places:
+            path, node = max(places, key=lambda place: len(place[1]))  # which tells most of it
     return (path, node) if found else None
 
 
-def _is_of(settings: Any, node: dict) -> bool:
-    """Whether what is built comes from a dict: it is handed on as a copy, arguments added."""
-    if not node or not isinstance(settings, dict):
-        return False
-    return all(key in settings and _same(settings[key], value) for key, value in node.items())
+def _places(settings: Any, node: Any, path: str) -> list[tuple[str, dict]]:
+    """Dicts that something may be built from: it is a copy of one, arguments added."""
+    if not isinstance(settings, dict):
+        return []
+    return [
+        (path, part)
+        for path, part in dicts_of(node, path)
+        if part
+        and ('type' in part or '.' not in path)
+        and all(key in settings and _same(settings[key], part[key]) for key in part)
+    ]
 
 
 def _same(one: Any, other: Any) -> bool:
