@@ -108,7 +108,7 @@ def test_without_mmcv_there_is_no_stand_in(root_dir):
         root_dir,
         'import runpy',
         "sys.modules['mmcv'] = None  # to Python: there is no such module",
-        "openmmlab = runpy.run_path('fastvit_dense/openmmlab.py')",
+        "openmmlab = runpy.run_path('fastvit_dense/compat/openmmlab.py')",
         "openmmlab['install']()",
         "'mmcv._ext' in sys.modules",
     )
