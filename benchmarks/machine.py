@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fastvit_dense.errors import FastViTDenseError
 
-class BenchmarkError(ValueError):
+
+class BenchmarkError(FastViTDenseError, ValueError):
     """Something that cannot be measured; the message says what and why."""
 
 

@@ -24,6 +24,10 @@ class ManoFileError(FastViTDenseError, ValueError):
     """A MANO file that cannot be used; the message names file, field, expected and found."""
 
 
+class MissingManoError(ManoFileError, FileNotFoundError):
+    """There is no MANO file; the message says where it comes from and what serves meanwhile."""
+
+
 class DataError(FastViTDenseError, ValueError):
     """A dataset, an annotation file or a picture that cannot be used.
 
@@ -41,6 +45,10 @@ class PredictionError(DataError):
 
 class MissingFileError(DataError, FileNotFoundError):
     """A file or folder that evaluation needs is not there."""
+
+
+class MissingOperatorError(FastViTDenseError, NotImplementedError):
+    """A model needs an operator of mmcv that torchvision does not stand in for."""
 
 
 class ImageError(FastViTDenseError, ValueError):

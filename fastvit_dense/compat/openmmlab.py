@@ -5,7 +5,6 @@ mmcv, mmdet, mmsegmentation) and the maintained onedl-* ones. The package runs o
 evens out what differs or is missing.
 """
 
-import ast
 import importlib
 import importlib.machinery
 import importlib.util
@@ -19,6 +18,10 @@ from typing import Any
 from .imports import after_import
 
 STAND_IN = 'mmcv._ext'
+# module of mmcv -> operators that it does without
+WITHOUT_PLACEHOLDER = {'mmcv.cnn.bricks.transformer': ('MultiScaleDeformableAttention',)}
+# what a module calls an operator -> the operator
+RENAMED = {'mmdet.models.dense_heads.clr_head.clr_head.nms': 'line_nms'}
 
 
 def install() -> None:
@@ -107,24 +110,31 @@ class _Operators(types.ModuleType):
 def _repeat_failed_imports() -> None:
     """Give the operators to modules that were imported too early to find them.
 
-    Where `from mmcv.ops import nms` fails, OpenMMLab's modules put None or a function that raises
-    in its place and stay so for good.
+    Where `from mmcv.ops import nms` fails, OpenMMLab's modules put a placeholder in its place, and
+    stay so for good.
     """
-    for name, module in list(sys.modules.items()):
-        if (
-            name.partition('.')[0] not in ('mmcv', 'mmdet', 'mmseg')
-            or not module.__spec__.has_location
-        ):
-            continue
-        for guarded in ast.walk(ast.parse(inspect.getsource(module))):
-            if not isinstance(guarded, ast.Try):
-                continue
-            for statement in guarded.body:
-                if isinstance(statement, ast.ImportFrom) and _is_ops(statement.module):
-                    ops = importlib.import_module(statement.module)
-                    for alias in statement.names:
-                        setattr(module, alias.asname or alias.name, getattr(ops, alias.name))
+    early = [
+        module
+        for name, module in list(sys.modules.items())
+        if name.startswith(('mmdet.', 'mmseg.')) or name in WITHOUT_PLACEHOLDER
+    ]
+    if not early:
+        return
+    operators: dict[str, Any] = {}
+    for name in ('mmcv.ops.merge_cells', 'mmcv.ops'):
+        operators |= vars(importlib.import_module(name))
+    for module in early:
+        for name, value in list(vars(module).items()):
+            operator = RENAMED.get(f'{module.__name__}.{name}', name.removeprefix('_'))
+            if callable(operators.get(operator)) and _is_placeholder(value):
+                setattr(module, name, operators[operator])
+        for name in WITHOUT_PLACEHOLDER.get(module.__name__, ()):
+            setattr(module, name, operators[name])
 
 
-def _is_ops(module: str | None) -> bool:
-    return module is not None and f'{module}.'.startswith('mmcv.ops.')
+def _is_placeholder(value: Any) -> bool:
+    """Whether it is None, or takes anything, as those do that raise whenever they are called."""
+    if value is None:
+        return True
+    own = getattr(value, '__module__', '').startswith(('mmdet.', 'mmseg.'))
+    return own and callable(value) and str(inspect.signature(value)) == '(*args, **kwargs)'

@@ -1,33 +1,39 @@
-"""Building what a config names; what its classes refuse is told in one line."""
+"""Building what a config names; an error of it is told with its place in the config."""
 
 import contextlib
 import copy
-import difflib
-import inspect
-import itertools
-import linecache
+import functools
 import logging
-import re
 import traceback
-from collections.abc import Iterator
-from types import FrameType
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.logging import MMLogger, print_log
+from mmengine.model import weight_init
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS, DefaultScope, Registry, build_functions
+from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ..errors import ConfigError
+from ..errors import ConfigError, FastViTDenseError
 from .loaders import LOADERS, datasets_of
-from .types import find_type, no_such_type, parameters_of
+from .types import find_type, no_such_type, refused_argument, word_for_number
+from .walk import dicts_of
 
-UNKNOWN_TYPE = re.compile(r'(\S+) is not in the \S+ registry')
-UNEXPECTED = re.compile(r"(\S+)\(\) got an unexpected keyword argument '(\w+)'")
-MISSING = re.compile(r'(\S+)\(\) missing \d+ required (?:positional|keyword-only) arguments?: (.+)')
+# every way in which mmengine builds from a dict: the registries, what they call for the entries of
+# a list, what initialises weights, and two dicts that its runner reads itself
+BUILDERS = (
+    (Registry, 'build'),
+    (build_functions, 'build_from_cfg'),
+    (weight_init, 'build_from_cfg'),
+    (Runner, 'build_dataloader'),
+    (Runner, 'build_optim_wrapper'),
+)
+# of a trial, these are the config's; others, such as no GPU, may be the machine's
+OF_CONFIG = (AssertionError, LookupError, TypeError, ValueError, type(None))
 
 
 def try_building(cfg: Config) -> nn.Module | None:
@@ -53,7 +59,8 @@ def try_building(cfg: Config) -> nn.Module | None:
                 Compose(copy.deepcopy(dataset.get('pipeline') or []))
         if cfg.get('optim_wrapper'):
             with _trial(cfg):
-                build_optim_wrapper(model or nn.Linear(1, 1), cfg.optim_wrapper)
+                build = _explained(build_optim_wrapper, cfg, [])
+                build(model or nn.Linear(1, 1), cfg.optim_wrapper)
     return model
 
 
@@ -63,9 +70,9 @@ def _trial(cfg: Config) -> Iterator[None]:
     try:
         with explained_building(cfg):
             yield
-    except ConfigError:
-        raise
     except Exception as error:
+        if isinstance(error, ConfigError) and isinstance(error.__cause__, OF_CONFIG):
+            raise
         print_log(f'not built: {error}', 'current', logging.DEBUG)
 
 
@@ -83,127 +90,113 @@ def quiet_log() -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained_building(cfg: Config) -> Iterator[None]:
-    """Turn errors of types that a config names into a ConfigError with the place in the config.
+    """Tell the place in the config of what fails while mmengine builds from it.
 
-    That concerns types that no registry knows, and arguments that a type does not take, lacks or
-    refuses in its constructor. Other errors stay as they are.
+    Raises:
+        ConfigError: `CONFIG: model.neck (FPN): the original message`; the original error is its
+            cause. Errors of this package, and those of what no dict of the config names, stay.
     """
+    being_built: list[Any] = []
+    originals = [(holder, name, holder.__dict__[name]) for holder, name in BUILDERS]
+    for holder, name, original in originals:
+        setattr(holder, name, _explained(original, cfg, being_built))
     try:
         yield
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
-        if type(error).__module__.startswith('fastvit_dense'):  # it says what is wrong
+    finally:
+        for holder, name, original in originals:
+            setattr(holder, name, original)
+
+
+def _explained(builder: Any, cfg: Config, being_built: list[Any]) -> Any:
+    """A function of mmengine that builds from a dict, extended to tell where it failed."""
+    function: Callable = getattr(builder, '__func__', builder)  # of a static method
+
+    @functools.wraps(function)
+    def build(*args: Any, **kwargs: Any) -> Any:
+        given = (*args, *kwargs.values())
+        settings = next((a for a in given if isinstance(a, dict | list)), None)
+        registry = next((a for a in given if isinstance(a, Registry)), None)
+        being_built.append(settings)
+        try:
+            return function(*args, **kwargs)
+        except FastViTDenseError:
             raise
-        reason = explain_refusal(error, cfg)
-        if reason is None:
-            raise
-        raise ConfigError(f'{cfg.filename or "config"}: {reason}') from error
+        except Exception as error:
+            reason = _explanation(error, cfg, being_built, registry)
+            if reason is None:
+                raise
+            raise ConfigError(f'{cfg.filename or "config"}: {reason}') from error
+        finally:
+            being_built.pop()
+
+    return staticmethod(build) if isinstance(builder, staticmethod) else build
 
 
-def explain_refusal(error: Exception, cfg: Config) -> str | None:
-    """What of a config made building fail with this error; None: none of it as far as is known."""
-    text = str(error.args[0]) if error.args else ''
-    if found := UNKNOWN_TYPE.match(text):
-        return no_such_type(found[1], cfg.get('default_scope'))
-    if found := UNEXPECTED.search(text):
-        return _unexpected_argument(cfg, _class_name(found[1]), found[2])
-    if found := MISSING.search(text):
-        return _missing_arguments(cfg, _class_name(found[1]), re.findall(r"'(\w+)'", found[2]))
-    return None if isinstance(error, KeyError) else _refused_argument(cfg, error)
+def _explanation(
+    error: Exception, cfg: Config, being_built: list[Any], registry: Registry | None
+) -> str | None:
+    """What failed and where; None where the innermost thing that is built is not the config's."""
+    place = _place(cfg, being_built)
+    if place is None:
+        return None
+    path, node = place
+    built = being_built[-1] if isinstance(being_built[-1], dict) else {}
+    kind: Any = DataLoader if path in LOADERS else node.get('type', built.get('type'))
+    cls, scope = kind, node.get('_scope_')
+    if isinstance(kind, str):
+        if registry is None:
+            cls = find_type(kind, scope or cfg.get('default_scope'))
+        else:
+            with registry.switch_scope_and_registry(scope) as current:
+                cls = current.get(kind)
+        if cls is None:
+            return f'{path}: {no_such_type(kind, scope or cfg.get("default_scope"))}'
+    if callable(cls):
+        reason = word_for_number(path, node, cls) or refused_argument(cls, node, error, path)
+        if reason:
+            return reason
+    name = getattr(kind, '__name__', kind)
+    return f'{path}{f" ({name})" if name else ""}: {_message(error)}'
 
 
-def unexpected_argument(cls: Any, name: str, path: str = '') -> str:
-    """Tell that a type does not take an argument, with the nearest one that it takes."""
-    known = sorted(parameters_of(cls))
-    close = difflib.get_close_matches(name, known, n=1)
-    kind, key = cls.__name__, path.rpartition('.')[2]
-    if close:
-        hint = f'the nearest known one is {close[0]!r}'
-    else:
-        hint = f'known are {", ".join(known)}'
-        if key and not key.isdigit():
-            hint += (
-                f'. Left from another type? Write {key}=dict(_delete_=True, type={kind!r}, ...), '
-                f'or --cfg-options {path}._delete_=True'
-            )
-    return f'{path and f"{path}.{name}: "}{kind} takes no argument {name!r}; {hint}'
+def _place(cfg: Config, being_built: list[Any]) -> tuple[str, dict] | None:
+    """(path, dict) of the innermost thing that is built, None where it is not of the config.
+
+    Of several such dicts it is one within what is built around it: a loop is handed what it runs
+    from elsewhere, but a model builds its own parts.
+    """
+    path, node, found = '', cfg._cfg_dict, False
+    for settings in being_built:
+        places = _places(settings, node, path) or _places(settings, cfg._cfg_dict, '')
+        found = bool(places) or (found and isinstance(settings, list))
+        if places:
+            path, node = max(places, key=lambda place: len(place[1]))  # which tells most of it
+    return (path, node) if found else None
 
 
-def _class_name(function: str) -> str:
-    """'SGD' of 'SGD.__init__', 'collate' of 'collate'."""
-    return function.removesuffix('.__init__').rpartition('.')[2]
+def _places(settings: Any, node: Any, path: str) -> list[tuple[str, dict]]:
+    """Dicts that something may be built from: it is a copy of one, arguments added."""
+    if not isinstance(settings, dict):
+        return []
+    return [
+        (path, part)
+        for path, part in dicts_of(node, path)
+        if part
+        and ('type' in part or '.' not in path)
+        and all(key in settings and _same(settings[key], part[key]) for key in part)
+    ]
 
 
-def _unexpected_argument(cfg: Config, name: str, argument: str) -> str | None:
-    for path, node, cls in typed_dicts(cfg._cfg_dict, cfg.get('default_scope')):
-        if argument in node and name in _names(cls) and argument not in parameters_of(cls):
-            return unexpected_argument(cls, argument, path)
-    return None
+def _same(one: Any, other: Any) -> bool:
+    kinds = (isinstance(one, dict) and isinstance(other, dict)) or type(one) is type(other)
+    return one is other or (kinds and bool(one == other))
 
 
-def _missing_arguments(cfg: Config, name: str, arguments: list[str]) -> str | None:
-    for path, node, cls in typed_dicts(cfg._cfg_dict, cfg.get('default_scope')):
-        if name in _names(cls) and not node.keys() & set(arguments):
-            return f'{path}: {cls.__name__} needs {", ".join(arguments)}'
-    return None
-
-
-def _refused_argument(cfg: Config, error: Exception) -> str | None:
-    """Tell of an error that the constructor of a type in the config, or of a base, raised."""
-    steps = list(traceback.walk_tb(error.__traceback__))
-    being_built = [_class_being_built(frame) for frame, _ in reversed(steps)]
-    dicts = list(typed_dicts(cfg._cfg_dict, cfg.get('default_scope')))
-    for kind in filter(None, being_built):
-        for path, node, cls in dicts:
-            if cls is kind and (reason := word_for_number(path, node, cls)):
-                return reason
-    frame, line = steps[-1]
-    reason = str(error) or linecache.getline(frame.f_code.co_filename, line).strip()
-    for kind in itertools.takewhile(bool, being_built):  # no other function has a part in it
-        paths = [path for path, _, cls in dicts if cls is kind]
-        if paths:
-            where = f'{paths[0]}: ' if len(paths) == 1 else ''
-            return f'{where}{kind.__name__} refuses its arguments: {reason}'
-    return None
-
-
-def _class_being_built(frame: FrameType) -> type | None:
-    """The class whose constructor, its own or a base's, a frame is."""
-    is_constructor = frame.f_code.co_name == '__init__' and 'self' in frame.f_locals
-    return type(frame.f_locals['self']) if is_constructor else None
-
-
-def typed_dicts(
-    node: Any, scope: str | None, path: str = ''
-) -> Iterator[tuple[str, dict[str, Any], Any]]:
-    """Yield (path, dict, class or function) for every dict that names a type, and dataloaders."""
-    if isinstance(node, list | tuple):
-        for index, child in enumerate(node):
-            yield from typed_dicts(child, scope, f'{path}.{index}')
-    elif isinstance(node, dict):
-        scope = node.get('_scope_', scope)
-        cls = DataLoader if path in LOADERS else find_type(node.get('type'), scope)
-        if cls is not None:
-            yield path, node, cls
-        for key, child in node.items():
-            yield from typed_dicts(child, scope, f'{path}.{key}' if path else str(key))
-
-
-def _names(cls: Any) -> set[str]:
-    return {base.__name__ for base in getattr(cls, '__mro__', (cls,))}
-
-
-def word_for_number(path: str, node: dict, cls: Any) -> str | None:
-    """Tell of an argument in a dict that is a word where its type expects a number."""
-    parameters = parameters_of(cls)
-    for name, value in node.items():
-        if isinstance(value, str) and name in parameters and _is_number(parameters[name]):
-            return f'{path}.{name}: {cls.__name__} expects a number, found {value!r}'
-    return None
-
-
-def _is_number(parameter: inspect.Parameter) -> bool:
-    if parameter.annotation is not parameter.empty and 'str' in str(parameter.annotation):
-        return False
-    default = parameter.default
-    by_default = isinstance(default, int | float) and not isinstance(default, bool)
-    return by_default or parameter.annotation in (int, float, 'int', 'float')
+def _message(error: Exception) -> str:
+    """The text of an error; of an assertion without one, the line that failed."""
+    key = isinstance(error, LookupError) and error.args  # whose text is quoted
+    text = str(error.args[0] if key else error)
+    if not text:
+        text = traceback.extract_tb(error.__traceback__)[-1].line or type(error).__name__
+    text = ' '.join(text.split())
+    return f'{type(error).__name__}: {text}' if isinstance(error, LookupError) else text

@@ -7,21 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from torch import nn
 
 from ..backbones.fastvit import FastViT
 from ..backbones.variants import VARIANTS
 from ..checkpoints.published import PUBLISHED
 from ..errors import CheckpointError, ConfigError
-from .building import typed_dicts, unexpected_argument, word_for_number
+from .known import READ_OF_LOADER
 from .loaders import LOADERS
-from .options import READ_OF_LOADER
-from .types import find_type, parameters_of
+from .types import base_names, find_type, parameters_of, unexpected_argument, word_for_number
+from .walk import dicts_of
 
 # smallest values of whole numbers
 LOADER_NUMBERS = {'batch_size': 1, 'num_workers': 0}
 LOOP_NUMBERS = {'max_epochs': 1, 'max_iters': 1, 'val_begin': 0, 'val_interval': 1}
 # whose types keep what they are given, and fail with it long after they are built
 TRAINING = ('optim_wrapper', 'param_scheduler', 'default_hooks', 'custom_hooks', 'log_processor')
+NEEDED_BY_TRAINING = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+# segmentor of mmseg -> modes of its test_cfg
+SEGMENTORS = {
+    'DepthEstimator': ('whole', 'slide', 'slide_flip'),
+    'EncoderDecoder': ('whole', 'slide'),
+    'MultimodalEncoderDecoder': ('whole', 'slide'),
+}
 LAST_INPUT_FIRST = 'YOLOV3Neck'  # lists its in_channels from the coarsest map to the finest
 
 
@@ -35,7 +43,7 @@ def check_settings(cfg: Config, loaders: Collection[str] = LOADERS) -> None:
     from torch.utils.data import DataLoader
 
     training = 'train_dataloader' in loaders
-    for place in ('train_dataloader', 'train_cfg', 'optim_wrapper') if training else ():
+    for place in NEEDED_BY_TRAINING if training else ():
         if not isinstance(cfg.get(place), dict):
             raise ConfigError(
                 f'{cfg.filename}: {place}: expected a dict, which training needs, found '
@@ -62,8 +70,9 @@ def check_settings(cfg: Config, loaders: Collection[str] = LOADERS) -> None:
         )
     _check_whole_numbers(cfg, 'train_cfg', LOOP_NUMBERS)
     for place in TRAINING:
-        for path, node, cls in typed_dicts(cfg.get(place), cfg.get('default_scope'), place):
-            if reason := word_for_number(path, node, cls):
+        for path, node in dicts_of(cfg.get(place), place):
+            cls = find_type(node.get('type'), node.get('_scope_', cfg.get('default_scope')))
+            if cls is not None and (reason := word_for_number(path, node, cls)):
                 raise ConfigError(f'{cfg.filename}: {reason}')
 
 
@@ -79,22 +88,73 @@ def _check_whole_numbers(cfg: Config, place: str, smallest: dict[str, int]) -> N
             )
 
 
+# -------------------------------------------------------------------- windows of segmentors
+
+
+def check_test_cfg(cfg: Config) -> None:
+    """Check how segmentors of mmseg go over a picture: `mode`, `crop_size`, `stride` of test_cfg.
+
+    Raises:
+        ConfigError: They do not work together; mmseg would fail at the first picture.
+    """
+    for path, model in dicts_of(cfg.get('model'), 'model'):
+        cls = find_type(model.get('type'), model.get('_scope_', cfg.get('default_scope')))
+        modes = next((SEGMENTORS[name] for name in base_names(cls) if name in SEGMENTORS), None)
+        if modes:
+            place = f'{path}.test_cfg'
+            problem = _window_problem(model.get('test_cfg'), modes)
+            if problem:
+                raise ConfigError(f'{cfg.filename}: {place}{problem}')
+
+
+def _window_problem(test_cfg: Any, modes: tuple[str, ...]) -> str | None:
+    """What is wrong with a `test_cfg`, as '.field: expected ..., found ...'; None: nothing."""
+    if not isinstance(test_cfg, dict):
+        return f": expected a dict such as dict(mode='whole'), found {test_cfg!r}"
+    mode = test_cfg.get('mode')
+    if mode not in modes:
+        return f'.mode: expected one of {", ".join(map(repr, modes))}, found {mode!r}'
+    if mode == 'whole':
+        return None
+    for key in ('crop_size', 'stride'):
+        size = test_cfg.get(key)
+        pair = isinstance(size, list | tuple) and len(size) == 2
+        if not (pair and all(type(length) is int and length > 0 for length in size)):
+            return f'.{key}: expected (height, width) in pixels for mode {mode!r}, found {size!r}'
+    crop, stride = test_cfg['crop_size'], test_cfg['stride']
+    if stride[0] > crop[0] or stride[1] > crop[1]:
+        return (
+            f'.stride: expected at most crop_size, {tuple(crop)}, else pixels are left out, '
+            f'found {tuple(stride)}'
+        )
+    return None
+
+
 # ------------------------------------------------------------------------------ channels
 
 
-def check_channels(cfg: Config) -> None:
-    """Compare `in_channels` of the neck, or the heads, behind a FastViT with its channels.
+def check_channels(cfg: Config, model: nn.Module | None = None) -> None:
+    """Compare `in_channels` of the neck, or the heads, with the channels of the backbone.
+
+    FastViT's are known from its settings. Another backbone is asked once it is built, where it
+    keeps the contract: `out_channels` and `out_strides`, an entry for each of its maps.
+
+    Args:
+        cfg: The config.
+        model: Its model, where it is built already.
 
     Raises:
         ConfigError: They differ; the message names field and value.
     """
     scope = cfg.get('default_scope')
-    for path, model in _dicts(cfg.get('model'), 'model'):
-        backbone = model.get('backbone')
-        channels = _channels_of(backbone, scope) if isinstance(backbone, dict) else None
+    for path, settings in dicts_of(cfg.get('model'), 'model'):
+        backbone = settings.get('backbone')
+        if not isinstance(backbone, dict):
+            continue
+        channels = _channels_of(backbone, scope) or _channels_built(model, f'{path}.backbone')
         if not channels:
             continue
-        for key, reader in _readers(model):
+        for key, reader in _readers(settings):
             _check_in_index(f'{cfg.filename}: {path}.{key}.in_index', reader, len(channels))
             expected = _expected_channels(reader, channels, scope, is_neck=key.startswith('neck'))
             found = reader.in_channels
@@ -102,15 +162,31 @@ def check_channels(cfg: Config) -> None:
             if expected != found:
                 raise ConfigError(
                     f'{cfg.filename}: {path}.{key}.in_channels: expected {expected}, because '
-                    f'{path}.backbone ({_settings_of(backbone)}) gives {list(channels)}, '
+                    f'{path}.backbone ({_settings_of(backbone, scope)}) gives {list(channels)}, '
                     f'found {found}'
                 )
 
 
-def _settings_of(backbone: dict) -> str:
-    parameters = inspect.signature(FastViT).parameters
-    names = ('arch', 'out_indices')
-    return ', '.join(f'{name}={backbone.get(name, parameters[name].default)!r}' for name in names)
+def _channels_built(model: nn.Module | None, path: str) -> tuple[int, ...] | None:
+    """Channels that a backbone states once it is built; None where it does not keep the contract.
+
+    Backbones of the model zoos may have an attribute `out_channels` that means something else.
+    """
+    backbone: Any = model
+    for name in path.split('.')[1:]:
+        backbone = getattr(backbone, name, None)
+    channels, strides = (getattr(backbone, f'out_{name}', None) for name in ('channels', 'strides'))
+    if not all(isinstance(value, list | tuple) for value in (channels, strides)):
+        return None
+    return tuple(channels) if len(channels) == len(strides) else None
+
+
+def _settings_of(backbone: dict, scope: str | None) -> str:
+    """The settings that the number of channels follows from, as far as a type has them."""
+    cls = find_type(backbone.get('type'), backbone.get('_scope_', scope))
+    parameters = {n: p for n, p in parameters_of(cls).items() if n in ('arch', 'out_indices')}
+    settings = [f'{n}={backbone.get(n, p.default)!r}' for n, p in parameters.items()]
+    return ', '.join(settings) or cls.__name__
 
 
 def _channels_of(backbone: dict, scope: str | None) -> tuple[int, ...] | None:
@@ -181,7 +257,7 @@ def check_pretrained(cfg: Config) -> None:
     Raises:
         CheckpointError: There is no such file.
     """
-    for path, node in _dicts(cfg.get('model'), 'model'):
+    for path, node in dicts_of(cfg.get('model'), 'model'):
         if node.get('type') != 'Pretrained' or not isinstance(node.get('checkpoint'), str):
             continue
         name = node['checkpoint']
@@ -191,14 +267,3 @@ def check_pretrained(cfg: Config) -> None:
             f'{name}: there is no such file; {path}.checkpoint names it. Expected a file, an '
             "address, or a published name such as 'apple/fastvit_sa24'"
         )
-
-
-def _dicts(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield (path, dict) of a config's node and all below it."""
-    if isinstance(node, list | tuple):
-        for index, child in enumerate(node):
-            yield from _dicts(child, f'{path}.{index}')
-    elif isinstance(node, dict):
-        yield path, node
-        for key, child in node.items():
-            yield from _dicts(child, f'{path}.{key}')

@@ -5,6 +5,9 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from .loaders import LOADERS, datasets_of
+from .walk import dicts_of
+
+CLASS_COUNTS = ('num_classes', 'num_things_classes')  # of heads
 
 
 def spread_classes(cfg: Config) -> None:
@@ -13,8 +16,8 @@ def spread_classes(cfg: Config) -> None:
     The one knob is `metainfo.classes` of the training dataset; datasets of the other
     dataloaders that name no classes of their own take it over.
     """
-    training = next(datasets_of(cfg, LOADERS[:1]), None)
-    metainfo = (training or {}).get('metainfo') or {}
+    training = next(datasets_of(cfg, LOADERS[:1]), {})
+    metainfo = training.get('metainfo') or {}
     if not metainfo.get('classes'):
         return
     if isinstance(metainfo['classes'], str):
@@ -27,16 +30,12 @@ def spread_classes(cfg: Config) -> None:
 
 def set_num_classes(model: Any, count: int) -> None:
     """Set the number of classes in every head of a model dict, in place."""
-    if isinstance(model, list | tuple):
-        for child in model:
-            set_num_classes(child, count)
-    elif isinstance(model, dict):
-        before = model.get('num_classes', model.get('num_things_classes'))
-        for key in ('num_classes', 'num_things_classes'):
-            if model.get(key):
-                model[key] = count
-        for child in model.values():
-            set_num_classes(child, count)
-        weights = (model.get('loss_cls') or {}).get('class_weight')
+    for _, head in dicts_of(model):
+        before = next((head[key] for key in CLASS_COUNTS if key in head), None)
+        for key in CLASS_COUNTS:
+            if head.get(key):
+                head[key] = count
+        loss = head.get('loss_cls')
+        weights = loss.get('class_weight') if isinstance(loss, dict) else None
         if isinstance(weights, list | tuple) and before and len(weights) == before + 1:
-            model['loss_cls']['class_weight'] = [weights[0]] * count + [weights[-1]]
+            loss['class_weight'] = [weights[0]] * count + [weights[-1]]

@@ -9,6 +9,19 @@ from typing import Any
 from mmengine.config import Config
 
 from ..errors import ConfigError
+from .loaders import LOADERS
+from .walk import dicts_of
+
+RUN = ('train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'default_hooks', 'log_processor')
+SETTINGS = ('randomness', 'env_cfg', 'auto_scale_lr', 'visualizer')
+MODEL = ('model.backbone', 'model.data_preprocessor', 'model.train_cfg', 'model.test_cfg')
+EVALUATORS = ('val_evaluator', 'test_evaluator')
+# places -> kinds of what may stand there, None aside, and their name
+SHAPES = (
+    ((*LOADERS, *RUN, *SETTINGS, *MODEL), dict, 'a dict'),
+    ((*EVALUATORS, 'param_scheduler', 'model.neck'), (dict, list, tuple), 'a dict, or a list'),
+    (('custom_hooks',), (list, tuple), 'a list'),
+)
 
 # the configs that come with the package: inside it where it was installed, beside it in a checkout
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -43,7 +56,8 @@ def read_config(config: str | os.PathLike) -> Config:
     """Read a config file, or one that comes with the package by its name.
 
     Raises:
-        ConfigError: The file is missing or broken, or holds no model.
+        ConfigError: The file is missing or broken, holds no model, or a word or number where a
+            dict is read.
     """
     path = find_config(config)
     try:
@@ -52,7 +66,19 @@ def read_config(config: str | os.PathLike) -> Config:
         raise ConfigError(f'{path}: cannot be read: {_reason(error)}') from error
     if not isinstance(cfg.get('model'), dict):
         raise ConfigError(f'{path}: no model in it, expected the config of a whole model')
+    _check_shapes(cfg)
     return cfg
+
+
+def _check_shapes(cfg: Config) -> None:
+    """Check that a dict stands where mmengine's Runner, and this package, read one."""
+    for places, kinds, expected in SHAPES:
+        for place in places:
+            node: Any = cfg._cfg_dict
+            for part in place.split('.'):
+                node = node.get(part) if isinstance(node, dict) else None
+            if node is not None and not isinstance(node, kinds):
+                raise ConfigError(f'{cfg.filename}: {place}: expected {expected}, found {node!r}')
 
 
 def _reason(error: Exception) -> str:
@@ -64,17 +90,12 @@ def _reason(error: Exception) -> str:
 
 def remove_pretrained(model: Any) -> None:
     """Drop every `init_cfg` of type Pretrained and every `pretrained` from a model dict."""
-    if isinstance(model, list | tuple):
-        for child in model:
-            remove_pretrained(child)
-    elif isinstance(model, dict):
-        init = model.get('init_cfg')
+    for _, part in dicts_of(model):
+        init = part.get('init_cfg')
         if isinstance(init, dict) and init.get('type') == 'Pretrained':
-            model['init_cfg'] = None
-        if model.get('pretrained'):
-            model['pretrained'] = None
-        for child in model.values():
-            remove_pretrained(child)
+            part['init_cfg'] = None
+        if part.get('pretrained'):
+            part['pretrained'] = None
 
 
 def default_work_dir(config: str | os.PathLike) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..checkpoints.files import replacing
-from ..errors import DataError
+from ..errors import DataError, MissingFileError
 from ..hand.camera import camera_problem
 from ..hand.units import check_unit
 from .json_stream import JsonReader, as_numbers
@@ -63,13 +63,13 @@ def read_annotations(
         `mano` (N, 61), as far as there are files.
 
     Raises:
-        FileNotFoundError: A required file is missing.
+        MissingFileError: A required file is missing.
         DataError: A file is damaged, or the files differ in length.
     """
     prefix = annotation_prefix(ann_file)
     missing = [str(p) for f in required if not (p := annotation_file(prefix, f)).is_file()]
     if missing:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f'FreiHAND annotations: expected {", ".join(missing)}, found no such file. '
             'FreiHAND_pub_v2.zip and its evaluation annotations come from '
             'https://lmb.informatik.uni-freiburg.de/projects/freihand/; unpack both into one '

@@ -20,7 +20,8 @@ from mmengine.registry import TRANSFORMS
 from PIL import Image
 
 from ..config.loaders import LOADERS, dataset_classes, datasets_of, evaluators_of
-from ..config.types import find_type
+from ..config.types import base_names, find_type
+from ..config.walk import dicts_of
 from ..errors import DataError
 
 MAX_BROKEN_IMAGES = 10  # broken images that training skips before it stops
@@ -273,24 +274,19 @@ def _loads_annotations(step: dict) -> bool:
 def mask_classes(dataset: ConfigDict, scope: str | None) -> int | None:
     """How many classes the mask files of an mmseg dataset tell apart; None for other datasets."""
     cls = find_type(dataset.get('type'), dataset.get('_scope_', scope))
-    if 'BaseSegDataset' not in {base.__name__ for base in getattr(cls, '__mro__', ())}:
+    if 'BaseSegDataset' not in base_names(cls):
         return None
     classes = cls.METAINFO.get('classes') or dataset_classes(dataset, scope)
     return len(classes) if classes else None
 
 
-def _replace_loading(node: Any, skip_broken: int, num_classes: int | None) -> None:
-    if isinstance(node, list | tuple):
-        for child in node:
-            _replace_loading(child, skip_broken, num_classes)
-    elif isinstance(node, dict):
-        kind = node.get('type')
+def _replace_loading(pipeline: Any, skip_broken: int, num_classes: int | None) -> None:
+    for _, step in dicts_of(pipeline):
+        kind = step.get('type')
         name = kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', '')
         if name == 'LoadImageFromFile':
-            node.pop('ignore_empty', None)
-            node.update(type='LoadCheckedImage', skip_broken=skip_broken)
+            step.pop('ignore_empty', None)
+            step.update(type='LoadCheckedImage', skip_broken=skip_broken)
         elif name == 'LoadAnnotations' and num_classes:
-            node.pop('imdecode_backend', None)
-            node.update(type='LoadCheckedMask', num_classes=num_classes)
-        for child in list(node.values()):
-            _replace_loading(child, skip_broken, num_classes)
+            step.pop('imdecode_backend', None)
+            step.update(type='LoadCheckedMask', num_classes=num_classes)

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ..config.walk import dicts_of
 from ..errors import ConfigError
 
 # launcher: what starts the processes, and the variables that it hands them
@@ -84,17 +85,14 @@ def adapt_sync_bn(cfg: Config) -> None:
         print_log('one process or no GPU: plain BN in place of SyncBN', 'current')
 
 
-def _replace_sync_bn(node: Any) -> int:
+def _replace_sync_bn(model: Any) -> int:
     """Name BN where a norm is SyncBN; return how often."""
-    if isinstance(node, list | tuple):
-        return sum(_replace_sync_bn(child) for child in node)
-    if not isinstance(node, dict):
-        return 0
-    count = sum(_replace_sync_bn(child) for child in node.values())
-    for key, value in node.items():
-        if value == 'SyncBN' and key in ('type', 'norm_cfg', 'out_norm'):
-            node[key] = 'BN'
-            count += 1
+    count = 0
+    for _, part in dicts_of(model):
+        for key in ('type', 'norm_cfg', 'out_norm'):
+            if part.get(key) == 'SyncBN':
+                part[key] = 'BN'
+                count += 1
     return count
 
 

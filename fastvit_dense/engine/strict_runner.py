@@ -1,4 +1,4 @@
-"""mmengine's runner, but weights that do not fit the model are told, or refused."""
+"""mmengine's runner, but what cannot be built or loaded is told, or refused."""
 
 import logging
 from typing import Any
@@ -7,11 +7,25 @@ from mmengine.runner import Runner
 from torch import nn
 
 from ..checkpoints.model import fitting_weights, load_model_state
+from ..config.building import explained_building
 from ..errors import CheckpointError
 
 
 class StrictRunner(Runner):
-    """mmengine's runner, which would silently take whatever part of the weights fits."""
+    """mmengine's runner, which would silently take whatever part of the weights fits.
+
+    What it builds only when it runs (dataloaders, optimizer, loops) is explained, too.
+    """
+
+    def train(self) -> nn.Module:
+        """Train; an error of what is built first is a ConfigError with its place."""
+        with explained_building(self.cfg):
+            return super().train()
+
+    def test(self) -> dict:
+        """Test; an error of what is built first is a ConfigError with its place."""
+        with explained_building(self.cfg):
+            return super().test()
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Continue from a checkpoint that fits the model wholly.
@@ -20,7 +34,7 @@ class StrictRunner(Runner):
             CheckpointError: The file cannot be read or holds no state of training.
             CheckpointMismatch: It is of another model.
         """
-        meta = load_model_state(self._bare_model, filename)
+        meta = load_model_state(self.bare_model, filename)
         if 'iter' not in meta:
             raise CheckpointError(
                 f'{filename}: holds weights, but not where training stood (meta.iter); --resume '
@@ -36,7 +50,7 @@ class StrictRunner(Runner):
         """
         if self._resume:  # `resume` has compared them
             return super().load_checkpoint(filename, *args, **kwargs)
-        model = self._bare_model
+        model = self.bare_model
         fitting, report = fitting_weights(model, filename)
         # whole, so that the hook that keeps averaged weights has nothing to miss
         checkpoint = {'state_dict': {**model.state_dict(), **fitting}}
@@ -47,5 +61,6 @@ class StrictRunner(Runner):
         return checkpoint
 
     @property
-    def _bare_model(self) -> nn.Module:
+    def bare_model(self) -> nn.Module:
+        """The model without what wraps it where several processes train."""
         return getattr(self.model, 'module', self.model)

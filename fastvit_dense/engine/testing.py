@@ -21,7 +21,7 @@ from ..inference.exported import exported_model_cfg, is_exported
 from ..tasks import task_of
 from ..tasks.config import load_config
 from ..tasks.evaluators import outcome, use_own_metrics
-from .build import _existing, build_runner
+from .build import build_runner, check_checkpoint
 from .reporting import image_size, report_result
 
 
@@ -62,7 +62,7 @@ def evaluate_checkpoint(
     cfg.launcher = launcher
     use_own_metrics(cfg)
     expected = _expected_results(cfg, required=verify)
-    _existing(checkpoint)
+    check_checkpoint(checkpoint)
     before = read_report(baseline) if baseline else None
     model_cfg, exported = cfg.model, is_exported(checkpoint)
     if exported:

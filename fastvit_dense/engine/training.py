@@ -8,10 +8,9 @@ import torch
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from ..config.building import explained_building
 from ..errors import ConfigError
 from ..tasks.config import load_config
-from .build import _existing, build_runner
+from .build import build_runner, check_checkpoint
 
 
 def train(
@@ -49,7 +48,9 @@ def train(
     cfg.launcher = launcher
     if resume:
         cfg.resume = True
-        cfg.load_from = None if resume == 'auto' else _existing(resume)
+        cfg.load_from = None if resume == 'auto' else resume
+        if resume != 'auto':
+            check_checkpoint(resume)
         if resume == 'auto' and not (Path(cfg.work_dir) / 'last_checkpoint').is_file():
             print_log(
                 f'--resume: no checkpoint in {cfg.work_dir}: training starts anew, from random '
@@ -68,7 +69,6 @@ def train(
         if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
             raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
-    with explained_building(cfg):
-        runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
-        runner.train()
+    runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
+    runner.train()
     return runner

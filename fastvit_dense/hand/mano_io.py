@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints.files import replacing
-from ..errors import ManoFileError
+from ..errors import ManoFileError, MissingManoError
 from .mano import ARRAY_SHAPES, PARENTS, ManoModel
 from .mano_pickle import PickleError, read_pickle, resolve, shortened
 
@@ -16,7 +16,7 @@ KNOWN_RELEASES = {'fd5a9d35f914987cf1cc04ffe338caa1': 'MANO v1.2'}  # md5 of MAN
 MISSING_FILE = (
     '{path}: no such MANO file. Register at https://mano.is.tue.mpg.de, download "Models & Code" '
     '(mano_v1_2.zip) and put its models/MANO_RIGHT.pkl at data/mano/MANO_RIGHT.pkl. '
-    'Meanwhile the licence-free stand-in hand serves: mano=dict(standin=True) in the config, '
+    'Meanwhile the licence-free stand-in hand serves: --cfg-options model.mano.standin=True, '
     'standin_mano() in Python.'
 )
 MAX_BYTES = 32_000_000  # of a pickle; MANO_RIGHT.pkl has 3.8 million
@@ -37,13 +37,13 @@ def read_mano(path: str | Path) -> ManoModel:
         The right hand's arrays.
 
     Raises:
-        FileNotFoundError: says where to get the file and where to put it.
+        MissingManoError: a FileNotFoundError; says where to get the file and where to put it.
         ManoFileError: the file is damaged, refers to foreign classes, or a field is missing or has
             another shape or type; the message names file, field, expected and found.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(MISSING_FILE.format(path=path))
+        raise MissingManoError(MISSING_FILE.format(path=path))
     if path.suffix == '.npz':
         fields = _read_npz(path)
         release = str(fields.get('release', '')) or None

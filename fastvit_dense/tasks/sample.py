@@ -9,6 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
 from ..config.loaders import LOADERS, datasets_of
+from ..config.walk import dicts_of
 from .base import task_of
 
 SAMPLE_ROOT = Path('data/sample')
@@ -67,20 +68,15 @@ def shrink(cfg: Config) -> None:
 
 
 def _set_sizes(node: Any) -> None:
-    if isinstance(node, list | tuple):
-        for child in node:
-            _set_sizes(child)
-    elif isinstance(node, dict):
-        for child in node.values():
-            _set_sizes(child)
+    for _, step in dicts_of(node):
         for key in ('scale', 'img_scale'):
-            if isinstance(node.get(key), tuple | list):
-                node[key] = IMAGE_SCALE
-        if node.get('scales'):
-            node['scales'] = [IMAGE_SCALE]
+            if isinstance(step.get(key), tuple | list):
+                step[key] = IMAGE_SCALE
+        if step.get('scales'):
+            step['scales'] = [IMAGE_SCALE]
         for key in ('crop_size', 'size'):
-            if isinstance(node.get(key), tuple | list):
-                node[key] = CROP
+            if isinstance(step.get(key), tuple | list):
+                step[key] = CROP
 
 
 def as_list(value: Any) -> list:

@@ -12,7 +12,7 @@ from fastvit_dense.config.checks import check_channels, check_pretrained, check_
 from fastvit_dense.errors import CheckpointError, ConfigError
 from fastvit_dense.tasks.config import load_config
 
-CONFIGS = sorted(path.stem for path in Path(__file__).parents[1].glob('configs/*.py'))
+CONFIGS = sorted(path.stem for path in Path(__file__).parents[2].glob('configs/*.py'))
 INSTANCE, SEMANTIC = 'maskrcnn_fastvit_sa24', 'semfpn_fastvit_sa24'
 REGRESSED, TOKENS = 'handmesh_fastvit_sa24', 'handmesh_token_fastvit_sa24'
 # FastViT paper, Table 1

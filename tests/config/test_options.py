@@ -17,7 +17,7 @@ from fastvit_dense.tasks.config import load_config
 from fastvit_dense.tasks.evaluators import use_own_metrics
 
 MASK_RCNN = 'configs/maskrcnn_fastvit_t8.py'
-CONFIGS = sorted(path.stem for path in Path(__file__).parents[1].glob('configs/*.py'))
+CONFIGS = sorted(path.stem for path in Path(__file__).parents[2].glob('configs/*.py'))
 
 
 @pytest.fixture(autouse=True)

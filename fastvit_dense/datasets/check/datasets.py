@@ -1,24 +1,26 @@
 """What is wrong with the data of a config? Everything that can be told before training."""
 
-import inspect
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from ...config.building import UNEXPECTED, unexpected_argument
+from ...config.classes import CLASS_COUNTS
 from ...config.loaders import LOADERS, datasets_of, evaluators_of
-from ...config.types import find_type
+from ...config.types import base_names, find_type, refused_argument
+from ...config.walk import dicts_of
 from ...errors import DataError
 from .coco import check_coco
 from .common import DatasetCheck, expected_names
 from .findings import DataReport
 from .semantic import check_semantic
 
+# whose `num_classes` are those of ImageNet, and object or not
+NO_CLASSES = {'backbone', 'rpn_head'}
 MESSAGES = 10  # of a quick check's errors, shown in full
 
 
@@ -104,7 +106,7 @@ def _check_dataset(
         report.error(split, 'dataset', f'{where}: no dataset type {name!r} is registered')
         return
     kind = cls.__name__
-    bases = [base.__name__ for base in inspect.getmro(cls)]
+    bases = base_names(cls)
     if 'FreiHAND' in bases:
         _check_hand(dataset, split, report, read_files)
         return
@@ -131,8 +133,7 @@ def _check_dataset(
     try:
         built = cls(**{**settings, 'lazy_init': True})
     except (AssertionError, KeyError, TypeError, ValueError) as error:
-        unexpected = UNEXPECTED.search(str(error))
-        reason = unexpected_argument(cls, unexpected[2]) if unexpected else error
+        reason = refused_argument(cls, settings, error) or error
         report.error(split, 'dataset', f'{kind}: its settings do not fit: {reason}')
         return
     check = DatasetCheck(kind, dataset, built, split, report, read_files, progress)
@@ -161,7 +162,7 @@ def _check_num_classes(cfg: Config, check: DatasetCheck) -> None:
     """Compare `num_classes` of every head with the classes of the dataset."""
     if not check.classes:
         return
-    for path, count in _class_counts(cfg.get('model'), 'model'):
+    for path, count in _class_counts(cfg.get('model')):
         if count != len(check.classes):
             check.error(
                 'num_classes',
@@ -170,19 +171,13 @@ def _check_num_classes(cfg: Config, check: DatasetCheck) -> None:
             )
 
 
-def _class_counts(node: Any, path: str) -> list[tuple[str, int]]:
-    """Every `num_classes` of the heads below a model dict, with the way to it."""
-    found = []
-    if isinstance(node, list | tuple):
-        for index, child in enumerate(node):
-            found += _class_counts(child, f'{path}.{index}')
-    elif isinstance(node, dict):
-        for key, child in node.items():
-            if key in ('num_classes', 'num_things_classes') and isinstance(child, int):
-                found.append((f'{path}.{key}', child))
-            elif key not in ('backbone', 'rpn_head'):  # classes of ImageNet; object or not
-                found += _class_counts(child, f'{path}.{key}')
-    return found
+def _class_counts(model: Any) -> Iterator[tuple[str, int]]:
+    """Yield (path, value) of every `num_classes` of the heads of a model dict."""
+    for path, part in dicts_of(model, 'model'):
+        if not NO_CLASSES & set(path.split('.')):
+            for key in CLASS_COUNTS:
+                if isinstance(part.get(key), int):
+                    yield f'{path}.{key}', part[key]
 
 
 def _check_evaluator(cfg: Config, split: str, report: DataReport) -> None:

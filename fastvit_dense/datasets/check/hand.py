@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...config.types import refused_argument
 from ...errors import DataError
 from ...hand.mano import FINGERTIP_VERTICES
 from ...hand.units import check_unit
@@ -25,8 +26,8 @@ def check_freihand(
     settings = {k: v for k, v in dataset.items() if k not in ('type', 'pipeline', '_scope_')}
     try:
         data = FreiHAND(**{**settings, 'serialize_data': False, 'lazy_init': False})
-    except (OSError, ValueError) as error:
-        return [('error', str(error))], {}
+    except (OSError, TypeError, ValueError) as error:
+        return [('error', refused_argument(FreiHAND, settings, error) or str(error))], {}
     counts = {'images': len(data), 'annotations': len(data.annotations['K'])}
     messages = _check_annotations(data.annotations, annotation_prefix(data.ann_file).name)
     if not read_files:
