@@ -14,7 +14,7 @@ import os
 import sys
 import types
 import warnings
-from typing import Any
+from typing import Any, TypeGuard
 
 STAND_IN = 'mmcv._ext'
 
@@ -52,7 +52,7 @@ def _find_library_configs_by_path() -> None:
         path = os.path.join(package_path, '.mim', 'configs', cfg_file)
         return path if os.path.isfile(path) else search(package_path, cfg_file)
 
-    find.by_path = True
+    find.by_path = True  # type: ignore[attr-defined]
     config._get_external_cfg_path = find
 
 
@@ -109,9 +109,8 @@ def _repeat_failed_imports() -> None:
     in its place and stay so for good.
     """
     for name, module in list(sys.modules.items()):
-        if (
-            name.partition('.')[0] not in ('mmcv', 'mmdet', 'mmseg')
-            or not module.__spec__.has_location
+        if name.partition('.')[0] not in ('mmcv', 'mmdet', 'mmseg') or not getattr(
+            module.__spec__, 'has_location', False
         ):
             continue
         for guarded in ast.walk(ast.parse(inspect.getsource(module))):
@@ -124,5 +123,5 @@ def _repeat_failed_imports() -> None:
                         setattr(module, alias.asname or alias.name, getattr(ops, alias.name))
 
 
-def _is_ops(module: str | None) -> bool:
+def _is_ops(module: str | None) -> TypeGuard[str]:
     return module is not None and f'{module}.'.startswith('mmcv.ops.')
