@@ -172,8 +172,15 @@ class FastViT(BaseModule):
         Args:
             std: (3,), what the input's channels, in the given order, are divided by.
             reverse: Whether their order is reversed, too.
+
+        Raises:
+            ValueError: The backbone is not folded.
         """
-        conv = self.stem[0].reparam_conv
+        first = self.stem[0]
+        assert isinstance(first, MobileOneBlock)
+        conv = first.reparam_conv
+        if conv is None or conv.bias is None:
+            raise ValueError('the stem is not folded: call reparameterize first')
         weight = conv.weight.flip(1) if reverse else conv.weight
         set_folded(conv, double(weight) / double(std).view(-1, 1, 1), conv.bias)
 
