@@ -39,6 +39,8 @@ $(UPSTREAM)/.installed: requirements.txt requirements-upstream.txt
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 
 clean:
 	rm -rf $(VENV) .venv-upstream build *.egg-info

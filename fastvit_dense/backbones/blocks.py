@@ -5,6 +5,7 @@ once it is folded, is None.
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +70,7 @@ class ConvNorm(nn.Module):
         kernel_size: int,
         stride: int,
         groups: int,
-        norm_cfg: dict,
+        norm_cfg: str | dict,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
@@ -81,7 +82,7 @@ class ConvNorm(nn.Module):
             groups=groups,
             bias=False,
         )
-        self.bn = build_norm(norm_cfg, out_channels)
+        self.bn: nn.Module | None = build_norm(norm_cfg, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) to (B, out_channels, ceil(H / stride), ceil(W / stride))."""
@@ -128,6 +129,11 @@ class MobileOneBlock(Foldable):
         use_act: with a GELU at the end.
     """
 
+    identity: nn.Module | None
+    conv_kxk: nn.ModuleList | None
+    conv_scale: ConvNorm | None
+    reparam_conv: nn.Conv2d | None
+
     def __init__(
         self,
         in_channels: int,
@@ -136,22 +142,23 @@ class MobileOneBlock(Foldable):
         stride: int = 1,
         groups: int = 1,
         *,
-        norm_cfg: dict,
+        norm_cfg: str | dict,
         use_conv: bool = True,
         use_scale_branch: bool = True,
         use_act: bool = True,
     ) -> None:
         super().__init__()
         self.kernel_size, self.stride, self.groups = kernel_size, stride, groups
-        conv_args = dict(stride=stride, groups=groups, norm_cfg=norm_cfg)
+        branch = partial(
+            ConvNorm, in_channels, out_channels, stride=stride, groups=groups, norm_cfg=norm_cfg
+        )
         self.identity = self.conv_kxk = self.conv_scale = self.reparam_conv = None
         if in_channels == out_channels and stride == 1:
             self.identity = build_norm(norm_cfg, in_channels)
         if use_conv:  # a list of one: the key names of published files count branches
-            branch = ConvNorm(in_channels, out_channels, kernel_size, **conv_args)
-            self.conv_kxk = nn.ModuleList([branch])
+            self.conv_kxk = nn.ModuleList([branch(kernel_size=kernel_size)])
         if use_scale_branch and kernel_size > 1:
-            self.conv_scale = ConvNorm(in_channels, out_channels, 1, **conv_args)
+            self.conv_scale = branch(kernel_size=1)
         self.act = nn.GELU() if use_act else nn.Identity()
 
     def _branches(self) -> Iterator[nn.Module]:
@@ -174,7 +181,7 @@ class MobileOneBlock(Foldable):
 
     def folded_kernel(self) -> tuple[Tensor, Tensor]:
         """Return float64 weight and bias of the one convolution that does the same."""
-        weight, bias = 0, 0
+        weight = bias = torch.zeros((), dtype=torch.float64)
         for branch in self._branches():
             if isinstance(branch, ConvNorm):
                 branch_weight, branch_bias = branch.folded_kernel()
@@ -206,12 +213,18 @@ class LargeKernelConv(Foldable):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, norm_cfg: dict, use_se: bool, use_act: bool
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        norm_cfg: str | dict,
+        use_se: bool,
+        use_act: bool,
     ) -> None:
         super().__init__()
         self.large_conv = ConvNorm(in_channels, out_channels, 7, 2, in_channels, norm_cfg)
         self.small_conv = ConvNorm(in_channels, out_channels, 3, 2, in_channels, norm_cfg)
-        self.reparam_conv = None
+        self.reparam_conv: nn.Conv2d | None = None
         self.se = SqueezeExcite(out_channels) if use_se else nn.Identity()
         self.act = nn.GELU() if use_act else nn.Identity()
 
@@ -231,14 +244,21 @@ class LargeKernelConv(Foldable):
             small_weight, small_bias = self.small_conv.folded_kernel()
             weight = weight + pad_kernel(small_weight, weight.shape[-1])
             self.reparam_conv = folded_conv(weight, bias + small_bias, 2, groups, like)
-            self.large_conv = self.small_conv = None
+            self.register_module('large_conv', None)
+            self.register_module('small_conv', None)
 
 
 class PatchEmbed(nn.Module):
     """Downsampling between stages: large-kernel convolution of stride 2, then 1x1."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, norm_cfg: dict, use_se: bool, use_act: bool
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        norm_cfg: str | dict,
+        use_se: bool,
+        use_act: bool,
     ) -> None:
         super().__init__()
         self.proj = nn.Sequential(
@@ -259,7 +279,7 @@ class ConditionalPosEnc(Foldable):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.pos_enc = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
-        self.reparam_conv = None
+        self.reparam_conv: nn.Conv2d | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (B, C, H, W)."""
@@ -269,24 +289,25 @@ class ConditionalPosEnc(Foldable):
         """Fold the addition into the convolution."""
         if self.reparam_conv is None:
             weight, bias = self.pos_enc.weight, self.pos_enc.bias
+            assert bias is not None
             channels, size = weight.shape[0], weight.shape[-1]
             kernel = weight + identity_kernel(channels, channels, size, weight.device)
             self.reparam_conv = folded_conv(kernel, bias, 1, channels, like=weight)
-            self.pos_enc = None
+            self.register_module('pos_enc', None)
 
 
 class RepMixer(Foldable):
     """Token mixing without attention: ``x + g * (mixer(x) - norm(x))`` (paper section 3.1)."""
 
-    def __init__(self, channels: int, layer_scale_init: float, norm_cfg: dict) -> None:
+    def __init__(self, channels: int, layer_scale_init: float, norm_cfg: str | dict) -> None:
         super().__init__()
-        depthwise = dict(groups=channels, norm_cfg=norm_cfg, use_act=False)
-        self.norm = MobileOneBlock(
-            channels, channels, 3, use_conv=False, use_scale_branch=False, **depthwise
+        depthwise = partial(
+            MobileOneBlock, channels, channels, 3, groups=channels, norm_cfg=norm_cfg, use_act=False
         )
-        self.mixer = MobileOneBlock(channels, channels, 3, **depthwise)
+        self.norm = depthwise(use_conv=False, use_scale_branch=False)
+        self.mixer = depthwise()
         self.layer_scale = _layer_scale(channels, layer_scale_init)
-        self.reparam_conv = None
+        self.reparam_conv: nn.Conv2d | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (B, C, H, W)."""
@@ -301,13 +322,15 @@ class RepMixer(Foldable):
                 self.mixer.folded_kernel(), self.norm.folded_kernel(), self.layer_scale
             )
             self.reparam_conv = folded_conv(weight, bias, 1, len(bias), like=self.layer_scale)
-            self.norm = self.mixer = self.layer_scale = None
+            self.register_module('norm', None)
+            self.register_module('mixer', None)
+            self.register_parameter('layer_scale', None)
 
 
 class ConvFFN(nn.Module):
     """Feed-forward network with a depthwise 7x7 convolution in front (paper section 3.3)."""
 
-    def __init__(self, channels: int, hidden_channels: int, norm_cfg: dict) -> None:
+    def __init__(self, channels: int, hidden_channels: int, norm_cfg: str | dict) -> None:
         super().__init__()
         self.conv = ConvNorm(channels, channels, 7, 1, channels, norm_cfg)
         self.fc1 = nn.Conv2d(channels, hidden_channels, 1)
@@ -357,12 +380,12 @@ class RepMixerBlock(Foldable):
         hidden_channels: int,
         drop_path: float,
         layer_scale_init: float,
-        norm_cfg: dict,
+        norm_cfg: str | dict,
     ) -> None:
         super().__init__()
         self.token_mixer = RepMixer(channels, layer_scale_init, norm_cfg)
         self.mlp = ConvFFN(channels, hidden_channels, norm_cfg)
-        self.layer_scale = _layer_scale(channels, layer_scale_init)
+        self.layer_scale: nn.Parameter | None = _layer_scale(channels, layer_scale_init)
         self.drop_path = build_drop_path(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -387,15 +410,15 @@ class AttentionBlock(Foldable):
         hidden_channels: int,
         drop_path: float,
         layer_scale_init: float,
-        norm_cfg: dict,
-        attention_norm_cfg: dict,
+        norm_cfg: str | dict,
+        attention_norm_cfg: str | dict,
     ) -> None:
         super().__init__()
-        self.norm = build_norm(attention_norm_cfg, channels)
+        self.norm: nn.Module | None = build_norm(attention_norm_cfg, channels)
         self.token_mixer = Attention(channels)
-        self.layer_scale_1 = _layer_scale(channels, layer_scale_init)
+        self.layer_scale_1: nn.Parameter | None = _layer_scale(channels, layer_scale_init)
         self.mlp = ConvFFN(channels, hidden_channels, norm_cfg)
-        self.layer_scale_2 = _layer_scale(channels, layer_scale_init)
+        self.layer_scale_2: nn.Parameter | None = _layer_scale(channels, layer_scale_init)
         self.drop_path = build_drop_path(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -406,7 +429,7 @@ class AttentionBlock(Foldable):
 
     def fold(self) -> None:
         """Fold BatchNorms and layer scales into the layers beside them; a LayerNorm stays."""
-        if self.layer_scale_1 is None:
+        if self.layer_scale_1 is None or self.layer_scale_2 is None:
             return
         qkv, proj = self.token_mixer.qkv, self.token_mixer.proj
         if isinstance(self.norm, _BatchNorm):

@@ -6,6 +6,7 @@ attention blocks, not after the positional encoding before them.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
 from mmengine.model import BaseModule, PretrainedInit
@@ -80,6 +81,8 @@ class FastViT(BaseModule):
     Raises:
         ValueError: an argument out of its range; the message names what is possible.
     """
+
+    init_cfg: dict | list[dict] | None
 
     def __init__(
         self,
@@ -169,8 +172,15 @@ class FastViT(BaseModule):
         Args:
             std: (3,), what the input's channels, in the given order, are divided by.
             reverse: Whether their order is reversed, too.
+
+        Raises:
+            ValueError: The backbone is not folded.
         """
-        conv = self.stem[0].reparam_conv
+        first = self.stem[0]
+        assert isinstance(first, MobileOneBlock)
+        conv = first.reparam_conv
+        if conv is None or conv.bias is None:
+            raise ValueError('the stem is not folded: call reparameterize first')
         weight = conv.weight.flip(1) if reverse else conv.weight
         set_folded(conv, double(weight) / double(std).view(-1, 1, 1), conv.bias)
 
@@ -230,11 +240,13 @@ def _check_out_indices(arch: str, out_indices: Sequence[int]) -> tuple[int, ...]
 def _build_stem(variant: Variant, norm_cfg: str | dict) -> nn.Sequential:
     """Build the three MobileOne blocks in front, stride 4 in total."""
     channels = variant.embed_dims[0]
-    args = dict(norm_cfg=norm_cfg, use_scale_branch=variant.stem_use_scale_branch)
+    block = partial(
+        MobileOneBlock, norm_cfg=norm_cfg, use_scale_branch=variant.stem_use_scale_branch
+    )
     return nn.Sequential(
-        MobileOneBlock(3, channels, 3, stride=2, **args),
-        MobileOneBlock(channels, channels, 3, stride=2, groups=channels, **args),
-        MobileOneBlock(channels, channels, 1, **args),
+        block(3, channels, 3, stride=2),
+        block(channels, channels, 3, stride=2, groups=channels),
+        block(channels, channels, 1),
     )
 
 
@@ -243,7 +255,8 @@ def _build_stage(
 ) -> Stage:
     """Build stage ``index``; ``drop_path_rates`` has one entry per block of the whole network."""
     channels = variant.embed_dims[index]
-    downsample = pos_emb = nn.Identity()
+    downsample: nn.Module = nn.Identity()
+    pos_emb: nn.Module = nn.Identity()
     if index > 0:
         downsample = PatchEmbed(
             variant.embed_dims[index - 1],
@@ -255,7 +268,7 @@ def _build_stage(
     if variant.mixers[index] == 'A':
         pos_emb = ConditionalPosEnc(channels)
     first = sum(variant.layers[:index])
-    blocks = []
+    blocks: list[nn.Module] = []
     for rate in drop_path_rates[first : first + variant.layers[index]]:
         args = (channels, channels * variant.mlp_ratio, rate, variant.layer_scale_init, norm_cfg)
         if variant.mixers[index] == 'A':

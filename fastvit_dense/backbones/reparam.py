@@ -130,8 +130,14 @@ class Foldable(nn.Module):
         raise NotImplementedError
 
 
-def norm_affine(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
-    """Return `batch_norm_affine` of a module."""
+def norm_affine(norm: nn.Module | None) -> tuple[Tensor, Tensor]:
+    """Return `batch_norm_affine` of a module.
+
+    Raises:
+        TypeError: it is not a BatchNorm that keeps running statistics.
+    """
+    if not isinstance(norm, _BatchNorm) or norm.running_mean is None or norm.running_var is None:
+        raise TypeError(f'expected a BatchNorm with running statistics, found {norm!r}')
     return batch_norm_affine(norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.eps)
 
 

@@ -1,6 +1,7 @@
 """The variants of FastViT as data."""
 
 from dataclasses import dataclass
+from functools import partial
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class Variant:
     attention_norm: str = 'BN'
 
 
-_MCI = dict(mlp_ratio=3, mixers='RRRA', lkc_use_act=True, se_stages=(2, 3))
-_MCI_LARGE = dict(
+_mci = partial(Variant, mlp_ratio=3, mixers='RRRA', lkc_use_act=True, se_stages=(2, 3))
+_mci_large = partial(
+    Variant,
     mlp_ratio=4,
     mixers='RRRAA',
     lkc_use_act=True,
@@ -46,10 +48,10 @@ VARIANTS = {
     'sa24': Variant((4, 4, 12, 4), (64, 128, 256, 512), 4, 'RRRA'),
     'sa36': Variant((6, 6, 18, 6), (64, 128, 256, 512), 4, 'RRRA', layer_scale_init=1e-6),
     'ma36': Variant((6, 6, 18, 6), (76, 152, 304, 608), 4, 'RRRA', layer_scale_init=1e-6),
-    'mci0': Variant((2, 6, 10, 2), (64, 128, 256, 512), **_MCI),
-    'mci1': Variant((4, 12, 20, 4), (64, 128, 256, 512), **_MCI),
-    'mci2': Variant((4, 12, 24, 4), (80, 160, 320, 640), **_MCI),
-    'mci3': Variant((2, 12, 24, 4, 2), (96, 192, 384, 768, 1536), **_MCI_LARGE),
-    'mci4': Variant((2, 12, 24, 4, 4), (128, 256, 512, 1024, 2048), **_MCI_LARGE),
+    'mci0': _mci((2, 6, 10, 2), (64, 128, 256, 512)),
+    'mci1': _mci((4, 12, 20, 4), (64, 128, 256, 512)),
+    'mci2': _mci((4, 12, 24, 4), (80, 160, 320, 640)),
+    'mci3': _mci_large((2, 12, 24, 4, 2), (96, 192, 384, 768, 1536)),
+    'mci4': _mci_large((2, 12, 24, 4, 4), (128, 256, 512, 1024, 2048)),
 }
 VARIANTS['hd'] = VARIANTS['mci3']  # FastViTHD, the vision tower of FastVLM

@@ -54,7 +54,7 @@ def convert_file(
     state = _weights(checkpoint, path, ema)
     state = convert_state_dict(state, to, path)
     meta = checkpoint.get('meta') if to == 'fastvit_dense' else None
-    content = {'state_dict': state} if to != 'timm' else state
+    content: dict = {'state_dict': state} if to != 'timm' else state
     if isinstance(meta, dict):
         content['meta'] = {key: meta[key] for key in _KEPT_META if key in meta}
     return _write(content, state, out, publish)

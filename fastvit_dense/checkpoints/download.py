@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from email.message import Message
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -174,7 +175,7 @@ def _write(response: http.client.HTTPResponse, part: Path, have: int, total: int
             bar.update(len(chunk))
 
 
-def _total_size(headers: http.client.HTTPMessage) -> int | None:
+def _total_size(headers: Message) -> int | None:
     """Return the size in ``Content-Range: bytes */SIZE``."""
     size = headers.get('Content-Range', '').rpartition('/')[2]
     return int(size) if size.isdigit() else None
@@ -185,7 +186,7 @@ def _validator(part: Path) -> Path:
     return part.with_name(f'{part.name}.etag')
 
 
-def _remember_validator(part: Path, headers: http.client.HTTPMessage) -> None:
+def _remember_validator(part: Path, headers: Message) -> None:
     tag = headers.get('ETag', '')
     tag = headers.get('Last-Modified', '') if not tag or tag.startswith('W/') else tag
     if tag:

@@ -39,7 +39,7 @@ def write_files(folder: str | Path, texts: Mapping[str, str]) -> None:
         texts: Contents by file name; the last one named is put into place last.
     """
     with ExitStack() as stack:  # its blocks end in reverse order
-        for name, text in reversed(texts.items()):
+        for name, text in reversed(list(texts.items())):
             part = stack.enter_context(replacing(Path(folder, name)))
             part.write_text(text, encoding='utf-8', newline='\n')
 

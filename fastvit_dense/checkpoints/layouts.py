@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 STYLES = ('fastvit_dense', 'apple', 'timm')
 
+_Converter = Callable[[list[str]], list[str]]
+
 # (apple, ours): one part of a dotted name, wherever it stands
 _PARTS = (
     ('patch_embed', 'stem'),
@@ -146,7 +148,7 @@ def from_ours(names: Iterable[str], style: str) -> dict[str, str]:
     return _paired(names, _converter(style, 1)(names))
 
 
-def _converter(style: str, direction: int) -> Callable[[list[str]], list[str]]:
+def _converter(style: str, direction: int) -> _Converter:
     if style not in _CONVERTERS:
         raise ValueError(f'unknown style {style!r}, known are {", ".join(STYLES)}')
     return _CONVERTERS[style][direction]
@@ -256,7 +258,7 @@ def _replace_beginning(key: str, pairs: tuple[tuple[str, str], ...]) -> str:
     return key
 
 
-_CONVERTERS = {
+_CONVERTERS: dict[str, tuple[_Converter, _Converter]] = {
     'fastvit_dense': (list, list),
     'apple': (_apple_to_ours, _ours_to_apple),
     'timm': (_timm_to_ours, _ours_to_timm),

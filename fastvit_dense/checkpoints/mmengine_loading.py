@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from mmengine.logging import print_log
@@ -33,10 +33,10 @@ def use_safe_reader(checkpoint: ModuleType) -> None:
     register((r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), load_from_ceph, force=True)
     register('pavi://', load_from_pavi, force=True)
     # torchvision:// and mmcls:// look this name up in their module
-    checkpoint.load_from_http = load_from_http
+    checkpoint.load_from_http = load_from_http  # type: ignore[attr-defined]
 
 
-def load_from_local(filename: str, map_location: Any = None) -> Any:
+def load_from_local(filename: str | Path, map_location: Any = None) -> Any:
     """Read a local file for mmengine."""
     return _without_code(load_checkpoint_file(filename, map_location))
 
@@ -116,7 +116,7 @@ def _is_plain_config(text: Any) -> bool:
 _PLAIN = (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.UnaryOp, ast.keyword)
 
 
-def _is_dict_call(node: ast.AST) -> bool:
+def _is_dict_call(node: ast.AST) -> TypeGuard[ast.Call]:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict'
 
 

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
+from ..backbones.fastvit import FastViT
 from ..backbones.reparam import batch_norm_affine, fold_affine_after, fold_affine_before
 from ..backbones.variants import VARIANTS, Variant
 from ..errors import CheckpointError, CheckpointMismatch, ConfigError
@@ -109,9 +110,9 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
             needs, its output norms aside; the backbone is unchanged.
         CheckpointError: the file cannot be downloaded, or no published file has that name.
     """
-    needed = backbone.state_dict()
-    if 'stages.0.blocks.0.mlp.fc1.weight' not in needed:
+    if not isinstance(backbone, FastViT):
         raise TypeError(f'expected a FastViT backbone, got {type(backbone).__name__}')
+    needed = backbone.state_dict()
     path = resolve(checkpoint)
     try:
         entry, state = find_state_dict(load_checkpoint_file(path), path)
@@ -171,7 +172,7 @@ def _check_form(path: Path, fused_file: bool, folded_network: bool) -> None:
         )
 
 
-def _is_ignored(name: str, backbone: nn.Module, needed: Mapping[str, Tensor]) -> bool:
+def _is_ignored(name: str, backbone: FastViT, needed: Mapping[str, Tensor]) -> bool:
     """Whether a backbone can do without a tensor of a file (our name)."""
     if is_classifier(name) or is_foreign_output_norm(name):
         return True
@@ -219,7 +220,8 @@ def _fold_norm(tensors: dict[str, Tensor], norm: str, layer: str, fold: Callable
     weight = f'{layer}.weight'
     if not all(name in tensors for name in (*parts, weight)):
         return
-    affine = batch_norm_affine(*(tensors[name] for name in parts))
+    mean, variance, scale, shift = (tensors[name] for name in parts)
+    affine = batch_norm_affine(mean, variance, scale, shift)
     bias = f'{layer}.bias'
     tensors[weight], tensors[bias] = fold(tensors[weight], tensors.get(bias), *affine)
     for name in (*parts, f'{norm}.num_batches_tracked'):

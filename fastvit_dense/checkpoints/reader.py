@@ -8,6 +8,7 @@ through it.
 import functools
 import re
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
@@ -98,7 +99,7 @@ def _reason(error: Exception) -> str:
 
 
 @functools.cache
-def _safe_types() -> list[tuple[Any, str]]:
+def _safe_types() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     """Return (what to use, the name that files give it) for all types beyond torch's own.
 
     The unpickler calls what a name stands for with arguments from the file, and lets the file set
@@ -107,8 +108,8 @@ def _safe_types() -> list[tuple[Any, str]]:
     functions here, and the array and dtype types are listed for their state alone, below a name
     that no file can spell (names end with the line).
     """
-    numeric = [type(np.dtype(code)) for code in '?bhilqBHILQefdFD']
-    state_only = [(kind, f'{kind.__name__}\n') for kind in {np.ndarray, *numeric}]
+    stateful: set[type] = {np.ndarray, *(type(np.dtype(code)) for code in '?bhilqBHILQefdFD')}
+    state_only = [(kind, f'{kind.__name__}\n') for kind in stateful]
     return [
         *state_only,
         (_array_type, 'numpy.ndarray'),
@@ -141,7 +142,8 @@ def _empty_array(*_: Any) -> np.ndarray:
 
 def _number(dtype: np.dtype, data: bytes) -> np.generic:
     """Stand for numpy's `scalar`."""
-    return np.frombuffer(data, dtype, count=1)[0]
+    number: np.generic = np.frombuffer(data, dtype, count=1)[0]
+    return number
 
 
 def _no_method(*_: Any) -> None:
@@ -156,4 +158,4 @@ class _History(HistoryBuffer):
         if not all(type(array) is np.ndarray for array in arrays):
             raise _Refused('a HistoryBuffer without arrays')
         self.__class__ = HistoryBuffer
-        self.__init__(*arrays, max_length=int(state['max_length']))
+        HistoryBuffer.__init__(self, *arrays, max_length=int(state['max_length']))

@@ -307,4 +307,5 @@ def _pinned_torch() -> str | None:
 def _release(version: str) -> tuple[int, int, int]:
     """The three release numbers of a version: '2.11.0+cu130' is (2, 11, 0)."""
     numbers = [int(n) for n in re.findall(r'\d+', re.split(r'[+a-z]', version, maxsplit=1)[0])]
-    return tuple([*numbers, 0, 0, 0][:3])
+    major, minor, patch = [*numbers, 0, 0, 0][:3]
+    return major, minor, patch

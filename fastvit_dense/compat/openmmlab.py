@@ -57,7 +57,7 @@ def _find_library_configs_by_path(config: types.ModuleType) -> None:
         path = os.path.join(package_path, '.mim', 'configs', cfg_file)
         return path if os.path.isfile(path) else search(package_path, cfg_file)
 
-    find.by_path = True
+    find.by_path = True  # type: ignore[attr-defined]
     config._get_external_cfg_path = find
 
 

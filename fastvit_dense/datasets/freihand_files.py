@@ -10,9 +10,10 @@ import io
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, TextIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -130,7 +131,7 @@ def _map(path: Path, field: str) -> np.ndarray:
     return array
 
 
-def _parse(path: Path, field: str, output: BinaryIO) -> None:
+def _parse(path: Path, field: str, output: IO[bytes]) -> None:
     """Writes one JSON list as a .npy file; the length in the header is filled in at the end."""
     shape = FIELDS[field]
 
@@ -196,8 +197,8 @@ def write_predictions(
     return path
 
 
-def _write(output: BinaryIO, path: Path, joints: Iterable, vertices: Iterable) -> None:
-    counts = []
+def _write(output: IO[bytes], path: Path, joints: Iterable, vertices: Iterable) -> None:
+    counts: list[int] = []
     for name, rows, entries in (('joints', 21, joints), ('vertices', None, vertices)):
         output.write(b', [' if counts else b'[[')
         count = 0
@@ -260,7 +261,7 @@ def read_predictions(
 
 
 @contextlib.contextmanager
-def _open_predictions(path: Path) -> Iterator[io.TextIOBase]:
+def _open_predictions(path: Path) -> Iterator[TextIO]:
     if not zipfile.is_zipfile(path):
         with path.open(encoding='utf-8') as stream:
             yield stream
@@ -273,14 +274,14 @@ def _open_predictions(path: Path) -> Iterator[io.TextIOBase]:
                 )
             with archive.open('pred.json') as member:
                 yield io.TextIOWrapper(member, encoding='utf-8')
-    except (zipfile.BadZipFile, zipfile.zlib.error, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise DataError(f'{path}: not a readable archive ({error})') from error
 
 
 def _read_list(
     reader: JsonReader, name: str, rows: int | None, count: int | None, dtype: type
 ) -> np.ndarray:
-    entries = []
+    entries: list[np.ndarray] = []
     for index, value in enumerate(reader.values(name)):
         if index == count:
             raise DataError(f'{reader.name}: expected {count} {name} entries, found more')

@@ -163,7 +163,11 @@ class HandCrop:
         return self._crop(results)
 
     def _crop(
-        self, results: dict, angle: float = 0.0, zoom: float = 1.0, shift: tuple = (0.0, 0.0)
+        self,
+        results: dict,
+        angle: float = 0.0,
+        zoom: float = 1.0,
+        shift: np.ndarray | tuple[float, float] = (0.0, 0.0),
     ) -> dict:
         height, width = results['img'].shape[:2]
         x, y, w, h = results.get('box', (0, 0, width, height))

@@ -156,7 +156,8 @@ class LoadCheckedImage(LoadImageFromFile):
             image = read_image(path, self.color_type, self.imdecode_backend, self.backend_args)
             check_size(path, image.shape[:2], results)
         except DataError as error:
-            return self._skip(path, error)
+            self._skip(path, error)
+            return None
         results['img'] = image.astype(np.float32) if self.to_float32 else image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
@@ -238,7 +239,7 @@ class LoadCheckedMask(BaseTransform):
         problem = mask_value_problem(mask, self.num_classes, reduce_zero)
         if problem:
             raise DataError(f'{path}: {problem}')
-        labels = np.full(256, IGNORED, np.uint8)
+        labels: np.ndarray = np.full(256, IGNORED, np.uint8)
         labels[: self.num_classes] = np.arange(self.num_classes)
         for old, new in (results.get('label_map') or {}).items():
             labels[old] = new

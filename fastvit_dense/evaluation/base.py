@@ -41,6 +41,7 @@ class TaskMetric(BaseMetric):
 
     default_prefix = ''
     format_only = False
+    results: list[dict]
 
     def __init__(
         self,
@@ -112,14 +113,15 @@ class TaskMetric(BaseMetric):
             parts = collect_results([self.results], world_size, self.collect_device, **options)
         self.results = []
 
-        metrics, error = {}, None
+        metrics: dict[str, float] = {}
+        error: Exception | None = None
         if is_main_process():
             try:
                 metrics = self.compute_metrics(each_once(parts, size))
             except Exception as caught:
                 error = caught
         if world_size > 1:
-            shared = [metrics, _portable(error)]
+            shared: list[Any] = [metrics, _portable(error)]
             broadcast_object_list(shared)
             metrics = shared[0]
             error = error or shared[1]
@@ -161,7 +163,7 @@ def each_once(parts: list[list[dict]], size: int) -> list[dict]:
     """
     samples = [s for row in zip_longest(*parts) for s in row if s is not None]
     if len(samples) > size:
-        first = {}
+        first: dict[object, dict] = {}
         for position, sample in enumerate(samples):
             key = position if sample['id'] is None else (sample['id'],)
             first.setdefault(key, sample)

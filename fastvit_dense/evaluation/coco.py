@@ -52,7 +52,7 @@ def check_annotations(content: dict, path: str) -> None:
             raise DataError(f'{where}: expected a list "{field}", found {content.get(field)!r}')
     known = {}
     for field in ('images', 'categories', 'annotations'):
-        ids = Counter()
+        ids: Counter[int] = Counter()
         for index, entry in enumerate(content.get(field, ())):
             if not isinstance(entry, dict) or not is_integer(entry.get('id')):
                 raise DataError(f'{where}: {field}[{index}] has no integer "id"')
@@ -104,8 +104,8 @@ def mask_fault(mask: object, size: list[int]) -> str | None:
             if len(numbers) < 4 or len(numbers) % 2 or not all(map(is_number, numbers)):
                 return f'"segmentation" holds no polygon x, y, x, y, ...: {str(polygon)[:40]}'
         return None if mask else '"segmentation" is empty'
-    counts = mask.get('counts') if isinstance(mask, dict) else None
-    if isinstance(counts, list):
+    if isinstance(mask, dict) and isinstance(mask.get('counts'), list):
+        counts = mask['counts']
         if mask.get('size') != size:
             return f'"segmentation" is of size {mask.get("size")}, the image {size}'
         good = all(is_integer(n) and n >= 0 for n in counts) and sum(counts) == size[0] * size[1]
@@ -124,7 +124,8 @@ def truth_of_samples(samples: list[dict], classes: Sequence[str]) -> COCO:
         samples: ``id`` and ``truth``: ((height, width), mmdet's ``instances``).
         classes: Names of the labels, which become the category ids.
     """
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for sample in samples:
         (height, width), instances = sample['truth']
         images.append({'id': sample['id'], 'height': int(height), 'width': int(width)})
@@ -244,7 +245,7 @@ def image_scores(evaluator: COCOeval_faster) -> dict[int, float]:
     any number and counts for nothing. Without objects: one minus the highest score.
     """
     limit = evaluator.params.maxDets[-1]
-    by_image = {}
+    by_image: dict[int, dict[int, np.ndarray]] = {}
     for (image, category), ious in evaluator.ious.items():
         if len(ious):
             by_image.setdefault(image, {})[category] = np.asarray(ious)
@@ -261,8 +262,10 @@ def _best_f1(truth: list[dict], found: list[dict], ious: dict, limit: int) -> fl
     objects = sum(not a.get('iscrowd', 0) for a in truth)
     if not objects:
         return min(max(1.0 - max((a['score'] for a in found), default=0.0), 0.0), 1.0)
-    scores, hits = [], []
-    crowds, ranked = {}, {}
+    scores: list[float] = []
+    hits: list[int] = []
+    crowds: dict[int, list[bool]] = {}
+    ranked: dict[int, list[float]] = {}
     for a in truth:
         crowds.setdefault(a['category_id'], []).append(bool(a.get('iscrowd', 0)))
     for a in found:
@@ -274,18 +277,18 @@ def _best_f1(truth: list[dict], found: list[dict], ious: dict, limit: int) -> fl
             hit = _greedy_matches(ious[category], crowds[category])
         scores += values
         hits += hit
-    hits = np.array(hits)[np.argsort(-np.array(scores), kind='stable')]
-    hits = hits[hits >= 0]
-    if not hits.size:
+    ordered = np.array(hits)[np.argsort(-np.array(scores), kind='stable')]
+    ordered = ordered[ordered >= 0]
+    if not ordered.size:
         return 0.0
-    correct = np.cumsum(hits)
-    return float(np.max(2 * correct / (np.arange(1, len(hits) + 1) + objects)))
+    correct = np.cumsum(ordered)
+    return float(np.max(2 * correct / (np.arange(1, len(ordered) + 1) + objects)))
 
 
 def _greedy_matches(ious: np.ndarray, crowd: list[bool]) -> list[int]:
     """1 matched, 0 not, -1 ignored for each detection (rows, by falling score)."""
     free = np.array([not c for c in crowd])
-    crowd = ~free
+    in_crowd = ~free
     result = [0] * len(ious)
     for row in np.flatnonzero((ious >= 0.5).any(axis=1)):
         best = np.where(free, ious[row], -1)
@@ -293,6 +296,6 @@ def _greedy_matches(ious: np.ndarray, crowd: list[bool]) -> list[int]:
         if best[match] >= 0.5:
             free[match] = False
             result[row] = 1
-        elif (ious[row][crowd] >= 0.5).any():
+        elif (ious[row][in_crowd] >= 0.5).any():
             result[row] = -1
     return result

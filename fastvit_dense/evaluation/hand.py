@@ -353,6 +353,7 @@ class HandMetric(TaskMetric):
         """Write ``pred.json`` in the order of the samples' ids."""
         from ..datasets.freihand_files import write_predictions
 
+        assert self.predictions_dir is not None
         write_predictions(
             self.predictions_dir / 'pred.json',
             (sample['pred_hand.joints'] for sample in samples),

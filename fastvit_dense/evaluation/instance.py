@@ -87,14 +87,16 @@ class InstanceMetric(TaskMetric):
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
         self.sort_categories = sort_categories
-        self.truth = None if ann_file is None else coco.load_annotations(ann_file, backend_args)
-        if self.truth is not None and 'annotations' not in self.truth.dataset and not format_only:
-            raise DataError(
-                f'annotation file {ann_file} holds no "annotations" (as COCO test-dev): '
-                'set format_only=True and outfile_prefix to write the result files'
-            )
-        if self.truth is not None and set(self.metrics) - {'bbox'}:
-            coco.check_truth_masks(self.truth, ann_file)
+        self.truth: COCO | None = None
+        if ann_file is not None:
+            self.truth = coco.load_annotations(ann_file, backend_args)
+            if 'annotations' not in self.truth.dataset and not format_only:
+                raise DataError(
+                    f'annotation file {ann_file} holds no "annotations" (as COCO test-dev): '
+                    'set format_only=True and outfile_prefix to write the result files'
+                )
+            if set(self.metrics) - {'bbox'}:
+                coco.check_truth_masks(self.truth, ann_file)
         self._category_ids: list[int] | None = None
 
     @property
@@ -117,11 +119,11 @@ class InstanceMetric(TaskMetric):
                     raise DataError('without ann_file the dataset must name its "classes"')
                 self._category_ids = list(range(len(classes)))
             else:
-                self._category_ids = self._ids_of(classes)
+                self._category_ids = self._ids_of(self.truth, classes)
         return self._category_ids
 
-    def _ids_of(self, classes: Sequence[str] | None) -> list[int]:
-        categories = self.truth.dataset['categories']
+    def _ids_of(self, truth: COCO, classes: Sequence[str] | None) -> list[int]:
+        categories = truth.dataset['categories']
         if self.sort_categories:
             categories = sorted(categories, key=lambda category: category['id'])
         if classes is None:
@@ -205,13 +207,12 @@ class InstanceMetric(TaskMetric):
                     i = int(np.argwhere(~finite)[0, 0])
                     value = np.asarray(found[field][i]).tolist()
                     raise PredictionError(f'{where}, detection {i}: {field} {value} not finite')
-        size = None
         if self.truth is not None:
             image = self.truth.imgs.get(found['id'])
             if image is None:
                 raise PredictionError(f'{where}: no such image id in {self.ann_file}')
             size = [image['height'], image['width']]
-        elif 'truth' in found:
+        else:
             size = [int(n) for n in found['truth'][0]]
         if found.get('masks'):
             check_codes(found['masks'], size, lambda i: f'{where}, detection {i}')
@@ -219,16 +220,18 @@ class InstanceMetric(TaskMetric):
 
     def score(self, samples: list[dict]) -> EvaluationResult:
         """COCO's numbers over all images of the ground truth."""
-        first = {}
+        first: dict[int, dict] = {}
         for sample in samples:
             first.setdefault(sample['id'], sample)
         samples = list(first.values())
         truth = self.truth
         if truth is None:
-            truth = coco.truth_of_samples(samples, self.dataset_meta['classes'])
+            truth = coco.truth_of_samples(samples, (self.dataset_meta or {})['classes'])
         entries, areas = self._entries(samples)
         names = [truth.cats[i]['name'] for i in sorted(self.category_ids)]
-        metrics, curves, arrays = {}, {}, {}
+        metrics: dict[str, float] = {}
+        curves: dict[str, dict[str, list[float]]] = {}
+        arrays: dict[str, np.ndarray] = {}
         per_class = self._count_objects(truth)
         for metric in self.metrics:
             _set_scores_and_areas(entries, areas, metric)
@@ -250,7 +253,7 @@ class InstanceMetric(TaskMetric):
                 curves['precision_recall'][f'{metric}_{threshold}'] = [
                     coco.mean_defined(at_recall) for at_recall in values
                 ]
-            scores = coco.image_scores(evaluator)
+            image_scores = coco.image_scores(evaluator)
         self._select(metrics, per_class)
         return self.new_result(
             'instance',
@@ -260,7 +263,7 @@ class InstanceMetric(TaskMetric):
             curves=curves,
             arrays=arrays,
             per_sample=[
-                {'id': i, 'score': scores[i], 'file_name': truth.imgs[i].get('file_name', '')}
+                {'id': i, 'score': image_scores[i], 'file_name': truth.imgs[i].get('file_name', '')}
                 for i in sorted(truth.imgs)
             ],
             protocol={
@@ -309,13 +312,16 @@ class InstanceMetric(TaskMetric):
 
     def _entries(self, samples: list[dict]) -> tuple[list[dict], dict[str, np.ndarray]]:
         """COCO result entries of all images, and their box and mask areas and scores."""
-        entries, columns = [], {'bbox_score': [], 'bbox': [], 'segm_score': [], 'segm': []}
+        entries: list[dict] = []
+        columns: dict[str, list[np.ndarray]] = {
+            name: [] for name in ('bbox_score', 'bbox', 'segm_score', 'segm')
+        }
         with_masks = set(self.metrics) - {'bbox'}
         for sample in samples:
             codes = (
                 [{'size': sample.get('size'), 'counts': c} for c in sample['masks']]
                 if with_masks
-                else None
+                else []
             )
             boxes, scores = sample['boxes'], sample['scores']
             columns['bbox'].append(boxes[:, 2] * boxes[:, 3])
@@ -348,6 +354,7 @@ class InstanceMetric(TaskMetric):
 
     def write_predictions(self, samples: list[dict]) -> None:
         """Write ``instances.json``: boxes and masks in one COCO result file."""
+        assert self.predictions_dir is not None
         path = self.predictions_dir / 'instances.json'
         write_coco_results(path, samples, self.category_ids, 'both')
 

@@ -39,7 +39,7 @@ def read_label_map(path: Path) -> np.ndarray:
         raise PredictionError(f'{path} cannot be read as an image ({error})') from None
 
 
-def build_lazily(dataset: dict) -> object:
+def build_lazily(dataset: dict) -> Any:
     """Build a dataset from its config without reading its files and without its pipeline."""
     with DefaultScope.overwrite_default_scope(_scope(dataset)):
         return DATASETS.build({**dataset, 'lazy_init': True, 'pipeline': []})

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 
 from ..hand.mano import Mano
 from .hand import align
@@ -10,7 +9,7 @@ from .hand import align
 CHUNK = 256  # hands at a time: some tens of megabytes
 
 
-def mean_pose_errors(joints: ArrayLike, vertices: ArrayLike, mano: Mano) -> dict[str, float]:
+def mean_pose_errors(joints: np.ndarray, vertices: np.ndarray, mano: Mano) -> dict[str, float]:
     """Errors of the mean pose after alignment to each true hand.
 
     Args:

@@ -37,7 +37,7 @@ def shares_within(
     )
     squares_a, squares_b = np.square(a).sum(axis=1), np.square(b).sum(axis=1)
     # |a - b|^2 as one product: (a, 1, |a|^2) . (-2 b, |b|^2, 1)
-    left = np.ones((len(a), 5, a.shape[2]), dtype=np.float32)
+    left: np.ndarray = np.ones((len(a), 5, a.shape[2]), dtype=np.float32)
     left[:, :3], left[:, 4] = a, squares_a
     right = np.ones((len(b), 5, b.shape[2]), dtype=np.float32)
     np.multiply(b, -2, out=right[:, :3], casting='same_kind')

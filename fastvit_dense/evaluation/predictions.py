@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from ..checkpoints.files import replacing
 from ..datasets.values import is_box, is_integer, is_number
-from ..errors import MissingFileError, PredictionError
+from ..errors import DataError, MissingFileError, PredictionError
 from .base import TaskMetric
 from .masks import check_codes, code_bytes
 from .record import EvaluationResult
@@ -38,17 +39,19 @@ def evaluate_predictions(
             maps and hands, the ground truth.
 
     Raises:
+        DataError: The metric scores nothing (``format_only=True``).
         MissingFileError: There is nothing at ``path``.
         PredictionError: A prediction cannot be scored; the message names it.
     """
     path = Path(path)
     if not path.exists():
         raise MissingFileError(f'no predictions at {path}')
-    if isinstance(metric, dict):
-        metric = METRICS.build(metric)
-    metric.results = metric.read_predictions(path, dataset)
-    metric.evaluate(len(metric.results))
-    return metric.result
+    built: TaskMetric = METRICS.build(metric) if isinstance(metric, dict) else metric
+    built.results = built.read_predictions(path, dataset)
+    built.evaluate(len(built.results))
+    if built.result is None:
+        raise DataError('format_only=True: this metric only writes predictions, set it to False')
+    return built.result
 
 
 def write_coco_results(path: Path, samples: list[dict], category_ids: list[int], kind: str) -> None:
@@ -113,7 +116,7 @@ def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[
     labels = {category: label for label, category in enumerate(category_ids)}
     first = entries[0] if entries and isinstance(entries[0], dict) else {}
     fields = [field for field in FIELDS if field in first]
-    by_image = {}
+    by_image: dict[int, list[int]] = {}
     for index, entry in enumerate(entries):
         fault = _entry_fault(entry, fields, truth, labels)
         if fault:
@@ -131,7 +134,7 @@ def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[
         if 'segmentation' in fields:
             codes = [compressed(entry['segmentation']) for entry in chosen]
             size = [truth.imgs[image_id]['height'], truth.imgs[image_id]['width']]
-            check_codes(codes, size, lambda i, at=indices: f'{path}: {_entry_name(entries, at[i])}')
+            check_codes(codes, size, partial(_mask_name, path, entries, indices))
             sample |= {'masks': [code_bytes(code) for code in codes], 'size': size}
             if 'mask_score' in fields:
                 sample['mask_scores'] = np.array([entry['mask_score'] for entry in chosen])
@@ -139,6 +142,10 @@ def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[
         sample['boxes'] = np.asarray(boxes, dtype=np.float64)
         samples.append(sample)
     return samples
+
+
+def _mask_name(path: Path, entries: list, indices: list[int], i: int) -> str:
+    return f'{path}: {_entry_name(entries, indices[i])}'
 
 
 def _entry_name(entries: list, index: int) -> str:
@@ -165,7 +172,7 @@ def _entry_fault(entry: object, fields: list[str], truth: COCO, labels: dict) ->
     return None
 
 
-def compressed(code: object) -> object:
+def compressed(code: Any) -> Any:
     """A run-length code, compressed where it is a list of run lengths."""
     if isinstance(code, dict) and isinstance(code.get('counts'), list):
         try:

@@ -47,7 +47,8 @@ def label_map_names(images: Iterable[str], top: str | None = None) -> dict[str, 
     places = {image: os.path.abspath(image) for image in images}
     if top is None:
         top = os.path.commonpath([os.path.dirname(place) for place in places.values()])
-    names, owners = {}, {}
+    names: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for image, place in places.items():
         name = os.path.splitext(os.path.relpath(place, top))[0] + '.png'
         if owners.setdefault(name, image) != image:

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ class SemanticMetric(TaskMetric):
     @property
     def classes(self) -> Sequence[str]:
         """Names of the classes, of the dataset's meta information."""
-        classes = (self.dataset_meta or {}).get('classes')
+        classes: Sequence[str] | None = (self.dataset_meta or {}).get('classes')
         if classes is None:
             raise DataError('SemanticMetric: the dataset must name its "classes"')
         return classes
@@ -117,24 +117,26 @@ class SemanticMetric(TaskMetric):
                 f'{image_path} and {self._written[name]} would both be written as {name}'
             )
         labels = predicted.cpu().numpy().astype(np.int64) + bool(reduce_zero_label)
+        assert self.predictions_dir is not None
         stage_label_map(self.predictions_dir, image_path, labels)
 
     def write_predictions(self, samples: list[dict]) -> None:
         """Put the label maps of all processes into place, see ``output_dir``."""
+        assert self.predictions_dir is not None
         place_label_maps(self.predictions_dir, [sample['id'] for sample in samples])
 
     def score(self, samples: list[dict]) -> EvaluationResult:
         """Add the counts of all images up and compute every score from the sum."""
         num_classes = len(self.classes)
-        matrix = np.zeros(num_classes * num_classes, dtype=np.int64)
+        cells = np.zeros(num_classes * num_classes, dtype=np.int64)
         for sample in samples:
-            matrix[sample['cells']] += sample['counts']
-        matrix = matrix.reshape(num_classes, num_classes)
+            cells[sample['cells']] += sample['counts']
+        matrix = cells.reshape(num_classes, num_classes)
         scores = class_scores(matrix, self.beta)
         if self.nan_to_num is not None:
             scores = {name: np.nan_to_num(v, nan=self.nan_to_num) for name, v in scores.items()}
 
-        metrics = {'aAcc': percent(_ratio(np.trace(matrix), matrix.sum()))}
+        metrics = {'aAcc': percent(float(_ratio(np.trace(matrix), matrix.sum())))}
         wanted = ['IoU', 'Acc', 'Dice']
         if 'mFscore' in self.iou_metrics:
             wanted += ['Fscore', 'Precision', 'Recall']
@@ -229,17 +231,28 @@ def count_pixels(
     """
     # one more row, after the last class, takes the pixels that do not count
     cells = (num_classes + 1) * num_classes
-    on_cpu = predicted.device.type == 'cpu'
-    # NumPy and pieces that fit the cache are fastest there; elsewhere memory sets the limit
-    chunk, count = (1 << 16, _count_array) if on_cpu else (1 << 22, _count_tensor)
     predicted, truth = predicted.reshape(-1), truth.reshape(-1)
-    if on_cpu:
-        predicted, truth = predicted.numpy(), truth.numpy()
-    total = 0
-    for start in range(0, max(len(truth), 1), chunk):
-        part = slice(start, start + chunk)
-        total = total + count(predicted[part], truth[part], num_classes, ignore_index, cells)
-    return torch.as_tensor(total).reshape(num_classes + 1, num_classes)[:num_classes]
+    if predicted.device.type == 'cpu':  # NumPy and pieces that fit the cache are fastest
+        found, true = predicted.numpy(), truth.numpy()
+        total = torch.as_tensor(
+            sum(
+                _count_array(found[part], true[part], num_classes, ignore_index, cells)
+                for part in _pieces(len(truth), 1 << 16)
+            )
+        )
+    else:  # memory sets the limit
+        total = torch.as_tensor(
+            sum(
+                _count_tensor(predicted[part], truth[part], num_classes, ignore_index, cells)
+                for part in _pieces(len(truth), 1 << 22)
+            )
+        )
+    return total.reshape(num_classes + 1, num_classes)[:num_classes]
+
+
+def _pieces(length: int, size: int) -> Iterator[slice]:
+    for start in range(0, max(length, 1), size):
+        yield slice(start, start + size)
 
 
 def _count_array(

@@ -278,6 +278,7 @@ class ManoTokenHead(BaseModule):
         super().init_weights()
         nn.init.trunc_normal_(self.token_embed, std=0.02)
         for linear in (self.guess[-1], self.correct.linear, self.correct_again.linear):
+            assert isinstance(linear, nn.Linear)
             nn.init.xavier_uniform_(linear.weight, gain=0.01)
             nn.init.zeros_(linear.bias)
 

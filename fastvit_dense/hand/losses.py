@@ -4,7 +4,7 @@ Weights that make them comparable are those of published recipes as far as there
 `HandMeshLoss`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -129,7 +129,7 @@ class HandMeshLoss(nn.Module):
         true_vertices = relative_to_root(target['vertices'], target['joints'])
         joints = relative_to_root(pred['joints'], pred['joints'])
         true_joints = relative_to_root(target['joints'], target['joints'])
-        computed = {}
+        computed: dict[str, Callable[[], Tensor]] = {}
         if 'global_orient' in target:
             turn, true_turn = pred['global_orient'], target['global_orient']
             vertices, joints = vertices @ turn, joints @ turn  # rows: R^T v
@@ -145,9 +145,9 @@ class HandMeshLoss(nn.Module):
             computed['keypoints'] = lambda: points_loss(pred['keypoints'], inside)
         rotations = [name for name in ('global_orient', 'hand_pose') if name in target]
         if rotations:
-            computed['rotation'] = lambda: sum(
-                rotation_loss(pred[name], target[name]) for name in rotations
-            )
+            computed['rotation'] = lambda: torch.stack(
+                [rotation_loss(pred[name], target[name]) for name in rotations]
+            ).sum()
         if 'betas' in target:
             computed['betas'] = lambda: shape_loss(pred['betas'], target['betas'])
         computed['edges'] = lambda: edge_loss(vertices, true_vertices, faces)

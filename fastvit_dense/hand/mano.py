@@ -110,6 +110,16 @@ class Mano(nn.Module):
         is_standin, name: those of ``model``.
     """
 
+    v_template: Tensor
+    shapedirs: Tensor
+    posedirs: Tensor
+    weights: Tensor
+    rest_joints: Tensor
+    rest_joint_dirs: Tensor
+    joint_regressor: Tensor
+    mean_pose: Tensor
+    faces: Tensor
+
     def __init__(self, model: ManoModel, side: str = 'right') -> None:
         super().__init__()
         if side not in ('right', 'left'):

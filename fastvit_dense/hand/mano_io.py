@@ -135,7 +135,7 @@ def _checked_arrays(path: Path, fields: dict[str, Any]) -> dict[str, np.ndarray]
             f'{path}: missing {", ".join(missing)}; found '
             f'{shortened(", ".join(sorted(map(str, fields))))}'
         )
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, shape in ARRAY_SHAPES.items():
         array = np.asarray(fields.get(name, OPTIONAL.get(name)))
         if array.dtype.kind not in 'fiu':

@@ -249,7 +249,7 @@ def _buffer(node: Node, depth: int) -> np.ndarray:
 
 
 def _from_bytes(data: bytes | bytearray, dtype: Any, shape: Any, order: Any) -> np.ndarray:
-    array = np.ndarray(shape, _dtype(dtype), data, order=order)
+    array: np.ndarray = np.ndarray(shape, _dtype(dtype), data, order=order)
     if array.nbytes != len(data):
         raise ValueError(f'expected {array.nbytes} bytes of shape {shape}, found {len(data)}')
     return array

@@ -97,7 +97,8 @@ class HandMeshRegressor(BaseModel):
             mode: ``loss``, ``predict`` or ``tensor``.
 
         Raises:
-            ValueError: another mode, or an input that is not square.
+            ValueError: another mode, no samples where they are needed, or an input that is not
+                square.
             DataError: a sample without annotations in ``loss``, or a K that no camera has.
         """
         if mode not in ('loss', 'predict', 'tensor'):
@@ -110,6 +111,8 @@ class HandMeshRegressor(BaseModel):
         stages = self.head(features, self.mano)
         if mode == 'tensor':
             return stages[-1]
+        if data_samples is None:
+            raise ValueError(f'data_samples: mode {mode!r} needs one per image, found None')
         K = _cameras(data_samples, inputs)
         if mode == 'loss':
             return self._loss(stages, data_samples, K, inputs.shape[3])
@@ -212,7 +215,7 @@ def build_mano(mano: Mapping) -> Mano:
             "mano: expected dict(path='data/mano/MANO_RIGHT.pkl') or dict(standin=True), "
             f'found {dict(mano)}'
         )
-    return Mano(standin_mano() if standin else read_mano(Path(path)))
+    return Mano(read_mano(Path(path)) if path else standin_mano())
 
 
 def _name(sample: BaseDataElement, number: int) -> str:

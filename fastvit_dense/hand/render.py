@@ -111,7 +111,7 @@ def shade(
     fragments: Fragments,
     vertices: np.ndarray,
     faces: np.ndarray,
-    colors: np.ndarray,
+    colors: np.ndarray | tuple[float, float, float],
     light: tuple[float, float, float] | np.ndarray = LIGHT,
     ambient: float = 0.4,
     specular: float = 0.1,
@@ -141,9 +141,9 @@ def shade(
     normal = _unit(interpolate(vertex_normals(vertices, faces)))
     view = -_unit(interpolate(vertices))
     normal *= np.sign((normal * view).sum(-1, keepdims=True))  # the back of a face is lit too
-    light = _unit(np.asarray(light, np.float64))
-    diffuse = (normal @ light).clip(0)[:, None]
-    gleam = (normal * _unit(light + view)).sum(-1, keepdims=True).clip(0) ** 20
+    towards = _unit(np.asarray(light, np.float64))
+    diffuse = (normal @ towards).clip(0)[:, None]
+    gleam = (normal * _unit(towards + view)).sum(-1, keepdims=True).clip(0) ** 20
     image = np.zeros((*seen.shape, 3), np.float32)
     lit = interpolate(colors) * (ambient + (1 - ambient) * diffuse) + specular * gleam
     image[seen] = lit.clip(0, 1)
@@ -161,7 +161,7 @@ def draw_mesh(
     K: np.ndarray,
     colors: np.ndarray | tuple[float, float, float],
     opacity: float = 1.0,
-    **shading: object,
+    ambient: float = 0.4,
 ) -> np.ndarray:
     """Draws a mesh over an image, with smooth edges (four samples per pixel).
 
@@ -170,7 +170,7 @@ def draw_mesh(
         vertices, faces, K: As `rasterize`.
         colors: (V, 3) or (3,), 0 to 1.
         opacity: Of the mesh, 0 to 1.
-        **shading: `light`, `ambient`, `specular` of `shade`.
+        ambient: As `shade`.
 
     Returns:
         A new (H, W, 3) uint8 image.
@@ -178,8 +178,8 @@ def draw_mesh(
     height, width = background.shape[:2]
     finer = np.diag([2.0, 2.0, 1.0]) @ K
     fragments = rasterize(vertices, faces, finer, (2 * width, 2 * height))
-    image = shade(fragments, vertices, faces, colors, **shading)
-    mask = (fragments.face >= 0).astype(np.float32)
+    image = shade(fragments, vertices, faces, colors, ambient=ambient)
+    mask: np.ndarray = (fragments.face >= 0).astype(np.float32)
     image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)[..., None]
     mixed = background * (1 - opacity * mask) + 255 * opacity * image

@@ -51,7 +51,7 @@ def pose_to_matrix(pose: Tensor, form: str, model: ManoModel | None = None) -> T
     """Rotation matrices (..., 15, 3, 3) of a pose; see :func:`convert_pose`."""
     from pytorch3d import transforms
 
-    _check_form(form, model)
+    _check_form(form)
     sizes = {'matrix': (15, 3, 3), '6d': (15, 6), '6d_columns': (15, 6), 'quaternion': (15, 4)}
     expected = sizes.get(form, (45,))
     found = tuple(pose.shape[-len(expected) :])
@@ -65,10 +65,11 @@ def pose_to_matrix(pose: Tensor, form: str, model: ManoModel | None = None) -> T
         return transforms.rotation_6d_to_matrix(pose).transpose(-1, -2)
     if form == 'quaternion':
         return transforms.quaternion_to_matrix(functional.normalize(pose, dim=-1))
-    if form == 'pca':
-        pose = pose @ _like(pose, model.hands_components[: pose.shape[-1]])
     if form in ('pca', 'freihand'):
-        pose = pose + _like(pose, model.hands_mean)
+        hand = _known(model, form)
+        if form == 'pca':
+            pose = pose @ _like(pose, hand.hands_components[: pose.shape[-1]])
+        pose = pose + _like(pose, hand.hands_mean)
     return transforms.axis_angle_to_matrix(pose.unflatten(-1, (15, 3)))
 
 
@@ -76,7 +77,7 @@ def pose_from_matrix(rotations: Tensor, form: str, model: ManoModel | None = Non
     """A pose in another form from rotation matrices (..., 15, 3, 3); see :func:`convert_pose`."""
     from pytorch3d import transforms
 
-    _check_form(form, model)
+    _check_form(form)
     if rotations.shape[-3:] != (15, 3, 3):
         raise ValueError(
             f'rotations: expected last sizes (15, 3, 3), found {tuple(rotations.shape)}'
@@ -91,9 +92,10 @@ def pose_from_matrix(rotations: Tensor, form: str, model: ManoModel | None = Non
         return transforms.matrix_to_quaternion(rotations)
     pose = transforms.matrix_to_axis_angle(rotations).flatten(-2)
     if form in ('pca', 'freihand'):
-        pose = pose - _like(pose, model.hands_mean)
-    if form == 'pca':
-        pose = pose @ _like(pose, model.hands_components).transpose(0, 1)
+        hand = _known(model, form)
+        pose = pose - _like(pose, hand.hands_mean)
+        if form == 'pca':
+            pose = pose @ _like(pose, hand.hands_components).transpose(0, 1)
     return pose
 
 
@@ -128,8 +130,12 @@ def _like(tensor: Tensor, array: object) -> Tensor:
     return torch.as_tensor(array, dtype=tensor.dtype, device=tensor.device)
 
 
-def _check_form(form: str, model: ManoModel | None) -> None:
+def _check_form(form: str) -> None:
     if form not in FORMS:
         raise ValueError(f'form of a pose: expected one of {", ".join(FORMS)}, found {form!r}')
-    if form in ('freihand', 'pca') and model is None:
+
+
+def _known(model: ManoModel | None, form: str) -> ManoModel:
+    if model is None:
         raise ValueError(f'{form} poses are relative to the hand mean: pass the ManoModel')
+    return model

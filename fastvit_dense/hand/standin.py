@@ -177,7 +177,8 @@ def build_cage() -> tuple[Cage, dict[int, list[int]], list[list[int]]]:
 
 def _add_palm(cage: Cage) -> tuple[list[list[int]], list[list[int]]]:
     """Point numbers [row][column] of the back and of the palm."""
-    back, palm = [], []
+    back: list[list[int]] = []
+    palm: list[list[int]] = []
     for i, (us, ws, tops, bottoms) in enumerate(PALM_ROWS):
         for heights, layer, side in ((tops, back, 0), (bottoms, palm, 1)):
             row = []

@@ -4,6 +4,7 @@ Points are metres in the OpenCV camera frame, joints in FreiHAND's order, images
 coordinates counted from the outer corner (see `hand/transforms.py`).
 """
 
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -27,9 +28,13 @@ def bones() -> list[tuple[int, int, tuple[int, int, int]]]:
         (
             0 if step == 0 else 1 + 4 * finger + step - 1,
             1 + 4 * finger + step,
-            tuple(round(BRIGHTNESS[step] * c) for c in color),
+            (
+                round(BRIGHTNESS[step] * red),
+                round(BRIGHTNESS[step] * green),
+                round(BRIGHTNESS[step] * blue),
+            ),
         )
-        for finger, color in enumerate(FINGER_COLORS)
+        for finger, (red, green, blue) in enumerate(FINGER_COLORS)
         for step in range(4)
     ]
 
@@ -168,11 +173,13 @@ def draw_hand(
     row = Image.fromarray(np.concatenate(list(panels.values()), axis=1))
     pen = ImageDraw.Draw(row)
     font = ImageFont.load_default(13)
-    style = {'font': font, 'fill': (255, 255, 255), 'stroke_width': 2, 'stroke_fill': (0, 0, 0)}
+    write = partial(
+        pen.text, font=font, fill=(255, 255, 255), stroke_width=2, stroke_fill=(0, 0, 0)
+    )
     for place, text in enumerate(panels):
-        pen.text((place * PANEL + 6, 4), text, **style)
+        write((place * PANEL + 6, 4), text)
     if hand_model:
-        pen.text((6, PANEL - 6), hand_model, anchor='ls', **style)
+        write((6, PANEL - 6), hand_model, anchor='ls')
     return row
 
 

@@ -28,10 +28,11 @@ def draw_instances(
     """
     canvas = image.astype(np.float32)
     order = np.argsort(-_box_areas(boxes))  # small ones last, on top
-    for i in order if masks is not None else ():
-        mask = masks[i]
-        canvas[mask] = 0.55 * canvas[mask] + 0.45 * np.array(class_color(labels[i]))
-        canvas[_outline(mask)] = class_color(labels[i])
+    if masks is not None:
+        for i in order:
+            mask = masks[i]
+            canvas[mask] = 0.55 * canvas[mask] + 0.45 * np.array(class_color(labels[i]))
+            canvas[_outline(mask)] = class_color(labels[i])
     picture = Image.fromarray(canvas.clip(0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(picture)
     size = max(11, round(min(picture.size) / 28))
@@ -50,7 +51,7 @@ def _label(
     box: np.ndarray,
     text: str,
     color: tuple[int, int, int],
-    font: ImageFont.FreeTypeFont,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
     left, _, right, bottom = draw.textbbox((0, 0), text, font=font)
     width, height = right - left + 4, bottom + 2

@@ -13,12 +13,13 @@ def stack_pictures(paths: Sequence[Path], width: int = 960) -> Image.Image:
     for path in paths:
         with Image.open(path) as picture:
             height = round(picture.height * width / picture.width)
-            pictures.append(picture.convert('RGB').resize((width, height), Image.LANCZOS))
+            scaled = picture.convert('RGB').resize((width, height), Image.Resampling.LANCZOS)
+            pictures.append(scaled)
     canvas = Image.new('RGB', (width, sum(p.height for p in pictures)), (255, 255, 255))
     y = 0
-    for picture in pictures:
-        canvas.paste(picture, (0, y))
-        y += picture.height
+    for scaled in pictures:
+        canvas.paste(scaled, (0, y))
+        y += scaled.height
     return canvas
 
 

@@ -9,4 +9,5 @@ def class_color(label: int) -> tuple[int, int, int]:
     hue = (0.58 + label * 0.618033988749895) % 1
     value = (0.95, 0.75, 0.85)[label % 3]
     saturation = (0.75, 0.9, 0.55)[label // 3 % 3]
-    return tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, saturation, value))
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return round(255 * red), round(255 * green), round(255 * blue)

@@ -59,7 +59,7 @@ def softnms(
     remaining = torch.arange(len(boxes), device=boxes.device)
     boxes, scores = wide(boxes), wide(scores).clone()
     areas = _sides(boxes, offset).prod(-1)
-    kept = []
+    kept: list[Tensor] = []
     while len(remaining):
         best_position = scores[remaining].argmax()
         best = remaining[best_position]

@@ -175,12 +175,10 @@ def _check_annotations(check: DatasetCheck, path: Path, content: dict) -> None:
     categories = {category['id'] for category in content['categories']}
     problems: list[tuple[str, str]] = []
     for index, annotation in enumerate(content['annotations']):
-        size = sizes.get(annotation['image_id'])
-        problem = (
-            _reference_problem(annotation, sizes, categories)
-            or _box_problem(annotation, size)
-            or _mask_problem(annotation, size, with_masks)
-        )
+        problem = _reference_problem(annotation, sizes, categories)
+        if problem is None:
+            size = sizes[annotation['image_id']]
+            problem = _box_problem(annotation, size) or _mask_problem(annotation, size, with_masks)
         if problem:
             entry = f'{path}: annotations[{index}] (id {annotation["id"]})'
             problems.append((problem[0], f'{entry}: {problem[1]}'))
@@ -237,7 +235,7 @@ def _mask_problem(annotation: dict, size: tuple[int, int], needed: bool) -> tupl
         problem = _polygon_problem(mask)
     else:
         problem = f': expected polygons or RLE, found {mask!r}'
-    return problem and ('mask', f'segmentation{problem}')
+    return ('mask', f'segmentation{problem}') if problem else None
 
 
 def _polygon_problem(polygons: list) -> str | None:
@@ -310,7 +308,8 @@ def _check_images(check: DatasetCheck, path: Path, folder: Path, images: list[di
     if not check.found_on_disk(folder, 'image folder'):
         return
     there = existing_files([folder / image['file_name'] for image in images])
-    present, missing = [], []
+    present: list[dict] = []
+    missing: list[dict] = []
     for image in images:
         (present if folder / image['file_name'] in there else missing).append(image)
     skipped = check.split == 'train' and len(missing) <= MAX_BROKEN_IMAGES

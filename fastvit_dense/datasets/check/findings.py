@@ -29,13 +29,13 @@ class DataReport:
     Attributes:
         findings: Finding -> the dataloaders ('train', 'val', 'test') that it concerns.
         counts: Dataloader -> what was counted ('images', 'annotations', ...).
-        classes: Dataloader -> class -> annotations or pixels.
+        classes: Dataloader -> class -> annotations, or the share of pixels as text.
         sources: Dataloader -> type and files of its dataset.
     """
 
     findings: dict[Finding, list[str]] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    classes: dict[str, dict[str, int | str]] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -64,10 +64,10 @@ class DataReport:
 
     def describe(self, severity: str) -> str:
         """List the findings of a severity by kind, the first few of each."""
-        groups = defaultdict(list)
-        for finding, splits in self.findings.items():
+        groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for finding, loaders in self.findings.items():
             if finding.severity == severity:
-                groups[finding.kind, ', '.join(splits)].append(finding.message)
+                groups[finding.kind, ', '.join(loaders)].append(finding.message)
         lines = []
         for (kind, splits), messages in groups.items():
             lines.append(f'  {splits}: {kind}: {len(messages)}')

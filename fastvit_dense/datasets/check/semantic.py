@@ -108,7 +108,9 @@ def _read_pairs(check: DatasetCheck, pairs: list[tuple[Path, Path]]) -> None:
 
     def examine(pair: tuple[Path, Path]) -> tuple[list[tuple[str, str]], np.ndarray]:
         image_path, mask_path = map(str, pair)
-        problems, shape, counts = [], None, np.zeros(256, np.int64)
+        problems: list[tuple[str, str]] = []
+        shape = None
+        counts: np.ndarray = np.zeros(256, np.int64)
         try:
             shape = read_image(image_path).shape[:2]
         except DataError as error:

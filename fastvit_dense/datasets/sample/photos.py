@@ -323,6 +323,7 @@ def read_photo(name: str) -> np.ndarray:
             f'another release of {photo.package} has it: pip install -U {photo.package}'
         )
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None, path  # its hash is right
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 

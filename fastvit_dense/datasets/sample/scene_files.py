@@ -107,7 +107,8 @@ def _publish(made: Path, tree: Path) -> None:
 
 def _write_trees(folder: Path, trees: list[str]) -> None:
     for number, (split, count) in enumerate(SPLITS.items()):
-        images, annotations = [], []
+        images: list[dict] = []
+        annotations: list[dict] = []
         for index in range(count):
             scene = compose_scene(np.random.default_rng([SEED, number, index]))
             jpeg = _encode('.jpg', scene.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
@@ -159,7 +160,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def _annotations(scene: Scene, image_id: int, first_id: int) -> list[dict]:
     """The scene's objects in COCO's format; area and box are those of the visible pixels."""
-    entries = []
+    entries: list[dict] = []
     for category, mask in zip(scene.categories, scene.masks, strict=True):
         x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
         entries.append(
@@ -176,7 +177,7 @@ def _annotations(scene: Scene, image_id: int, first_id: int) -> list[dict]:
     return entries
 
 
-def mask_to_polygons(mask: np.ndarray) -> list[list[int]]:
+def mask_to_polygons(mask: np.ndarray) -> list[list[float]]:
     """Polygons along the pixel edges of a mask; COCO's rasteriser gives back the exact mask.
 
     A mask with a hole is cut through the hole, since COCO's polygons have none.

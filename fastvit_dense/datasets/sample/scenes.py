@@ -108,12 +108,13 @@ def _texture(rng: np.random.Generator, texture: Texture, height: int, width: int
     if rng.random() < 0.5:
         window = window[:, ::-1]
     window = cv2.resize(window, (width, height), interpolation=cv2.INTER_AREA)
-    return window.astype(np.float32) * _gains(rng) * np.float32(texture.gains)
+    return window.astype(np.float32) * _gains(rng) * np.array(texture.gains, np.float32)
 
 
 def _gains(rng: np.random.Generator) -> np.ndarray:
     """Random exposure and white balance: gains for R, G, B."""
-    return np.float32(rng.uniform(0.75, 1.15) * rng.uniform(0.92, 1.08, 3))
+    gains: np.ndarray = rng.uniform(0.75, 1.15) * rng.uniform(0.92, 1.08, 3)
+    return gains.astype(np.float32)
 
 
 def _place(
@@ -128,12 +129,12 @@ def _place(
     rows, cols = cutout.pixels.shape[:2]
     scale = rng.uniform(*SIZES[cutout.category]) / max(rows, cols)
     size = max(1, round(cols * scale)), max(1, round(rows * scale))
-    pixels = cv2.resize(cutout.pixels, size, interpolation=cv2.INTER_AREA)
+    pixels: np.ndarray = cv2.resize(cutout.pixels, size, interpolation=cv2.INTER_AREA)
     if rng.random() < 0.5:
         pixels = pixels[:, ::-1]
     pixels[..., :3] *= _gains(rng)
     turn = MAX_TURN[cutout.category]
-    matrix = cv2.getRotationMatrix2D(
+    matrix: np.ndarray = cv2.getRotationMatrix2D(
         ((size[0] - 1) / 2, (size[1] - 1) / 2), rng.uniform(-turn, turn), 1.0
     )
     matrix[:, 2] += rng.uniform(0, width), rng.uniform(0, height)
