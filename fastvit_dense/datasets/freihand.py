@@ -10,7 +10,7 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
 
-from ..errors import DataError
+from ..errors import DataError, MissingFileError
 from ..hand.mano import ManoModel
 from .freihand_files import FIELDS, annotation_prefix, read_annotations
 
@@ -48,7 +48,7 @@ class FreiHAND(BaseDataset):
         **kwargs: `pipeline`, `test_mode`, `indices`, ... of mmengine's `BaseDataset`.
 
     Raises:
-        FileNotFoundError: The annotations or images are missing.
+        MissingFileError: The annotations or images are missing.
         DataError: A file is damaged.
     """
 
@@ -135,7 +135,7 @@ class FreiHAND(BaseDataset):
         missing = [number for number in numbers if _image_name(number) not in found]
         if missing:
             version, annotation = divmod(missing[0], count)
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f'{folder / _image_name(missing[0])} (annotation {annotation}, '
                 f'version {VERSIONS[version]}): no such image; {len(missing)} of '
                 f'{len(numbers)} images that {annotation_prefix(self.ann_file)}_*.json asks '

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..checkpoints.files import replacing
-from ..errors import DataError
+from ..errors import DataError, MissingFileError, reason_of
 from ..hand.camera import camera_problem
 from ..hand.units import check_unit
 from .json_stream import JsonReader, as_numbers
@@ -63,13 +63,13 @@ def read_annotations(
         `mano` (N, 61), as far as there are files.
 
     Raises:
-        FileNotFoundError: A required file is missing.
+        MissingFileError: A required file is missing.
         DataError: A file is damaged, or the files differ in length.
     """
     prefix = annotation_prefix(ann_file)
     missing = [str(p) for f in required if not (p := annotation_file(prefix, f)).is_file()]
     if missing:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f'FreiHAND annotations: expected {", ".join(missing)}, found no such file. '
             'FreiHAND_pub_v2.zip and its evaluation annotations come from '
             'https://lmb.informatik.uni-freiburg.de/projects/freihand/; unpack both into one '
@@ -237,11 +237,13 @@ def read_predictions(
         Joints (N, 21, 3) and vertices (N, V, 3), metres.
 
     Raises:
-        FileNotFoundError: No such file.
+        MissingFileError: No such file.
         DataError: A damaged file, another number of entries than expected, uneven shapes, NaN,
             millimetres.
     """
     path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f'{path}: expected a file of predictions, found no such file')
     with _open_predictions(path) as stream:
         reader = JsonReader(stream, path)
         reader.expect('[', 'start of the file')
@@ -274,7 +276,7 @@ def _open_predictions(path: Path) -> Iterator[io.TextIOBase]:
             with archive.open('pred.json') as member:
                 yield io.TextIOWrapper(member, encoding='utf-8')
     except (zipfile.BadZipFile, zipfile.zlib.error, NotImplementedError, RuntimeError) as error:
-        raise DataError(f'{path}: not a readable archive ({error})') from error
+        raise DataError(f'{path}: not a readable archive ({reason_of(error)})') from error
 
 
 def _read_list(

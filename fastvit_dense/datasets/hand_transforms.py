@@ -17,7 +17,7 @@ import torch
 from mmengine.registry import TRANSFORMS
 from mmengine.structures import BaseDataElement
 
-from ..errors import DataError
+from ..errors import DataError, MissingFileError
 from .loading import read_image
 
 BORDER = (104, 116, 124)  # ImageNet's mean colour, BGR
@@ -259,7 +259,7 @@ class RandomHandBackground:
         paths = Path(folder).rglob('*')
         self.images = sorted(str(p) for p in paths if p.suffix.lower() in ('.jpg', '.jpeg', '.png'))
         if not self.images:
-            raise FileNotFoundError(f'{folder}: expected photographs (.jpg, .png), found none')
+            raise MissingFileError(f'{folder}: expected photographs (.jpg, .png), found none')
 
     def __call__(self, results: dict) -> dict:
         """Replaces the background of `results`, in place."""

@@ -10,6 +10,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from ..errors import DataError
 from .camera import (
     ROOT,
     assumed_camera,
@@ -96,13 +97,14 @@ class HandMeshRegressor(BaseModel):
             mode: ``loss``, ``predict`` or ``tensor``.
 
         Raises:
-            ValueError: another mode, an input that is not square, a sample without annotations in
-                ``loss``, or a K that no camera has.
+            ValueError: another mode.
+            DataError: an input that is not square, a sample without annotations in ``loss``, or a
+                K that no camera has.
         """
         if mode not in ('loss', 'predict', 'tensor'):
             raise ValueError(f"mode: expected 'loss', 'predict' or 'tensor', found {mode!r}")
         if inputs.shape[2] != inputs.shape[3]:
-            raise ValueError(f'inputs: expected square images, found {tuple(inputs.shape[2:])}')
+            raise DataError(f'inputs: expected square images, found {tuple(inputs.shape[2:])}')
         features = self.backbone(inputs)
         if self.neck is not None:
             features = self.neck(features)
@@ -202,7 +204,7 @@ def build_mano(mano: Mapping) -> Mano:
 
     Raises:
         ValueError: neither or both are given.
-        FileNotFoundError, ManoFileError: see `read_mano`.
+        MissingFileError, ManoFileError: see `read_mano`.
     """
     path, standin = mano.get('path'), mano.get('standin', False)
     unknown = set(mano) - {'path', 'standin'}
@@ -229,7 +231,7 @@ def _cameras(samples: list[BaseDataElement], inputs: Tensor) -> Tensor:
         K = np.asarray(K, np.float32)
         problem = camera_problem(K) if K.shape == (3, 3) else f'expected 3 x 3, found {K.shape}'
         if problem:
-            raise ValueError(f'{_name(sample, number)}: K: {problem}')
+            raise DataError(f'{_name(sample, number)}: K: {problem}')
         cameras.append(K)
     return torch.from_numpy(np.stack(cameras)).to(inputs.device)
 
@@ -237,7 +239,7 @@ def _cameras(samples: list[BaseDataElement], inputs: Tensor) -> Tensor:
 def _scales(samples: list[BaseDataElement], device: torch.device) -> Tensor:
     for number, sample in enumerate(samples):
         if not (sample.metainfo.get('scale') or 0) > 0:
-            raise ValueError(
+            raise DataError(
                 f'{_name(sample, number)}: scale: use_scale needs the length of the middle '
                 f'phalanx in metres, found {sample.metainfo.get("scale")}'
             )
@@ -250,12 +252,12 @@ def _targets(samples: list[BaseDataElement], device: torch.device) -> dict[str, 
         hand = sample.get('gt_hand')
         missing = [n for n in ('joints', 'vertices') if hand is None or n not in hand]
         if missing:
-            raise ValueError(
+            raise DataError(
                 f'{_name(sample, number)}: gt_hand: training needs joints and vertices, '
                 f'missing {", ".join(missing)}'
             )
         if not sample.metainfo.get('is_right', True):
-            raise ValueError(
+            raise DataError(
                 f'{_name(sample, number)}: is_right: the model learns right hands only; bring left '
                 'hands to the right with RandomHandFlip(prob=1)'
             )

@@ -11,7 +11,7 @@ import pytest
 
 from fastvit_dense.compat import environment
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 GOOD = {
     'torch': '2.11.0+cu130',
     'torchvision': '0.26.0+cu130',

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import torchvision
 
+from ...errors import OperatorError
 from .common import HOW_TO_COMPILE
 from .deform_conv import (
     deform_conv_backward_input,
@@ -47,11 +48,11 @@ def missing_operator(name: str) -> Callable[..., None]:
         name: The operator's name in `mmcv._ext`.
 
     Returns:
-        A function that raises NotImplementedError naming the operator and the way to get it.
+        A function that raises OperatorError naming the operator and the way to get it.
     """
 
     def operator(*args: object, **kwargs: object) -> None:
-        raise NotImplementedError(
+        raise OperatorError(
             f'mmcv operator "{name}" is not available without compiled operators; {HOW_TO_COMPILE}'
         )
 

@@ -6,6 +6,7 @@ import torch
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
+from ...errors import OperatorError
 from .common import HOW_TO_COMPILE, wide
 
 
@@ -86,7 +87,7 @@ def roi_align_backward(
 
 def _refuse_max_pooling(pool_mode: int) -> None:
     if pool_mode != 1:
-        raise NotImplementedError(
+        raise OperatorError(
             "roi_align: pool_mode='max' is not available without compiled operators, only 'avg'; "
             + HOW_TO_COMPILE
         )

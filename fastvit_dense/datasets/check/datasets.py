@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from ...config.building import UNEXPECTED, unexpected_argument
 from ...config.loaders import LOADERS, datasets_of, evaluators_of
 from ...config.types import find_type
-from ...errors import DataError
+from ...errors import DataError, reason_of
 from .coco import check_coco
 from .common import DatasetCheck, expected_names
 from .findings import DataReport
@@ -132,7 +132,7 @@ def _check_dataset(
         built = cls(**{**settings, 'lazy_init': True})
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         unexpected = UNEXPECTED.search(str(error))
-        reason = unexpected_argument(cls, unexpected[2]) if unexpected else error
+        reason = unexpected_argument(cls, unexpected[2]) if unexpected else reason_of(error)
         report.error(split, 'dataset', f'{kind}: its settings do not fit: {reason}')
         return
     check = DatasetCheck(kind, dataset, built, split, report, read_files, progress)

@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from fastvit_dense.datasets.sample.scene_files import (
 )
 from fastvit_dense.errors import DataError
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope='module')
@@ -186,8 +187,7 @@ def test_polygons_give_back_the_exact_mask(mask):
 
 
 def test_every_photo_is_listed_with_its_licence(data):
-    with open(os.path.join(ROOT, 'data', 'README.md')) as file:
-        readme = file.read()
+    readme = (ROOT / 'data/README.md').read_text()
     used = {o.photo for o in sample_photos.OUTLINES} | {t.photo for t in sample_photos.TEXTURES}
     assert used == {photo.name for photo in sample_photos.PHOTOS}
     assert sample_photos.photo_sources() in readme
