@@ -231,7 +231,7 @@ def count_pixels(
     cells = (num_classes + 1) * num_classes
     on_cpu = predicted.device.type == 'cpu'
     # NumPy and pieces that fit the cache are fastest there; elsewhere memory sets the limit
-    chunk, count = (1 << 16, _count_array) if on_cpu else (1 << 22, _count_tensor)
+    chunk, count = (1 << 16, count_array) if on_cpu else (1 << 22, count_tensor)
     predicted, truth = predicted.reshape(-1), truth.reshape(-1)
     if on_cpu:
         predicted, truth = predicted.numpy(), truth.numpy()
@@ -242,9 +242,24 @@ def count_pixels(
     return torch.as_tensor(total).reshape(num_classes + 1, num_classes)[:num_classes]
 
 
-def _count_array(
+def count_array(
     predicted: np.ndarray, truth: np.ndarray, num_classes: int, ignore_index: int, cells: int
 ) -> np.ndarray:
+    """Count as `count_pixels` does on the CPU.
+
+    Args:
+        predicted: (N,) class indices.
+        truth: (N,) class indices.
+        num_classes: Number of classes C.
+        ignore_index: Value of pixels of the truth that do not count.
+        cells: (C + 1) * C; cell ``truth * C + predicted``, the last C for pixels that do not count.
+
+    Returns:
+        (cells,) int64.
+
+    Raises:
+        ValueError: A label is not in 0..C-1.
+    """
     row = np.where(truth == ignore_index, num_classes, truth.astype(np.int64, copy=False))
     _check_labels(predicted, truth, row, num_classes, ignore_index)
     row *= num_classes
@@ -252,9 +267,10 @@ def _count_array(
     return np.bincount(row, minlength=cells)
 
 
-def _count_tensor(
+def count_tensor(
     predicted: Tensor, truth: Tensor, num_classes: int, ignore_index: int, cells: int
 ) -> Tensor:
+    """Count as `count_pixels` does on a GPU; arguments and result are those of `count_array`."""
     row = torch.where(truth == ignore_index, num_classes, truth.to(torch.int64))
     _check_labels(predicted, truth, row, num_classes, ignore_index)
     return torch.bincount(row.mul_(num_classes).add_(predicted), minlength=cells)

@@ -5,8 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from fastvit_dense.datasets import freihand_files as freihand_io
-from fastvit_dense.datasets import json_stream
+from fastvit_dense.datasets import freihand_files, json_stream
 from fastvit_dense.datasets.freihand_files import (
     FIELDS,
     annotation_prefix,
@@ -62,7 +61,7 @@ def test_each_file_is_parsed_once(tmp_path, monkeypatch):
         raise AssertionError('parsed again')
 
     with monkeypatch.context() as patch:
-        patch.setattr(freihand_io, '_parse', parse)
+        patch.setattr(freihand_files, 'JsonReader', parse)
         again = read_annotations(tmp_path / 'training_xyz.json')
     for name, array in first.items():
         np.testing.assert_array_equal(array, again[name])

@@ -171,7 +171,7 @@ def test_without_a_camera_the_hand_moves_all_the_same(dataset):
     del unknown['K']
     for results in (known, unknown):
         results['global_orient'] = np.eye(3)
-        HandCrop(96)._crop(RandomHandFlip(1.0)(results), angle=40, zoom=1.3, shift=(0.1, 0))
+        HandCrop(96).crop(RandomHandFlip(1.0)(results), angle=40, zoom=1.3, shift=(0.1, 0))
     assert 'K' not in unknown
     assert np.linalg.det(unknown['camera_roll']) == pytest.approx(-1)
     for name in ('camera_roll', 'joints', 'vertices', 'global_orient'):

@@ -7,7 +7,7 @@ import torch
 from fastvit_dense.hand import Mano, standin_mano
 from fastvit_dense.hand.mano import ARRAY_SHAPES, FINGERTIP_VERTICES, PARENTS
 from fastvit_dense.hand.rotations import pose_to_matrix
-from fastvit_dense.hand.standin import _bend_axes
+from fastvit_dense.hand.standin import bend_axes
 from fastvit_dense.hand.subdivision import subdivide, triangulate
 
 
@@ -91,7 +91,7 @@ def test_weights_and_regressor_are_convex_and_weights_smooth(model):
 
 def test_fingers_bend_to_the_palm_without_tearing(model):
     mano = Mano(model)
-    axes = torch.tensor(_bend_axes(), dtype=torch.float32)
+    axes = torch.tensor(bend_axes(), dtype=torch.float32)
     rest = np.linalg.norm(np.diff(model.v_template[half_edges(model.f)], axis=1)[:, 0], axis=1)
     for angle in (0.5, 1.2):
         pose = pose_to_matrix((axes * angle).flatten()[None], 'axis_angle')
