@@ -1,10 +1,10 @@
 import json
 
-import pytest
 from mmengine.config import Config
 
 from fastvit_dense.datasets.check.datasets import check_config, quick_check
 from fastvit_dense.errors import DataError
+from tests.facts import raises_naming
 
 
 def test_wrapped_datasets_are_opened(coco_tree):
@@ -71,7 +71,7 @@ def test_summary_shows_a_few_of_many(coco_tree):
     assert text.count('expected a width and a height') == 3
     assert '... and 3 more' in text
     assert text.endswith('the data cannot be used as it is: 6 errors, 0 warnings')
-    with pytest.raises(DataError, match='train_dataloader: 6 errors in the data') as error:
+    with raises_naming(DataError, 'train_dataloader', 6, 'tools/check_data.py CONFIG') as error:
         quick_check(coco_tree.config(), 'train_dataloader')
     assert str(error.value).count('\n') == 7
 
