@@ -7,6 +7,7 @@ type, a hint such as "did you mean".
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -50,6 +51,31 @@ def raises_naming(kind: type[BaseException], *facts: object) -> Iterator[pytest.
         yield caught
     assert caught.type is kind, f'expected {kind.__name__}, found {caught.type.__name__}'
     assert_names(caught.value, *facts)
+
+
+@contextmanager
+def warns_naming(kind: type[Warning], *facts: object) -> Iterator[None]:
+    """Expect one warning of exactly this class that names the facts, beside any others.
+
+    Args:
+        kind: The class of the warning.
+        *facts: As of `assert_names`.
+    """
+    assert facts, 'no fact to look for is given'
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        yield
+    messages = [str(warning.message) for warning in caught if warning.category is kind]
+    named = [message for message in messages if _names(message, facts)]
+    assert len(named) == 1, f'{len(named)} of these warnings name {facts}: {messages}'
+
+
+def _names(message: str, facts: tuple) -> bool:
+    try:
+        assert_names(message, *facts)
+    except AssertionError:
+        return False
+    return True
 
 
 def _as_a_whole(fact: str) -> re.Pattern:

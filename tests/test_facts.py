@@ -1,6 +1,8 @@
+import warnings
+
 import pytest
 
-from .facts import assert_names, raises_naming
+from .facts import assert_names, raises_naming, warns_naming
 
 MESSAGE = "data/a.jpg: box: expected (10,) or 'cat', found (2, 100) and 0.25"
 
@@ -65,3 +67,22 @@ def test_the_class_is_the_one_that_is_named():
         expect(ValueError, error)
     with pytest.raises(pytest.fail.Exception), raises_naming(ValueError, 'a.jpg'):
         pass
+
+
+def test_one_warning_names_the_facts():
+    def warn(*facts, times=1, kind=UserWarning):
+        with warns_naming(UserWarning, *facts):
+            warnings.warn('something else', stacklevel=1)
+            for _ in range(times):
+                warnings.warn(MESSAGE, kind, stacklevel=1)
+
+    warn('a.jpg', (10,))
+    for wrong in (
+        lambda: warn(),
+        lambda: warn('b.jpg'),
+        lambda: warn('a.jpg', times=0),
+        lambda: warn('a.jpg', times=2),
+        lambda: warn('a.jpg', kind=RuntimeWarning),
+    ):
+        with pytest.raises(AssertionError):
+            wrong()
