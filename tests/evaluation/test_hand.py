@@ -5,15 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from mmengine.structures import BaseDataElement
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import cKDTree
 
 from fastvit_dense.evaluation import HandMetric, PredictionError, evaluate_hand
 from fastvit_dense.evaluation.hand import THRESHOLDS, score_hands
-from fastvit_dense.evaluation.nearest import shares_within
 from tests.facts import raises_naming, warns_naming
 
 KEYS = [
@@ -132,26 +129,6 @@ def test_equals_a_plain_loop():
     for name, values in f_scores.items():
         assert scores[name] == pytest.approx(np.mean(values), rel=1e-12)
         assert 0 < scores[name] < 1
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    st.integers(0, 10**6),
-    st.integers(1, 300),
-    st.integers(1, 300),
-    st.sampled_from([0.003, 0.03, 0.3]),
-    st.sampled_from([0.0, 0.01, 0.7, 50.0]),
-)
-def test_shares_of_near_points_equal_trees(seed, first, second, spread, distance):
-    random = np.random.default_rng(seed)
-    a = random.normal(0, spread, (3, first, 3))
-    b = random.normal(0, spread, (3, second, 3)) + distance
-    b[:, 0] = a[:, 0] + [0.005, 0, 0]  # on a threshold, up to rounding
-    shares = shares_within(a.swapaxes(1, 2), b.swapaxes(1, 2), (0.005, 0.015))
-    for i in range(3):
-        there, back = cKDTree(b[i]).query(a[i])[0], cKDTree(a[i]).query(b[i])[0]
-        assert shares[0][i].tolist() == [(there < t).mean() for t in (0.005, 0.015)]
-        assert shares[1][i].tolist() == [(back < t).mean() for t in (0.005, 0.015)]
 
 
 def test_perfect_and_zero_predictions():
