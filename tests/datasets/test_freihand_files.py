@@ -153,8 +153,8 @@ def cut(name, keep):
         (damaged('xyz', 2, lambda e: e[:20]), ['xyz of entry 2', '21 x 3', '20 x 3']),
         (damaged('xyz', 2, lambda e: [*e[:20], [1, 2]]), ['xyz of entry 2', 'uneven']),
         (damaged('verts', 0, lambda e: 'verts'), ['verts of entry 0', "'verts'"]),
-        (damaged('scale', 4, lambda e: -1), ['scale of entry 4', 'above 0', '-1']),
-        (damaged('scale', 4, lambda e: None), ['scale of entry 4', 'None']),
+        (damaged('scale', 4, lambda e: -1), ['scale of entry 4', 'above 0', 'found', -1.0]),
+        (damaged('scale', 4, lambda e: None), ['scale of entry 4', 'found', None]),
         (damaged('mano', 1, lambda e: [e[0][:60]]), ['mano of entry 1', 61, 'found', 60]),
         (
             damaged('K', 1, lambda e: [[480, 0, 112], [480, 0, 112], [0, 0, 1]]),

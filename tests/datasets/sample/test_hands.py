@@ -136,7 +136,7 @@ def test_kept_remade_and_left_alone(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(cv2, 'imwrite', lambda *_: False)  # the disk is full
-        with raises_naming(DataError, 'rgb/00000000.jpg'):
+        with raises_naming(DataError, 'mask/00000000.jpg'):
             make_sample_hands(tmp_path, 1, 1, force=True, workers=0)
     assert marked.exists(), 'a failed run changes nothing'
     assert [p.name for p in tmp_path.iterdir()] == ['freihand']
