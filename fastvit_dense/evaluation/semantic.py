@@ -100,8 +100,9 @@ class SemanticMetric(TaskMetric):
                 f'{where}: the prediction is {tuple(predicted.shape)} (height, width), '
                 f'the truth {tuple(truth.shape)}'
             )
+        num_classes = len(self.classes)
         try:
-            counts = count_pixels(predicted, truth, len(self.classes), self.ignore_index)
+            counts = count_pixels(predicted, truth, num_classes, self.ignore_index)
         except ValueError as error:
             raise PredictionError(f'{where}: {error}') from None
         counts = counts.flatten()

@@ -235,7 +235,7 @@ def test_options_of_mmdets_metric(truth_file, tmp_path):
     with raises_naming(DataError, 'metric', 'bbox', 'segm', 'boundary', 'proposal'):
         InstanceMetric(truth_file, metric='proposal')
     bad = InstanceMetric(truth_file, metric_items=['AP'])
-    with raises_naming(DataError, 'metric_items', 'AP', 'bbox_mAP'):
+    with raises_naming(DataError, 'metric_items', 'bbox_AP', 'bbox_mAP'):
         bad.evaluate(0)
 
 

@@ -103,7 +103,7 @@ def test_a_type_that_refuses_without_a_word(coco_tree):
     @DATASETS.register_module(force=True)
     class CocoDatasetThatAsserts(CocoDataset):
         def __init__(self, **settings):
-            assert 'colour' in settings
+            raise AssertionError  # as a bare `assert` does
 
     (message,) = check_config(coco_tree.config(type='CocoDatasetThatAsserts')).errors
     assert_names(message, 'CocoDatasetThatAsserts', 'settings', 'AssertionError')
