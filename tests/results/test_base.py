@@ -5,7 +5,8 @@ import json
 import pytest
 from PIL import Image
 
-from tests.facts import assert_names
+from fastvit_dense.errors import PredictionError
+from tests.facts import raises_naming
 
 
 @pytest.mark.parametrize('suffix', ['json', 'png', 'jpg'])
@@ -22,9 +23,8 @@ def test_saved_by_the_suffix(instances, tmp_path, suffix):
 
 def test_other_suffixes_are_refused(instances, tmp_path):
     path = tmp_path / 'photo.gif'
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
+    with raises_naming(PredictionError, path, '.json', '.png', '.jpg'):
         instances[0].save(str(path))
-    assert_names(caught.value, path, '.json', '.png', '.jpg')
     assert not path.exists()
 
 
