@@ -4,6 +4,11 @@ The command lines show these in one line, every other exception with its traceba
 """
 
 
+def reason_of(error: BaseException) -> str:
+    """Text of another library's error for a message of ours; its class where it says nothing."""
+    return str(error).strip() or f'{type(error).__name__} without a message'
+
+
 class FastViTDenseError(Exception):
     """Base of the package's own errors."""
 
@@ -24,10 +29,6 @@ class ManoFileError(FastViTDenseError, ValueError):
     """A MANO file that cannot be used; the message names file, field, expected and found."""
 
 
-class MissingManoError(ManoFileError, FileNotFoundError):
-    """There is no MANO file; the message says where it comes from and what serves meanwhile."""
-
-
 class DataError(FastViTDenseError, ValueError):
     """A dataset, an annotation file or a picture that cannot be used.
 
@@ -36,7 +37,7 @@ class DataError(FastViTDenseError, ValueError):
 
     def __init__(self, message: str = '') -> None:
         # torch raises a data loading worker's error anew, with the worker's traceback for a message
-        super().__init__(message.rpartition(f'{__name__}.DataError: ')[2].rstrip('\n'))
+        super().__init__(message.rpartition(f'{__name__}.{type(self).__name__}: ')[2].rstrip('\n'))
 
 
 class PredictionError(DataError):
@@ -44,15 +45,18 @@ class PredictionError(DataError):
 
 
 class MissingFileError(DataError, FileNotFoundError):
-    """A file or folder that evaluation needs is not there."""
-
-
-class MissingOperatorError(FastViTDenseError, NotImplementedError):
-    """A model needs an operator of mmcv that torchvision does not stand in for."""
+    """A file or folder that is needed is not there; the message says where it was looked for."""
 
 
 class ImageError(FastViTDenseError, ValueError):
     """A picture that cannot be read; the message names the file and what is wrong with it."""
+
+
+class OperatorError(FastViTDenseError, NotImplementedError):
+    """What needs mmcv's compiled operators, where there are none; the message says how to get them.
+
+    A `NotImplementedError`, as mmcv's own code raises and expects.
+    """
 
 
 class ExportError(FastViTDenseError, ValueError):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..errors import reason_of
 from .reparam import (
     Foldable,
     fold_affine_after,
@@ -40,17 +41,21 @@ def build_norm(cfg: str | dict, channels: int) -> nn.Module:
     """Build a norm for (B, channels, H, W) from a registered type name or a config dict.
 
     Raises:
-        ValueError: nothing can be built from ``cfg``.
+        ValueError: nothing can be built from ``cfg``; the message says what it lacks.
     """
     from mmcv.cnn import build_norm_layer  # late: mmcv loads OpenCV and mmengine's runner
 
     try:
         args = dict(type=cfg) if isinstance(cfg, str) else dict(cfg)
+        if 'type' not in args:
+            raise TypeError("a norm needs a 'type'")
+        if args['type'] in ('GN', nn.GroupNorm) and 'num_groups' not in args:
+            raise TypeError(f"{args['type']} needs 'num_groups': dict(type='GN', num_groups=32)")
         if args['type'] == 'LN':
             args['type'] = LayerNorm2d
         return build_norm_layer(args, channels)[1]
-    except (KeyError, TypeError, AssertionError) as error:
-        raise ValueError(f'cannot build a norm from {cfg!r}: {error}') from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'cannot build a norm from {cfg!r}: {reason_of(error)}') from error
 
 
 def build_drop_path(rate: float) -> nn.Module:

@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, reason_of
 from .files import file_sha256
 from .published import PUBLISHED, VARIANTS
 
@@ -205,4 +205,4 @@ def _reason(error: Exception) -> str:
         return f'the server answered {error.code} {error.reason}'
     if isinstance(error, urllib.error.URLError):
         return f'no connection: {error.reason}'
-    return str(error) or type(error).__name__
+    return reason_of(error)

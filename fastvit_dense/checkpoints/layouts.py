@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ..errors import CheckpointError
+
 STYLES = ('fastvit_dense', 'apple', 'timm')
 
 _Converter = Callable[[list[str]], list[str]]
@@ -77,7 +79,7 @@ def detect_layout(keys: Iterable[str]) -> Layout | None:
     """Recognise the layout from the names alone; None when no FastViT is among them.
 
     Raises:
-        ValueError: several FastViTs are among them and none is plainly the backbone.
+        CheckpointError: several FastViTs are among them and none is plainly the backbone.
     """
     keys = list(keys)
     stems = {m['prefix']: m['stem'] for m in map(_FIRST_BLOCK.match, keys) if m}
@@ -86,7 +88,9 @@ def detect_layout(keys: Iterable[str]) -> Layout | None:
     plain = [prefix for prefix in _PLAIN_PREFIXES if prefix in stems]
     if len(stems) > 1 and not plain:
         found = ', '.join(map(repr, sorted(stems)))
-        raise ValueError(f'{len(stems)} FastViTs, below {found}: save the wanted one by itself')
+        raise CheckpointError(
+            f'{len(stems)} FastViTs, below {found}: save the wanted one by itself'
+        )
     prefix = plain[0] if plain else next(iter(stems))
     stem = stems[prefix]
     if stem == 'patch_embed.0':
@@ -107,7 +111,7 @@ def backbone_names(keys: Iterable[str], layout: Layout) -> dict[str, str]:
     """Return {our name: key of the file} of all keys behind the layout's prefix, in their order.
 
     Raises:
-        ValueError: two keys would get one name.
+        CheckpointError: two keys would get one name.
     """
     inside = [key.removeprefix(layout.prefix) for key in keys if key.startswith(layout.prefix)]
     return {name: layout.prefix + key for key, name in to_ours(inside, layout.style).items()}
@@ -132,7 +136,7 @@ def to_ours(keys: Iterable[str], style: str) -> dict[str, str]:
     A key that the style does not know keeps its name.
 
     Raises:
-        ValueError: two keys would get one name.
+        CheckpointError: two keys would get one name.
     """
     keys = list(keys)
     return _paired(keys, _converter(style, 0)(keys))
@@ -142,7 +146,7 @@ def from_ours(names: Iterable[str], style: str) -> dict[str, str]:
     """Return the name in another style for each of our names, in their order.
 
     Raises:
-        ValueError: two names would get one key.
+        CheckpointError: two names would get one key.
     """
     names = list(names)
     return _paired(names, _converter(style, 1)(names))
@@ -158,7 +162,7 @@ def _paired(old_names: list[str], new_names: list[str]) -> dict[str, str]:
     taken: dict[str, str] = {}
     for old, new in zip(old_names, new_names, strict=True):
         if new in taken:
-            raise ValueError(f'{taken[new]!r} and {old!r} would both be called {new!r}')
+            raise CheckpointError(f'{taken[new]!r} and {old!r} would both be called {new!r}')
         taken[new] = old
     return dict(zip(old_names, new_names, strict=True))
 

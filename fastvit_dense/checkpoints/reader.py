@@ -19,7 +19,7 @@ from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, reason_of
 
 
 class _Refused(Exception):
@@ -60,7 +60,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise CheckpointError(f'{path}: damaged or not a .safetensors file ({error})') from error
+        reason = reason_of(error)
+        raise CheckpointError(f'{path}: damaged or not a .safetensors file ({reason})') from error
 
 
 def _read_pickle(file: BinaryIO, name: str | Path, map_location: Any) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..checkpoints.files import replacing
-from ..errors import DataError, MissingFileError
+from ..errors import DataError, MissingFileError, reason_of
 from ..hand.camera import camera_problem
 from ..hand.units import check_unit
 from .json_stream import JsonReader, as_numbers
@@ -238,11 +238,13 @@ def read_predictions(
         Joints (N, 21, 3) and vertices (N, V, 3), metres.
 
     Raises:
-        FileNotFoundError: No such file.
+        MissingFileError: No such file.
         DataError: A damaged file, another number of entries than expected, uneven shapes, NaN,
             millimetres.
     """
     path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f'{path}: expected a file of predictions, found no such file')
     with _open_predictions(path) as stream:
         reader = JsonReader(stream, path)
         reader.expect('[', 'start of the file')
@@ -275,7 +277,7 @@ def _open_predictions(path: Path) -> Iterator[TextIO]:
             with archive.open('pred.json') as member:
                 yield io.TextIOWrapper(member, encoding='utf-8')
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise DataError(f'{path}: not a readable archive ({error})') from error
+        raise DataError(f'{path}: not a readable archive ({reason_of(error)})') from error
 
 
 def _read_list(

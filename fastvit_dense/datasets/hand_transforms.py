@@ -160,15 +160,26 @@ class HandCrop:
 
     def __call__(self, results: dict) -> dict:
         """Crops `results`, in place."""
-        return self._crop(results)
+        return self.crop(results)
 
-    def _crop(
+    def crop(
         self,
         results: dict,
         angle: float = 0.0,
         zoom: float = 1.0,
         shift: np.ndarray | tuple[float, float] = (0.0, 0.0),
     ) -> dict:
+        """Crop `results`, in place, with the content turned, magnified and shifted.
+
+        Args:
+            results: Of the pipeline.
+            angle: Turn about the middle of the square, degrees, x towards y.
+            zoom: Magnification.
+            shift: In x and y, as a share of `size`.
+
+        Raises:
+            DataError: The box has no size.
+        """
         height, width = results['img'].shape[:2]
         x, y, w, h = results.get('box', (0, 0, width, height))
         side = max(w, h) * self.margin
@@ -222,8 +233,8 @@ class RandomHandCrop(HandCrop):
     def __call__(self, results: dict) -> dict:
         """Crops `results`, in place."""
         if np.random.rand() >= self.prob:
-            return self._crop(results)
-        return self._crop(
+            return self.crop(results)
+        return self.crop(
             results,
             angle=np.random.uniform(-self.rotation, self.rotation),
             zoom=float(np.exp(np.random.uniform(*np.log(self.zoom)))),

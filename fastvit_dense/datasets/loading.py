@@ -22,7 +22,7 @@ from PIL import Image
 from ..config.loaders import LOADERS, dataset_classes, datasets_of, evaluators_of
 from ..config.types import base_names, find_type
 from ..config.walk import dicts_of
-from ..errors import DataError
+from ..errors import DataError, reason_of
 
 MAX_BROKEN_IMAGES = 10  # broken images that training skips before it stops
 IGNORED = 255  # label of pixels that do not count
@@ -101,7 +101,7 @@ def _read_bytes(path: str, backend_args: dict | None) -> bytes:
     except FileNotFoundError:
         raise DataError(f'{path}: expected an image, found no such file') from None
     except OSError as error:
-        raise DataError(f'{path}: cannot be read: {error.strerror or error}') from error
+        raise DataError(f'{path}: cannot be read: {error.strerror or reason_of(error)}') from error
 
 
 def mask_value_problem(mask: np.ndarray, num_classes: int, reduce_zero_label: bool) -> str | None:

@@ -236,7 +236,9 @@ def _check_arrays(
         raise PredictionError('there are no hands to score')
     for name, (array, points) in named.items():
         if array.dtype == object or array.ndim != 3 or array.shape[2] != 3 or not array.shape[1]:
-            raise PredictionError(f'{name}: expected shape (N, {points or "V"}, 3)')
+            raise PredictionError(
+                f'{name}: expected shape (N, {points or "V"}, 3), found {array.shape}'
+            )
         if len(array) != count or (points and array.shape[1] != points):
             raise PredictionError(
                 f'{name}: expected shape ({count}, {points or "V"}, 3), found {array.shape}'

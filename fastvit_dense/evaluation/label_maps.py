@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 from PIL import Image, UnidentifiedImageError
 
 from ..checkpoints.files import replacing
-from ..errors import MissingFileError, PredictionError
+from ..errors import MissingFileError, PredictionError, reason_of
 
 LOADING = ('LoadAnnotations', 'LoadCheckedMask')
 
@@ -36,7 +36,7 @@ def read_label_map(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise PredictionError(f'{path} is missing') from None
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise PredictionError(f'{path} cannot be read as an image ({error})') from None
+        raise PredictionError(f'{path} cannot be read as an image ({reason_of(error)})') from None
 
 
 def build_lazily(dataset: dict) -> Any:

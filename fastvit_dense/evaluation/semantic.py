@@ -100,8 +100,9 @@ class SemanticMetric(TaskMetric):
                 f'{where}: the prediction is {tuple(predicted.shape)} (height, width), '
                 f'the truth {tuple(truth.shape)}'
             )
+        num_classes = len(self.classes)
         try:
-            counts = count_pixels(predicted, truth, len(self.classes), self.ignore_index)
+            counts = count_pixels(predicted, truth, num_classes, self.ignore_index)
         except ValueError as error:
             raise PredictionError(f'{where}: {error}') from None
         counts = counts.flatten()
@@ -236,14 +237,14 @@ def count_pixels(
         found, true = predicted.numpy(), truth.numpy()
         total = torch.as_tensor(
             sum(
-                _count_array(found[part], true[part], num_classes, ignore_index, cells)
+                count_array(found[part], true[part], num_classes, ignore_index, cells)
                 for part in _pieces(len(truth), 1 << 16)
             )
         )
     else:  # memory sets the limit
         total = torch.as_tensor(
             sum(
-                _count_tensor(predicted[part], truth[part], num_classes, ignore_index, cells)
+                count_tensor(predicted[part], truth[part], num_classes, ignore_index, cells)
                 for part in _pieces(len(truth), 1 << 22)
             )
         )
@@ -255,9 +256,24 @@ def _pieces(length: int, size: int) -> Iterator[slice]:
         yield slice(start, start + size)
 
 
-def _count_array(
+def count_array(
     predicted: np.ndarray, truth: np.ndarray, num_classes: int, ignore_index: int, cells: int
 ) -> np.ndarray:
+    """Count as `count_pixels` does on the CPU.
+
+    Args:
+        predicted: (N,) class indices.
+        truth: (N,) class indices.
+        num_classes: Number of classes C.
+        ignore_index: Value of pixels of the truth that do not count.
+        cells: (C + 1) * C; cell ``truth * C + predicted``, the last C for pixels that do not count.
+
+    Returns:
+        (cells,) int64.
+
+    Raises:
+        ValueError: A label is not in 0..C-1.
+    """
     row = np.where(truth == ignore_index, num_classes, truth.astype(np.int64, copy=False))
     _check_labels(predicted, truth, row, num_classes, ignore_index)
     row *= num_classes
@@ -265,9 +281,10 @@ def _count_array(
     return np.bincount(row, minlength=cells)
 
 
-def _count_tensor(
+def count_tensor(
     predicted: Tensor, truth: Tensor, num_classes: int, ignore_index: int, cells: int
 ) -> Tensor:
+    """Count as `count_pixels` does on a GPU; arguments and result are those of `count_array`."""
     row = torch.where(truth == ignore_index, num_classes, truth.to(torch.int64))
     _check_labels(predicted, truth, row, num_classes, ignore_index)
     return torch.bincount(row.mul_(num_classes).add_(predicted), minlength=cells)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints.files import replacing
-from ..errors import ManoFileError, MissingManoError
+from ..errors import ManoFileError, MissingFileError, reason_of
 from .mano import ARRAY_SHAPES, PARENTS, ManoModel
 from .mano_pickle import PickleError, read_pickle, resolve, shortened
 
@@ -37,13 +37,13 @@ def read_mano(path: str | Path) -> ManoModel:
         The right hand's arrays.
 
     Raises:
-        MissingManoError: a FileNotFoundError; says where to get the file and where to put it.
+        MissingFileError: says where to get the file and where to put it.
         ManoFileError: the file is damaged, refers to foreign classes, or a field is missing or has
             another shape or type; the message names file, field, expected and found.
     """
     path = Path(path)
     if not path.is_file():
-        raise MissingManoError(MISSING_FILE.format(path=path))
+        raise MissingFileError(MISSING_FILE.format(path=path))
     if path.suffix == '.npz':
         fields = _read_npz(path)
         release = str(fields.get('release', '')) or None
@@ -124,7 +124,7 @@ def _read_npz(path: Path) -> dict[str, Any]:
 
 
 def _describe(error: Exception) -> str:
-    return shortened(error) or type(error).__name__
+    return shortened(reason_of(error))
 
 
 def _checked_arrays(path: Path, fields: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ..errors import reason_of
+
 MAX_OPCODES = 100_000  # MANO_RIGHT.pkl needs some hundreds
 MAX_DEPTH = 4  # of nodes within nodes; there a Select holds a Ch that holds an array
 MAX_ENTRIES = 1_000_000  # of an array that is put together from others; there 23,340
@@ -74,7 +76,7 @@ def read_pickle(content: bytes) -> Any:
     except PickleError:
         raise
     except (ValueError, LookupError, TypeError, OverflowError) as error:
-        raise PickleError(f'damaged: {shortened(error)}') from error
+        raise PickleError(f'damaged: {shortened(reason_of(error))}') from error
 
 
 class _Machine:
@@ -315,7 +317,6 @@ def _shown(value: Any) -> str:
     return repr(shortened(value)) if isinstance(value, str) else type(value).__name__
 
 
-def shortened(value: str | Exception) -> str:
+def shortened(text: str) -> str:
     """A text for a message, cut where it is long."""
-    text = str(value)
     return text if len(text) <= 200 else f'{text[:200]}...'

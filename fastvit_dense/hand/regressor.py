@@ -97,14 +97,14 @@ class HandMeshRegressor(BaseModel):
             mode: ``loss``, ``predict`` or ``tensor``.
 
         Raises:
-            ValueError: another mode, no samples where they are needed, or an input that is not
-                square.
-            DataError: a sample without annotations in ``loss``, or a K that no camera has.
+            ValueError: another mode, or no samples where they are needed.
+            DataError: an input that is not square, a sample without annotations in ``loss``, or a
+                K that no camera has.
         """
         if mode not in ('loss', 'predict', 'tensor'):
             raise ValueError(f"mode: expected 'loss', 'predict' or 'tensor', found {mode!r}")
         if inputs.shape[2] != inputs.shape[3]:
-            raise ValueError(f'inputs: expected square images, found {tuple(inputs.shape[2:])}')
+            raise DataError(f'inputs: expected square images, found {tuple(inputs.shape[2:])}')
         features = self.backbone(inputs)
         if self.neck is not None:
             features = self.neck(features)
@@ -206,7 +206,7 @@ def build_mano(mano: Mapping) -> Mano:
 
     Raises:
         ValueError: neither or both are given.
-        ManoFileError: see `read_mano`.
+        MissingFileError, ManoFileError: see `read_mano`.
     """
     path, standin = mano.get('path'), mano.get('standin', False)
     unknown = set(mano) - {'path', 'standin'}

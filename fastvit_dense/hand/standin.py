@@ -283,7 +283,7 @@ def _to_mano(vectors: np.ndarray) -> np.ndarray:
     return np.stack([-u, h, w], axis=-1) / 1000
 
 
-def _bend_axes() -> np.ndarray:
+def bend_axes() -> np.ndarray:
     """(15, 3) unit axes in MANO's frame; turning about them by a positive angle bends a finger."""
     axes = np.zeros((15, 3))
     for number, finger in enumerate(FINGERS):
@@ -296,7 +296,7 @@ def _bend_axes() -> np.ndarray:
 
 def _poses(rng: np.random.Generator, count: int) -> np.ndarray:
     """(count, 45) made-up natural poses, axis-angle, radians."""
-    axes = _bend_axes()
+    axes = bend_axes()
     poses = np.zeros((count, 15, 3))
     curl = rng.beta(0.8, 1.2, (count, 1))  # how far the whole hand is closed
     for number, finger in enumerate(FINGERS):

@@ -39,7 +39,7 @@ def draw_semantic(
         mask = labels == label
         if mask.mean() < min_share:
             continue
-        y, x = _inner_point(mask)
+        y, x = inner_point(mask)
         draw.text(
             (x, y),
             classes[label],
@@ -52,8 +52,8 @@ def draw_semantic(
     return picture
 
 
-def _inner_point(mask: np.ndarray) -> tuple[int, int]:
-    """The pixel of a mask that lies farthest from its border, (y, x)."""
+def inner_point(mask: np.ndarray) -> tuple[int, int]:
+    """The pixel (y, x) of a mask (H, W) that lies farthest from its border."""
     from scipy.ndimage import distance_transform_edt
 
     distance = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]

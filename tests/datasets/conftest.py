@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -130,3 +131,9 @@ def coco_tree(tmp_path):
 @pytest.fixture
 def semantic_tree(tmp_path):
     return SemanticTree(tmp_path / 'semantic')
+
+
+@pytest.fixture
+def hand_copy(hand_tree, tmp_path):
+    """A copy of `hand_tree`, which a test may damage."""
+    return shutil.copytree(hand_tree, tmp_path / 'freihand')

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fastvit_dense.hand.camera import (
     assumed_camera,
+    camera_problem,
     project,
     root_position,
     size_ratio,
@@ -15,6 +16,7 @@ from fastvit_dense.hand.camera import (
     weak_perspective,
     weak_project,
 )
+from tests.facts import assert_names
 
 WIDTH = 224
 
@@ -99,3 +101,10 @@ def test_points_behind_the_camera_stay_finite():
     points = torch.tensor([[[0.1, 0.1, -1.0], [0.0, 0, 0]]], requires_grad=True)
     project(points, K).sum().backward()
     assert torch.isfinite(points.grad).all()
+
+
+def test_a_matrix_that_no_camera_has_is_told():
+    K = assumed_camera(WIDTH).numpy()
+    assert camera_problem(K) is None
+    assert_names(camera_problem(K * 2), 'last row 0 0 1', 'found', [0.0, 0.0, 2.0])
+    assert_names(camera_problem(K * [[1], [0], [1]]), 'invertible', 'found', 'singular')

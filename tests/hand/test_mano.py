@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from fastvit_dense.hand import Mano, standin_mano
 from fastvit_dense.hand.mano import PARENTS
+from tests.facts import raises_naming
 
 # written out from the FreiHAND and MANO documentation, not taken from the package
 MANO_OF_FREIHAND = {
@@ -213,27 +214,27 @@ def test_smplx_gives_the_same_hand(model, mano):
 
 
 @pytest.mark.parametrize(
-    ('position', 'shape', 'message'),
+    ('position', 'name', 'expected', 'shape'),
     [
-        (0, (2, 1, 3, 3), r'global_orient: expected shape \(2, 3, 3\), found \(2, 1, 3, 3\)'),
-        (1, (2, 45), r'hand_pose: expected shape \(2, 15, 3, 3\), found \(2, 45\)'),
-        (1, (1, 15, 3, 3), r'hand_pose: expected shape \(2, 15, 3, 3\)'),
-        (3, (2, 1, 3), r'transl: expected shape \(2, 3\), found \(2, 1, 3\)'),
+        (0, 'global_orient', (2, 3, 3), (2, 1, 3, 3)),
+        (1, 'hand_pose', (2, 15, 3, 3), (2, 45)),
+        (1, 'hand_pose', (2, 15, 3, 3), (1, 15, 3, 3)),
+        (3, 'transl', (2, 3), (2, 1, 3)),
     ],
 )
-def test_wrong_shapes_are_named(mano, position, shape, message):
+def test_wrong_shapes_are_named(mano, position, name, expected, shape):
     inputs = to_torch(random_pose(2))
     inputs[position] = torch.zeros(shape)
-    with pytest.raises(ValueError, match=message):
+    with raises_naming(ValueError, name, expected, 'found', shape):
         mano(*inputs)
 
 
 def test_unknown_side_and_tree_are_refused(model):
     import dataclasses
 
-    with pytest.raises(ValueError, match="side: expected 'right' or 'left', found 'Left'"):
+    with raises_naming(ValueError, 'side', 'right', 'left', 'found', 'Left'):
         Mano(model, side='Left')
     tree = model.kintree_table.copy()
     tree[0, 7] = 3
-    with pytest.raises(ValueError, match='kintree_table: expected the parents'):
+    with raises_naming(ValueError, 'kintree_table', PARENTS, 'found', tuple(tree[0].tolist())):
         Mano(dataclasses.replace(model, kintree_table=tree))

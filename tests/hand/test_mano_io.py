@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from fastvit_dense.errors import ManoFileError
+from fastvit_dense.errors import ManoFileError, MissingFileError
 from fastvit_dense.hand import Mano, mano_io, read_mano, save_npz, standin_mano
-from fastvit_dense.hand.mano import ARRAY_SHAPES
+from fastvit_dense.hand.mano import ARRAY_SHAPES, PARENTS
+from tests.facts import raises_naming, warns_naming
 
 pytestmark = pytest.mark.filterwarnings('ignore:.*md5 differs')
 
@@ -246,10 +247,8 @@ def forged(module, name, argument, protocol=2):
 def test_foreign_names_are_refused_by_name(tmp_path, module, name, protocol):
     path = tmp_path / 'M.pkl'
     path.write_bytes(forged(module, name, 'x', protocol))
-    with pytest.raises(ManoFileError) as error:
+    with raises_naming(ManoFileError, path, f'{module}.{name}', 'refused'):
         read_mano(path)
-    assert str(path) in str(error.value)
-    assert f'{module}.{name}' in str(error.value)
 
 
 def test_code_in_a_pickle_does_not_run(model, chumpy, tmp_path):
@@ -260,7 +259,7 @@ def test_code_in_a_pickle_does_not_run(model, chumpy, tmp_path):
     ):  # fmt: skip
         path = tmp_path / f'{number}.pkl'
         path.write_bytes(pickle.dumps({'v_template': model.v_template, 'x': bomb}, 2))
-        with pytest.raises(ManoFileError, match='refused, nothing of it was run'):
+        with raises_naming(ManoFileError, path, 'refused', 'nothing of it was run'):
             read_mano(path)
         assert not marker.exists()
     # the bombs are real: the ordinary reader does run them
@@ -271,12 +270,12 @@ def test_code_in_a_pickle_does_not_run(model, chumpy, tmp_path):
 def test_text_codecs_are_not_a_way_in(tmp_path):
     path = tmp_path / 'M.pkl'
     path.write_bytes(b'\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00zip\x86R.')
-    with pytest.raises(ManoFileError, match="text encoding 'zip'"):
+    with raises_naming(ManoFileError, path, 'encoding', 'zip', 'latin1'):
         read_mano(path)
     # a pickle cannot change the reader's own functions for the next file (BUILD with slots)
     hostile = b'\x80\x02c_codecs\nencode\nN}X\x0c\x00\x00\x00__defaults__X\x01\x00\x00\x00as\x86b.'
     path.write_bytes(hostile)
-    with pytest.raises(ManoFileError, match='changes what is no object'):
+    with raises_naming(ManoFileError, path, 'changes', 'no object', 'refused'):
         read_mano(path)
 
 
@@ -285,13 +284,13 @@ def test_damaged_files_name_the_file(model, chumpy, tmp_path):
     content = path.read_bytes()
     for cut in (0, 1, 2, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:cut])
-        with pytest.raises(ManoFileError, match=r'M.pkl: not a MANO pickle'):
+        with raises_naming(ManoFileError, path, 'MANO pickle'):
             read_mano(path)
     path.write_bytes(b'not a pickle at all')
-    with pytest.raises(ManoFileError, match=r'M.pkl'):
+    with raises_naming(ManoFileError, path, 'MANO pickle'):
         read_mano(path)
     path.write_bytes(pickle.dumps([1, 2], 2))
-    with pytest.raises(ManoFileError, match='expected a dict of arrays, found list'):
+    with raises_naming(ManoFileError, path, 'dict', 'found', 'list'):
         read_mano(path)
 
 
@@ -300,50 +299,46 @@ def test_missing_field_is_named(model, tmp_path, field):
     fields = {name: getattr(model, name) for name in ARRAY_SHAPES if name != field}
     path = tmp_path / 'M.pkl'
     path.write_bytes(pickle.dumps(fields, 4))
-    with pytest.raises(ManoFileError, match=rf'M.pkl: missing {field}; found .*'):
+    with raises_naming(ManoFileError, path, 'missing', field, 'found'):
         read_mano(path)
 
 
 @pytest.mark.parametrize(
-    ('field', 'change', 'message'),
+    ('field', 'change', 'expected', 'found'),
     [
-        ('v_template', lambda a: a[:776], r'v_template: expected shape 778 x 3, found \(776, 3\)'),
-        ('shapedirs', lambda a: a[:, :, 0], r'shapedirs: expected shape 778 x 3 x 10, found'),
-        ('hands_coeffs', lambda a: a[:, :6], r'hands_coeffs: expected shape N x 45, found'),
-        ('weights', lambda a: a * np.nan, 'weights: expected finite numbers, found NaN'),
-        ('posedirs', lambda a: a.astype('U4'), "posedirs: .*: expected numbers, found type 'U4'"),
-        ('hands_mean', lambda a: {'x': 1}, 'hands_mean: .*: expected an array, found dict'),
-        ('hands_mean', lambda a: a.tolist(), 'hands_mean: .*: expected an array, found list'),
-        (
-            'hands_mean',
-            lambda a: a.astype(object),
-            'hands_mean: .*: expected raw numbers, found list',
-        ),
-        ('f', lambda a: a + np.uint32(1), 'f: expected vertex numbers 0 to 777, found 1 to 778'),
-        ('kintree_table', np.zeros_like, 'kintree_table: expected parents .*, found'),
+        ('v_template', lambda a: a[:776], '778 x 3', (776, 3)),
+        ('shapedirs', lambda a: a[:, :, 0], '778 x 3 x 10', (778, 3)),
+        ('hands_coeffs', lambda a: a[:, :6], 'N x 45', (1554, 6)),
+        ('weights', lambda a: a * np.nan, 'finite', 'NaN'),
+        ('posedirs', lambda a: a.astype('U4'), 'numbers', 'U4'),
+        ('hands_mean', lambda a: {'x': 1}, 'array', 'dict'),
+        ('hands_mean', lambda a: a.tolist(), 'array', 'list'),
+        ('hands_mean', lambda a: a.astype(object), 'numbers', 'list'),
+        ('f', lambda a: a + np.uint32(1), '0 to 777', '1 to 778'),
+        ('kintree_table', np.zeros_like, PARENTS, (0,) * 16),
     ],
 )
-def test_wrong_field_says_expected_and_found(model, tmp_path, field, change, message):
+def test_wrong_field_says_expected_and_found(model, tmp_path, field, change, expected, found):
     fields = {name: getattr(model, name) for name in ARRAY_SHAPES}
     fields[field] = change(fields[field])
     path = tmp_path / 'M.pkl'
     path.write_bytes(pickle.dumps(fields, 4))
-    with pytest.raises(ManoFileError, match=f'M.pkl: {message}'):
+    with raises_naming(ManoFileError, path, field, expected, 'found', found):
         read_mano(path)
 
 
 @pytest.mark.parametrize(
-    ('source', 'index', 'message'),
+    ('source', 'index', 'facts'),
     [
-        (np.zeros(5), 7, 'index 7 is out of bounds'),
-        (np.array(['a']), 0, "expected numbers, found type 'U1'"),
+        (np.zeros(5), 7, ['index', 7]),
+        (np.array(['a']), 0, ['numbers', 'found', 'U1']),
     ],
 )
-def test_broken_chumpy_nodes_name_the_field(model, chumpy, tmp_path, source, index, message):
+def test_broken_chumpy_nodes_name_the_field(model, chumpy, tmp_path, source, index, facts):
     fields = mano_fields(model, chumpy)
     fields['shapedirs'] = select(chumpy, source, np.array([index]), (1,))
     path = write_pickle(tmp_path / 'M.pkl', fields)
-    with pytest.raises(ManoFileError, match=f'shapedirs: cannot be read: {message}'):
+    with raises_naming(ManoFileError, path, 'shapedirs', *facts):
         read_mano(path)
 
 
@@ -354,22 +349,21 @@ def test_sparse_indices_out_of_range_are_caught(model, tmp_path):
     fields['J_regressor'] = matrix
     path = tmp_path / 'M.pkl'
     path.write_bytes(pickle.dumps(fields, 4))
-    with pytest.raises(ManoFileError, match='J_regressor: cannot be read'):
+    with raises_naming(ManoFileError, path, 'J_regressor'):
         read_mano(path)
 
 
 def test_missing_file_says_where_from_where_to_and_what_meanwhile(tmp_path):
-    with pytest.raises(FileNotFoundError) as error:
-        read_mano(tmp_path / 'MANO_RIGHT.pkl')
-    for part in ('MANO_RIGHT.pkl: no such', 'mano.is.tue.mpg.de', 'data/mano/MANO_RIGHT.pkl',
-                 'standin'):  # fmt: skip
-        assert part in str(error.value)
+    path = tmp_path / 'MANO_RIGHT.pkl'
+    places = ['https://mano.is.tue.mpg.de', 'data/mano/MANO_RIGHT.pkl', 'mano=dict(standin=True)']
+    with raises_naming(MissingFileError, path, *places):
+        read_mano(path)
 
 
 def test_release_is_recognised_by_md5(model, chumpy, tmp_path, monkeypatch):
     assert mano_io.KNOWN_RELEASES['fd5a9d35f914987cf1cc04ffe338caa1'] == 'MANO v1.2'
     path = write_pickle(tmp_path / 'M.pkl', mano_fields(model, chumpy))
-    with pytest.warns(UserWarning, match='M.pkl: md5 differs from that of MANO v1.2'):
+    with warns_naming(UserWarning, path, 'md5', 'MANO v1.2'):
         read_mano(path)
     digest = hashlib.md5(path.read_bytes()).hexdigest()
     monkeypatch.setitem(mano_io.KNOWN_RELEASES, digest, 'MANO v9')
@@ -388,7 +382,7 @@ def test_npz_round_trip_keeps_everything(model, tmp_path):
     assert found.is_standin
     assert found.name == model.name
     assert found.release is None
-    with pytest.raises(ValueError, match=r'expected a name that ends in .npz'):
+    with raises_naming(ManoFileError, tmp_path / 'hand.npy', '.npz'):
         save_npz(model, tmp_path / 'hand.npy')
 
 
@@ -414,11 +408,11 @@ def test_npz_never_unpickles(model, tmp_path):
     arrays = {name: getattr(model, name) for name in ARRAY_SHAPES}
     arrays['J'] = np.array([Bomb(os.mkdir, str(marker))], dtype=object)
     np.savez(path, **arrays)
-    with pytest.raises(ManoFileError, match=r'M.npz: not a MANO npz'):
+    with raises_naming(ManoFileError, path, 'MANO npz'):
         read_mano(path)
     assert not marker.exists()
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ManoFileError, match=r'M.npz: not a MANO npz'):
+    with raises_naming(ManoFileError, path, 'MANO npz'):
         read_mano(path)
 
 
@@ -426,13 +420,13 @@ def test_damaged_npz_name_the_file(model, tmp_path):
     path = tmp_path / 'M.npz'
     with path.open('wb') as file:
         np.save(file, model.J)  # one array, under the wrong name
-    with pytest.raises(ManoFileError, match=r'M.npz: not a MANO npz'):
+    with raises_naming(ManoFileError, path, 'MANO npz'):
         read_mano(path)
     save_npz(model, path)
     content = bytearray(path.read_bytes())
     content[500:540] = bytes(40)  # within the first compressed array
     path.write_bytes(content)
-    with pytest.raises(ManoFileError, match=r'M.npz: not a MANO npz'):
+    with raises_naming(ManoFileError, path, 'MANO npz'):
         read_mano(path)
 
 
@@ -445,5 +439,5 @@ def test_a_left_hand_is_noticed(model, tmp_path):
         hands_mean=(model.hands_mean.reshape(15, 3) * -mirror).ravel(),
     )
     save_npz(left, tmp_path / 'left.npz')
-    with pytest.warns(UserWarning, match='left.npz: looks like a left hand'):
+    with warns_naming(UserWarning, tmp_path / 'left.npz', 'left hand', "Mano(side='left')"):
         read_mano(tmp_path / 'left.npz')

@@ -7,8 +7,7 @@ import torch
 from fastvit_dense.hand import Mano, standin_mano
 from fastvit_dense.hand.mano import ARRAY_SHAPES, FINGERTIP_VERTICES, PARENTS
 from fastvit_dense.hand.rotations import pose_to_matrix
-from fastvit_dense.hand.standin import _bend_axes
-from fastvit_dense.hand.subdivision import subdivide, triangulate
+from fastvit_dense.hand.standin import bend_axes
 
 
 @pytest.fixture(scope='module')
@@ -91,7 +90,7 @@ def test_weights_and_regressor_are_convex_and_weights_smooth(model):
 
 def test_fingers_bend_to_the_palm_without_tearing(model):
     mano = Mano(model)
-    axes = torch.tensor(_bend_axes(), dtype=torch.float32)
+    axes = torch.tensor(bend_axes(), dtype=torch.float32)
     rest = np.linalg.norm(np.diff(model.v_template[half_edges(model.f)], axis=1)[:, 0], axis=1)
     for angle in (0.5, 1.2):
         pose = pose_to_matrix((axes * angle).flatten()[None], 'axis_angle')
@@ -136,21 +135,3 @@ def test_seed_changes_poses_only_and_repeats():
     np.testing.assert_array_equal(first.hands_coeffs, again.hands_coeffs)
     assert not np.array_equal(first.posedirs, other.posedirs)
     np.testing.assert_array_equal(first.v_template, other.v_template)
-
-
-def test_subdivision_of_a_cube():
-    """Catmull and Clark's rules on the unit cube, worked out by hand."""
-    points = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
-    faces = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
-    operator, quads, edge_point = subdivide(faces, 8)
-    new = operator @ points
-    assert new.shape == (26, 3)
-    assert quads.shape == (24, 4)
-    np.testing.assert_allclose(operator.sum(1), 1)
-    # corner: (F + 2 R) / 3 with F = 1/3 (mean of three face points), R = 1/6 (of three edges)
-    np.testing.assert_allclose(new[0], np.full(3, (1 / 3 + 2 / 6) / 3), atol=1e-12)
-    np.testing.assert_allclose(new[edge_point[0, 1]], [0.125, 0.125, 0.5])
-    np.testing.assert_allclose(new[-6], [0, 0.5, 0.5])
-    operator, triangles = triangulate(operator, quads, points, 30)
-    assert operator.shape == (30, 8)
-    assert len(triangles) == 2 * 24 + 2 * 4  # closed: F = 2 V - 4

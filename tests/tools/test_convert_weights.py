@@ -5,9 +5,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 from fastvit_dense.backbones import FastViT
+from fastvit_dense.hand import read_mano, save_npz, standin_mano
+from tests.facts import assert_names
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'convert_weights.py'
 
@@ -32,6 +35,21 @@ def test_converts_and_names_the_file(tmp_path):
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).is_file()
     assert done.stdout.startswith(str(tmp_path / 'out-'))
+
+
+def test_mano_becomes_npz(tmp_path):
+    save_npz(standin_mano(), tmp_path / 'in.npz')
+    done = run(tmp_path / 'in.npz', tmp_path / 'out.npz', '--to', 'npz')
+    assert done.stdout.strip() == str(tmp_path / 'out.npz'), done.stderr
+    assert (read_mano(tmp_path / 'out.npz').v_template == standin_mano().v_template).all()
+
+
+@pytest.mark.parametrize('option', ['--publish', '--ema'])
+def test_mano_is_not_published_nor_averaged(tmp_path, option):
+    done = run(tmp_path / 'in.npz', tmp_path / 'x/out.npz', '--to', 'npz', option)
+    assert done.returncode == 2
+    assert_names(done.stderr.splitlines()[-1], 'in.npz', option, 'licence')
+    assert not (tmp_path / 'x').exists()
 
 
 def test_error_is_one_message(tmp_path):

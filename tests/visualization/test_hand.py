@@ -18,6 +18,7 @@ from fastvit_dense.visualization.hand import (
     save_mesh,
     vertex_errors,
 )
+from tests.facts import raises_naming
 
 
 @pytest.fixture(scope='module')
@@ -184,7 +185,7 @@ def test_mesh_files(hand, tmp_path, suffix):
 
 
 def test_other_mesh_files(hand, tmp_path):
-    with pytest.raises(ValueError, match=r'ends in \.obj or \.ply'):
+    with raises_naming(ValueError, tmp_path / 'hand.stl', '.obj', '.ply'):
         save_mesh(tmp_path / 'hand.stl', hand['vertices'], hand['faces'])
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastvit_dense.visualization.palette import class_color
-from fastvit_dense.visualization.semantic import _inner_point, draw_semantic
+from fastvit_dense.visualization.semantic import draw_semantic, inner_point
 
 NAMES = ('sky', 'sea', 'sand')
 
@@ -54,13 +54,13 @@ def test_one_pixel():
     assert drawn.size == (1, 1)
 
 
-def test_inner_point_is_farthest_from_the_border():
+def testinner_point_is_farthest_from_the_border():
     """Of a ring it lies on the ring; of a rectangle in its middle; brute force agrees."""
     mask = np.zeros((21, 31), bool)
     mask[3:18, 4:26] = True
-    assert _inner_point(mask) == (10, 11)
+    assert inner_point(mask) == (10, 11)
     mask[8:13, 6:26] = False
-    y, x = _inner_point(mask)
+    y, x = inner_point(mask)
     assert mask[y, x]
     outside = np.argwhere(~np.pad(mask, 1)) - 1
     distances = {

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import torchvision
 
-from ...errors import MissingOperatorError
+from ...errors import OperatorError
 from .common import HOW_TO_COMPILE
 from .deform_conv import (
     deform_conv_backward_input,
@@ -48,11 +48,11 @@ def missing_operator(name: str) -> Callable[..., None]:
         name: The operator's name in `mmcv._ext`.
 
     Returns:
-        A function that raises MissingOperatorError naming the operator and the way to get it.
+        A function that raises OperatorError naming the operator and the way to get it.
     """
 
     def operator(*args: object, **kwargs: object) -> None:
-        raise MissingOperatorError(
+        raise OperatorError(
             f'mmcv operator "{name}" is not available without compiled operators; {HOW_TO_COMPILE}'
         )
 

@@ -6,7 +6,7 @@ import torch
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
-from ...errors import MissingOperatorError
+from ...errors import OperatorError
 from .common import HOW_TO_COMPILE, wide
 
 
@@ -39,7 +39,7 @@ def roi_align_forward(
         aligned: Whether pixel centres lie at half-integers.
 
     Raises:
-        MissingOperatorError: `pool_mode` is not 1.
+        OperatorError: `pool_mode` is not 1.
     """
     _refuse_max_pooling(pool_mode)
     output.copy_(
@@ -87,7 +87,7 @@ def roi_align_backward(
 
 def _refuse_max_pooling(pool_mode: int) -> None:
     if pool_mode != 1:
-        raise MissingOperatorError(
+        raise OperatorError(
             "roi_align: pool_mode='max' is not available without compiled operators, only 'avg'; "
             + HOW_TO_COMPILE
         )

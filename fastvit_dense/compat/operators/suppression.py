@@ -4,7 +4,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from ...errors import MissingOperatorError
+from ...errors import OperatorError
 from .common import HOW_TO_COMPILE, wide
 
 
@@ -21,10 +21,10 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
         Indices of the kept boxes, best first, int64.
 
     Raises:
-        MissingOperatorError: `offset` is not 0.
+        OperatorError: `offset` is not 0.
     """
     if offset != 0:
-        raise MissingOperatorError(
+        raise OperatorError(
             f'nms: offset={offset} is not available without compiled operators, only offset=0; '
             f'set offset=0 or {HOW_TO_COMPILE}'
         )

@@ -13,7 +13,7 @@ from ...config.classes import CLASS_COUNTS
 from ...config.loaders import LOADERS, datasets_of, evaluators_of
 from ...config.types import base_names, find_type, refused_argument
 from ...config.walk import dicts_of
-from ...errors import DataError
+from ...errors import DataError, reason_of
 from .coco import check_coco
 from .common import DatasetCheck, expected_names
 from .findings import DataReport
@@ -133,7 +133,7 @@ def _check_dataset(
     try:
         built = cls(**{**settings, 'lazy_init': True})
     except (AssertionError, KeyError, TypeError, ValueError) as error:
-        reason = refused_argument(cls, settings, error) or error
+        reason = refused_argument(cls, settings, error) or reason_of(error)
         report.error(split, 'dataset', f'{kind}: its settings do not fit: {reason}')
         return
     check = DatasetCheck(kind, dataset, built, split, report, read_files, progress)

@@ -12,7 +12,9 @@ import torch
 
 import fastvit_dense  # noqa: F401  (offers mmcv._ext)
 from fastvit_dense.compat import operators as torchvision_ops
+from fastvit_dense.errors import OperatorError
 
+from ...facts import raises_naming
 from .oracle import needs_stand_in
 
 ops = pytest.importorskip('mmcv.ops')
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.integration
 
 @needs_stand_in
 def test_other_operators_name_themselves_and_the_way_out():
-    with pytest.raises(NotImplementedError, match=r'"carafe_forward".*pip install --no-build'):
+    with raises_naming(OperatorError, 'carafe_forward', 'pip install --no-build-isolation'):
         ops.carafe(torch.randn(1, 4, 4, 4), torch.randn(1, 9, 8, 8), 3, 1, 2)
 
 

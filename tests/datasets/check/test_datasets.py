@@ -1,10 +1,12 @@
 import json
 
-import pytest
+from mmdet.datasets import CocoDataset
 from mmengine.config import Config
+from mmengine.registry import DATASETS
 
 from fastvit_dense.datasets.check.datasets import check_config, quick_check
 from fastvit_dense.errors import DataError
+from tests.facts import assert_names, raises_naming
 
 
 def test_wrapped_datasets_are_opened(coco_tree):
@@ -71,7 +73,7 @@ def test_summary_shows_a_few_of_many(coco_tree):
     assert text.count('expected a width and a height') == 3
     assert '... and 3 more' in text
     assert text.endswith('the data cannot be used as it is: 6 errors, 0 warnings')
-    with pytest.raises(DataError, match='train_dataloader: 6 errors in the data') as error:
+    with raises_naming(DataError, 'train_dataloader', 6, 'tools/check_data.py CONFIG') as error:
         quick_check(coco_tree.config(), 'train_dataloader')
     assert str(error.value).count('\n') == 7
 
@@ -95,6 +97,16 @@ def test_settings_that_do_not_fit(coco_tree):
     assert message.endswith("'ann_fil'; the nearest known one is 'ann_file'")
     (message,) = check_config(Config({'model': {}})).errors
     assert 'no dataset in train_dataloader' in message
+
+
+def test_a_type_that_refuses_without_a_word(coco_tree):
+    @DATASETS.register_module(force=True)
+    class CocoDatasetThatAsserts(CocoDataset):
+        def __init__(self, **settings):
+            raise AssertionError  # as a bare `assert` does
+
+    (message,) = check_config(coco_tree.config(type='CocoDatasetThatAsserts')).errors
+    assert_names(message, 'CocoDatasetThatAsserts', 'settings', 'AssertionError')
 
 
 def test_warnings_of_the_quick_check_are_logged(coco_tree, logged):

@@ -7,6 +7,7 @@ from PIL import Image
 
 from fastvit_dense.datasets.check.datasets import check_config, quick_check
 from fastvit_dense.errors import DataError
+from tests.facts import raises_naming
 
 
 def only_error(tree, loader='train', read_files=True, **changes):
@@ -80,7 +81,8 @@ def test_mask_of_another_size(semantic_tree):
 
 def test_missing_mask(semantic_tree):
     semantic_tree.masks[2].unlink()
-    with pytest.raises(DataError, match=r'masks/2\.png: expected the mask of .*2\.jpg, found none'):
+    mask, image = semantic_tree.masks[2], semantic_tree.images[2]
+    with raises_naming(DataError, mask, image, 'found', 'none'):
         quick_check(semantic_tree.config(), 'train_dataloader')
 
 

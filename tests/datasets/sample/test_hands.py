@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from fastvit_dense.datasets.sample import hands as sample
 from fastvit_dense.datasets.sample.hands import make_sample_hands, sample_hands
 from fastvit_dense.datasets.sample.workspace import workspace
 from fastvit_dense.errors import DataError
 from fastvit_dense.hand import standin_mano
 from fastvit_dense.hand.camera import project
+from tests.facts import raises_naming
 
 
 def digests(tree):
@@ -134,12 +134,9 @@ def test_kept_remade_and_left_alone(tmp_path, monkeypatch):
     make_sample_hands(tmp_path, 1, 1, workers=0)
     assert marked.exists()
 
-    def fail(*_):
-        raise OSError('disk full')
-
     with monkeypatch.context() as patch:
-        patch.setattr(sample, '_write_split', fail)
-        with pytest.raises(OSError, match='disk full'):
+        patch.setattr(cv2, 'imwrite', lambda *_: False)  # the disk is full
+        with raises_naming(DataError, 'mask/00000000.jpg'):
             make_sample_hands(tmp_path, 1, 1, force=True, workers=0)
     assert marked.exists(), 'a failed run changes nothing'
     assert [p.name for p in tmp_path.iterdir()] == ['freihand']
@@ -149,7 +146,7 @@ def test_kept_remade_and_left_alone(tmp_path, monkeypatch):
     assert (tree / 'training' / 'rgb' / '00000007.jpg').exists()
 
     (tree / 'sample.json').unlink()
-    with pytest.raises(DataError, match=r'expected a folder of sample data .* found other data'):
+    with raises_naming(DataError, tree, 'sample.json', 'left alone'):
         make_sample_hands(tmp_path, 2, 1, workers=0)
     assert (tree / 'training' / 'rgb' / '00000007.jpg').exists()
 

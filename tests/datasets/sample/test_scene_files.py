@@ -8,7 +8,6 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from fastvit_dense.datasets.sample import photos as sample_photos
 from fastvit_dense.datasets.sample import scene_files as sample
 from fastvit_dense.datasets.sample.scene_files import (
     SAMPLE_CLASSES,
@@ -18,8 +17,7 @@ from fastvit_dense.datasets.sample.scene_files import (
     mask_to_polygons,
 )
 from fastvit_dense.errors import DataError
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tests.facts import raises_naming
 
 
 @pytest.fixture(scope='module')
@@ -129,23 +127,23 @@ def test_interrupted_generation_leaves_nothing(few, tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sample, '_annotations', interrupt)
+    monkeypatch.setattr(sample, 'mask_to_polygons', interrupt)
     with pytest.raises(KeyboardInterrupt):
         make_sample_data(tmp_path)
     assert os.listdir(tmp_path) == []
 
 
 def test_another_process_that_was_faster_is_accepted(few, tmp_path, monkeypatch):
-    write_trees = sample._write_trees
+    photo_sources = sample.photo_sources  # asked for when the pictures are written
 
-    def be_overtaken(workspace, trees):
-        write_trees(workspace, trees)
-        monkeypatch.setattr(sample, '_write_trees', write_trees)
+    def be_overtaken():
+        monkeypatch.setattr(sample, 'photo_sources', photo_sources)
         make_sample_data(tmp_path)
         first.append((tmp_path / 'coco').stat().st_ino)
+        return photo_sources()
 
     first = []
-    monkeypatch.setattr(sample, '_write_trees', be_overtaken)
+    monkeypatch.setattr(sample, 'photo_sources', be_overtaken)
     make_sample_data(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ['ade20k', 'coco']
     assert (tmp_path / 'coco').stat().st_ino == first[0]  # others may read it already
@@ -155,7 +153,7 @@ def test_real_data_of_that_name_is_left_alone(few, tmp_path):
     (tmp_path / 'coco').mkdir()
     (tmp_path / 'coco' / 'precious.jpg').write_bytes(b'x')
     for force in (False, True):
-        with pytest.raises(DataError, match=r'coco: expected a folder of sample data.*left alone'):
+        with raises_naming(DataError, tmp_path / 'coco', 'sample.json', 'left alone'):
             make_sample_data(tmp_path, force=force)
     assert files(tmp_path) == {'coco/precious.jpg'}
 
@@ -183,40 +181,3 @@ def test_polygons_give_back_the_exact_mask(mask):
     assert all(len(polygon) >= 6 for polygon in polygons)
     decoded = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, *mask.shape)))
     assert np.array_equal(decoded, mask)
-
-
-def test_every_photo_is_listed_with_its_licence(data):
-    with open(os.path.join(ROOT, 'data', 'README.md')) as file:
-        readme = file.read()
-    used = {o.photo for o in sample_photos.OUTLINES} | {t.photo for t in sample_photos.TEXTURES}
-    assert used == {photo.name for photo in sample_photos.PHOTOS}
-    assert sample_photos.photo_sources() in readme
-    assert sample_photos.photo_sources() in (data / 'coco/SOURCES.md').read_text()
-
-
-def test_other_photo_of_that_name_is_refused(monkeypatch):
-    photos = list(sample_photos.PHOTOS)
-    changed = photos[0].__class__(**{**vars(photos[0]), 'sha256': '0' * 64})
-    monkeypatch.setattr(sample_photos, 'PHOTOS', (changed,))
-    sample_photos.read_photo.cache_clear()
-    with pytest.raises(DataError, match=r'astronaut\.png: expected .* 0000.*, found 8843'):
-        sample_photos.read_photo('astronaut.png')
-
-
-def test_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(sample_photos.importlib.util, 'find_spec', lambda name: None)
-    sample_photos.read_photo.cache_clear()
-    with pytest.raises(DataError, match='pip install scikit-image'):
-        sample_photos.read_photo('coins.png')
-
-
-def test_cutouts_hold_only_the_object():
-    cutouts = sample_photos.read_cutouts()
-    assert {c.category for c in cutouts} == set(SAMPLE_CLASSES)
-    for cutout in cutouts:
-        alpha = cutout.pixels[..., 3]
-        assert set(np.unique(alpha)) <= {0.0, 1.0}
-        assert not cutout.pixels[alpha == 0].any()
-        # the outline touches all four sides of its box, and is one piece
-        assert all(edge.any() for edge in (alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]))
-        assert cv2.connectedComponents(alpha.astype(np.uint8))[0] == 2

@@ -9,6 +9,7 @@ from PIL import Image
 from fastvit_dense.evaluation.report import pictures as gallery
 from fastvit_dense.evaluation.report.pictures import data_uri, pick_samples
 from tests.evaluation.samples import picture
+from tests.facts import raises_naming
 
 
 def ids(picked):
@@ -84,9 +85,9 @@ def test_a_broken_file_is_named(tmp_path, monkeypatch):
     (tmp_path / 'text.png').write_text('no picture', encoding='utf-8')
     (tmp_path / 'empty.png').touch()
     for name in ('cut.png', 'text.png', 'empty.png', 'missing.png'):
-        with pytest.raises(ValueError, match=rf'^{name}: not a readable picture: '):
+        with raises_naming(ValueError, name, 'picture'):
             data_uri(tmp_path / name)
     (tmp_path / 'cut.png').write_bytes(whole)
     monkeypatch.setattr(gallery, 'MAX_PIXELS', 100)
-    with pytest.raises(ValueError, match=r'at most 100 pixels, found 400 × 150'):
+    with raises_naming(ValueError, 'cut.png', 100, 'pixels', 'found', '400 × 150'):
         data_uri(tmp_path / 'cut.png')

@@ -166,11 +166,6 @@ def test_rows_measured_on_another_split_say_so(task, dataset, samples, split, re
         assert row['dataset'].split()[-1] in ('val2017', 'validation', 'evaluation')
 
 
-def test_unknown_task():
-    with pytest.raises(ValueError, match=r"task: expected one of instance.*found 'depth'"):
-        published_rows('depth', 'NYU', 654)
-
-
 def test_backbone_arch():
     def config(**backbone):
         return {'model': {'type': 'MaskRCNN', 'backbone': backbone}}

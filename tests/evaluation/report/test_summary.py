@@ -1,5 +1,4 @@
-import pytest
-
+from fastvit_dense.errors import DataError
 from fastvit_dense.evaluation.report.summary import write_summary
 from tests.evaluation.samples import (
     PRESENTATIONS,
@@ -9,6 +8,7 @@ from tests.evaluation.samples import (
     semantic_result,
     write_task_report,
 )
+from tests.facts import raises_naming
 
 
 def test_numbers_links_and_labels_of_every_report(tmp_path):
@@ -34,11 +34,12 @@ def test_numbers_links_and_labels_of_every_report(tmp_path):
 def test_a_missing_or_broken_report_is_named_and_nothing_written(tmp_path):
     write_task_report(hand_result(), tmp_path / 'a')
     (tmp_path / 'b').mkdir()
-    with pytest.raises(ValueError, match=r'b/report\.json: no such file'):
+    path = tmp_path / 'b/report.json'
+    with raises_naming(DataError, path, 'no such file'):
         write_summary([tmp_path / 'a', tmp_path / 'b'], tmp_path / 'out', PRESENTATIONS)
-    (tmp_path / 'b/report.json').write_text('{"task": ', encoding='utf-8')
-    with pytest.raises(ValueError, match=r'b/report\.json: expected a whole JSON file'):
+    path.write_text('{"task": ', encoding='utf-8')
+    with raises_naming(DataError, path, 'whole JSON file'):
         write_summary([tmp_path / 'a', tmp_path / 'b'], tmp_path / 'out', PRESENTATIONS)
-    with pytest.raises(ValueError, match='at least one report'):
+    with raises_naming(DataError, 'at least one report'):
         write_summary([], tmp_path / 'out', PRESENTATIONS)
     assert not (tmp_path / 'out').exists()

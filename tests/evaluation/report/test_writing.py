@@ -1,27 +1,23 @@
-import hashlib
+"""The three files of a report: whole or not at all, with every number."""
+
 import json
 import math
-import os
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 
 from fastvit_dense.checkpoints import files
 from fastvit_dense.evaluation import EvaluationResult
-from fastvit_dense.evaluation.report.environment import collect_environment
-from fastvit_dense.evaluation.report.model import model_info
 from fastvit_dense.evaluation.report.writing import to_json
 from tests.evaluation.samples import (
-    hand_result,
     instance_result,
     picture,
     published_rows,
     semantic_result,
     write_task_report,
 )
+from tests.facts import raises_naming
 
 NAMES = ['report.html', 'report.json', 'report.md']
 
@@ -98,7 +94,7 @@ def test_undefined_numbers_are_null_everywhere(tmp_path):
 
 def test_to_json_names_what_has_no_json_form():
     assert to_json({1: {True}, 'b': None}) == {'1': [True], 'b': None}
-    with pytest.raises(TypeError, match='found Tensor'):
+    with raises_naming(TypeError, 'report', 'found', 'Tensor'):
         to_json({'loss': torch.zeros(1)})
 
 
@@ -129,7 +125,7 @@ def test_an_interruption_leaves_the_former_report_whole(tmp_path, monkeypatch, f
 def test_a_report_that_cannot_be_made_leaves_no_file(tmp_path):
     result = semantic_result()
     result.protocol['model'] = object()
-    with pytest.raises(TypeError, match='found object'):
+    with raises_naming(TypeError, 'report', 'found', 'object'):
         write_task_report(result, tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
 
@@ -146,108 +142,6 @@ def test_expected_values_stand_beside_the_measured(tmp_path):
         assert 'segm_mAP: expected 0.38 ± 0.0001, measured 0.379123 (−0.000877): missed' in text
 
 
-def headline(folder):
-    lines = (folder / 'report.md').read_text(encoding='utf-8').splitlines()
-    cells = [
-        [cell.strip() for cell in line.strip('|').split('|')] for line in lines if line[:1] == '|'
-    ]
-    return {row[0]: row[1:] for row in cells[2:6]}
-
-
-def test_markdown_puts_the_papers_value_beside_ours(tmp_path):
-    references = published_rows('instance', 'COCO', 5000, 'sa24')
-    write_task_report(instance_result(), tmp_path, references=references)
-    assert headline(tmp_path)['box AP (bbox_mAP)'] == ['0.4188', '0.420', '−0.0012']
-    text = (tmp_path / 'report.md').read_text(encoding='utf-8')
-    assert 'Scored on COCO val2017, 5,000 images.' in text
-    assert 'Sample data' not in text
-    assert '| PoolFormer-S24 ' in text
-
-
-def test_on_sample_data_the_papers_value_is_shown_but_no_difference(tmp_path):
-    result = hand_result(dataset='FreiHAND sample', samples=100, stand_in=True)
-    references = published_rows('hand', result.dataset, result.samples, 'ma36')
-    write_task_report(result, tmp_path, references=references)
-    for name in ('report.md', 'report.html'):
-        text = (tmp_path / name).read_text(encoding='utf-8')
-        assert 'Sample data: the numbers show that everything runs' in text
-        assert 'Stand-in hand, not MANO' in text
-        assert 'measured on FreiHAND evaluation (3,960 images), not on the sample data' in text
-    assert headline(tmp_path)['PA-MPJPE, joints (PA-MPJPE)'] == ['6.61 mm', '6.6', '–']
-
-
-def test_a_score_that_coco_leaves_undefined_is_a_dash(tmp_path):
-    write_task_report(instance_result(), tmp_path)
-    text = (tmp_path / 'report.md').read_text(encoding='utf-8')
-    (line,) = [line for line in text.splitlines() if line.startswith('| bbox_mAP_s')]
-    assert line.split('|')[3].strip() == '–'
-
-
-def test_hostile_names_stay_text_in_markdown(tmp_path):
-    write_task_report(semantic_result(('a|b', '<script>x</script>', 'c\n# d', '[l](x)')), tmp_path)
-    text = (tmp_path / 'report.md').read_text(encoding='utf-8')
-    assert '<script>' not in text
-    assert '\n# d' not in text
-    assert 'a\\|b' in text
-    assert '[l](x)' not in text
-
-
-class Head(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.decode_head = torch.nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False)
-
-    def forward(self, images):
-        return self.decode_head(images)
-
-
-def test_model_info(tmp_path):
-    (tmp_path / 'configs').mkdir()
-    (tmp_path / 'configs/a.py').write_text('model = dict()', encoding='utf-8')
-    (tmp_path / 'best.pth').write_bytes(b'weights')
-    cfg = Config.fromfile(tmp_path / 'configs/a.py')
-    model = Head()
-    info = model_info(model, cfg, tmp_path / 'best.pth', (512, 512))
-    assert info == {
-        'config': 'configs/a.py',
-        'checkpoint_sha256': hashlib.sha256(b'weights').hexdigest(),
-        'parameters': 8 * 3 * 9,
-        'macs': 8 * 3 * 9 * 256 * 256,
-        'macs_of': 'whole model, 512x512',
-    }
-    assert next(model.parameters()).device.type == 'cpu', 'the model itself is left alone'
-    assert model_info(model, cfg, None, (512, 512)) is None
-
-
-@pytest.mark.parametrize(
-    ('path', 'shown'),
-    [('/home/me/configs/x/configs/a.py', 'configs/a.py'), ('/home/me/a.py', 'a.py'), (None, None)],
-)
-def test_a_configs_path_names_no_user(tmp_path, path, shown):
-    (tmp_path / 'best.pth').touch()
-    info = model_info(Head(), SimpleNamespace(filename=path), tmp_path / 'best.pth', (512, 512))
-    assert info['config'] == shown
-
-
-def test_macs_that_cannot_be_counted_are_null(tmp_path):
-    class Odd(Head):
-        def forward(self, images):
-            return images.sum().item()
-
-    (tmp_path / 'best.pth').write_bytes(b'')
-    assert model_info(Odd(), Config(), tmp_path / 'best.pth', (512, 512))['macs'] is None
-
-
-def test_environment_names_no_folder_of_a_user():
-    environment = collect_environment()
-    assert set(environment) == {'python', 'system', 'cpu', 'cpu_cores', 'gpu', 'packages'}
-    assert {'fastvit_dense', 'torch', 'mmengine', 'mmcv', 'numpy'} <= set(environment['packages'])
-    text = json.dumps(environment)
-    assert os.path.expanduser('~') + os.sep not in text
-    assert os.getcwd() not in text
-    assert os.uname().nodename not in text
-
-
 def test_a_gallery_of_pictures_and_files(tmp_path):
     picture().save(tmp_path / 'a.png')
     entries = [('a.png', 0.9, tmp_path / 'a.png', 'Best'), ('b', None, picture(), 'Worst')]
@@ -256,15 +150,3 @@ def test_a_gallery_of_pictures_and_files(tmp_path):
     assert text.count('<img src="data:image/jpeg;base64,') == 2
     assert 'Gallery left out' not in text
     assert text.index('<h3>Best</h3>') < text.index('<h3>Worst</h3>')
-
-
-def test_freihands_marks_of_a_missing_mesh_are_dashes(tmp_path):
-    result = hand_result()
-    result.metrics |= {'mesh_mean3d': -100.0, 'mesh_auc3d': -1.0, 'PA-MPVPE': math.nan}
-    report = write_task_report(result, tmp_path)
-    assert report['metrics']['mesh_mean3d'] == -100.0
-    assert report['metrics']['PA-MPVPE'] is None
-    text = (tmp_path / 'report.md').read_text(encoding='utf-8')
-    lines = {line.split('|')[1].strip(): line for line in text.splitlines() if line[:1] == '|'}
-    for name in ('mesh_mean3d', 'mesh_auc3d', 'PA-MPVPE'):
-        assert lines[name].split('|')[3].strip() == '–'
