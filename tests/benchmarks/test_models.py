@@ -7,8 +7,9 @@ from PIL import Image
 
 from benchmarks.comparison import Schedule
 from benchmarks.machine import BenchmarkError
-from benchmarks.models import benchmark_models, make_picture, score_threshold
+from benchmarks.models import benchmark_models, score_threshold
 from benchmarks.parts import PARTS
+from benchmarks.pictures import make_picture
 from fastvit_dense.errors import CheckpointError, ConfigError, ImageError
 from fastvit_dense.inference.predictor import load_model
 
