@@ -51,8 +51,9 @@ def make_call(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], o
         setup: How to run it.
 
     Returns:
-        A call that runs the network on ``images``, returns its outputs when they are there, and
-        takes no other argument.
+        A call that runs the network on ``images``, which are in memory as the runtime takes them,
+        and returns its outputs when they are there. A file has the network alone inside, without a
+        normalisation, so that all runtimes do the same work.
 
     Raises:
         BenchmarkError: The runtime is not installed, or cannot do this.
