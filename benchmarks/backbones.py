@@ -60,7 +60,7 @@ def benchmark_backbones(
             the groups 'ours' and 'peers'.
         schedule: Sizes, batch sizes, device, and how long.
         forms: 'train' and 'folded'; a model without branches has one form, 'only'.
-        backends: Of `engines.BACKENDS`; by default `DEFAULT_BACKENDS`.
+        backends: Of `backends.BACKENDS`; by default `DEFAULT_BACKENDS`.
         precisions: 'fp32', 'bf16'.
         layouts: Of PyTorch's tensors: 'contiguous', 'channels_last'.
         reference: See `compare_networks`.
@@ -148,7 +148,7 @@ def benchmark_repmixer(
 
     Args:
         schedule: Sizes, batch sizes, device, and how long.
-        backends: Of `engines.BACKENDS`; by default `DEFAULT_BACKENDS`.
+        backends: Of `backends.BACKENDS`; by default `DEFAULT_BACKENDS`.
         precisions: 'fp32', 'bf16'.
         layouts: Of PyTorch's tensors.
         progress: Called with lines to show.

@@ -1,20 +1,23 @@
-"""One network run by PyTorch or by another runtime, as a call without arguments."""
+"""One network run by PyTorch, or as an exported file, as a call without arguments."""
 
 import copy
-import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks.machine import DTYPES, BenchmarkError, wait_for
+from fastvit_dense.deploy.network import export_network
+from fastvit_dense.deploy.runtime import ExportedNetwork
+from fastvit_dense.errors import ExportError
 
-LAYOUTS = ('contiguous', 'channels_last')
-_FILES: WeakKeyDictionary[nn.Module, dict[torch.Size, bytes]] = WeakKeyDictionary()
+# what runs it: format and name of the file
+FILES = {'onnxruntime': ('onnx', 'network.onnx'), 'openvino': ('openvino', 'network.xml')}
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,9 @@ def make_call(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], o
         setup: How to run it.
 
     Returns:
-        A call that runs the network on ``images``, returns its outputs when they are there, and
-        takes no other argument.
+        A call that runs the network on ``images``, which are in memory as the runtime takes them,
+        and returns its outputs when they are there. A file has the network alone inside, without a
+        normalisation, so that all runtimes do the same work.
 
     Raises:
         BenchmarkError: The runtime is not installed, or cannot do this.
@@ -60,7 +64,7 @@ def make_call(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], o
 
 
 def to_arrays(outputs: object) -> list[np.ndarray]:
-    """What a call of `make_call` returned, as float32 arrays."""
+    """Return the outputs of a call of `make_call` as float32 arrays."""
     return [
         output.detach().float().cpu().numpy()
         if isinstance(output, Tensor)
@@ -126,75 +130,29 @@ def _cudagraph(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], 
     return call
 
 
-def _onnxruntime(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], object]:
-    runtime = _import('onnxruntime')
-    if setup.precision != 'fp32':
-        raise BenchmarkError(f'onnxruntime has no {setup.precision} convolution on this device')
-    provider = 'CUDAExecutionProvider' if images.is_cuda else 'CPUExecutionProvider'
-    if provider not in runtime.get_available_providers():
-        raise BenchmarkError(f'this build of onnxruntime has no {provider}')
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    # Its threads would go on spinning while the next candidate is timed.
-    options.add_session_config_entry('session.force_spinning_stop', '1')
-    session = runtime.InferenceSession(to_onnx(module, images.cpu()), options, providers=[provider])
-    if session.get_providers()[0] != provider:
-        raise BenchmarkError(f'onnxruntime could not start {provider}')
-    feed = {session.get_inputs()[0].name: images.cpu().numpy()}
-    return lambda: session.run(None, feed)
-
-
-def _openvino(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], object]:
-    openvino = _import('openvino')
-    if images.is_cuda:
-        raise BenchmarkError('openvino does not run on this GPU')
-    core = openvino.Core()
-    if setup.precision == 'bf16' and 'BF16' not in core.get_property(
-        'CPU', 'OPTIMIZATION_CAPABILITIES'
-    ):
-        raise BenchmarkError('this CPU has no bf16 arithmetic that openvino uses')
-    compiled = core.compile_model(
-        core.read_model(to_onnx(module, images)),
-        'CPU',
-        {
-            'PERFORMANCE_HINT': 'LATENCY',
-            'INFERENCE_PRECISION_HINT': 'f32' if setup.precision == 'fp32' else 'bf16',
-            'INFERENCE_NUM_THREADS': torch.get_num_threads(),
-        },
-    )
-    request, feed = compiled.create_infer_request(), images.numpy()
-    return lambda: list(request.infer([feed], share_inputs=True, share_outputs=True).values())
-
-
-def to_onnx(module: nn.Module, images: Tensor) -> bytes:
-    """An ONNX file of the network for exactly the shape of ``images``; two runtimes share one."""
-    _import('onnx')
-    files = _FILES.setdefault(module, {})
-    if images.shape not in files:
-        file = io.BytesIO()
-        with torch.no_grad():
-            torch.onnx.export(
-                module, (images,), file, input_names=['image'], opset_version=18, dynamo=False
+def _exported(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], object]:
+    format, file_name = FILES[setup.backend]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / file_name
+        try:
+            export_network(module, images.cpu(), format, path, 'benchmark')
+            network = ExportedNetwork(
+                path,
+                threads=torch.get_num_threads(),
+                bf16=setup.precision == 'bf16',
+                device=images.device.type,
             )
-        files[images.shape] = file.getvalue()
-    return files[images.shape]
-
-
-def _import(name: str) -> object:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise BenchmarkError(f'{name} cannot be imported ({error}): extra [deploy]') from error
+        except ExportError as error:
+            raise BenchmarkError(str(error).removeprefix(f'{path}: ')) from error
+    array = images.cpu().numpy()
+    return lambda: list(network.run(array, copy=False).values())
 
 
 BACKENDS: dict[str, Callable[[nn.Module, Tensor, Setup], Callable[[], object]]] = {
     'eager': _eager,
     'compiled': _compiled,
     'cudagraph': _cudagraph,
-    'onnxruntime': _onnxruntime,
-    'openvino': _openvino,
+    'onnxruntime': _exported,
+    'openvino': _exported,
 }
 TORCH_BACKENDS = ('eager', 'compiled', 'cudagraph')

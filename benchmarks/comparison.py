@@ -20,6 +20,8 @@ from benchmarks.machine import (
 )
 from benchmarks.timing import Timing, time_in_turns
 from fastvit_dense.backbones.macs import count_macs
+from fastvit_dense.errors import FastViTDenseError
+from fastvit_dense.graphs.agreement import relative_error
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _compare(
                 row['parameters'], row['macs'] = built.parameters, built.macs
                 row['eager_bytes'] = built.traffic
                 call = make_call(built.module, images, setup)
-                row['error'] = relative_error(to_arrays(call()), built.outputs)
+                row['error'] = largest_error(to_arrays(call()), built.outputs)
                 calls[label] = call
             except Exception as error:
                 row['reason'] = reason_of(error)
@@ -234,7 +236,7 @@ def _fill(
         row['times_faster_quartiles'] = list(ratio.quartiles)
 
 
-def relative_error(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
+def largest_error(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
     """The largest deviation of an output over its root mean square, of all outputs the worst.
 
     Raises:
@@ -243,17 +245,14 @@ def relative_error(found: list[np.ndarray], expected: list[np.ndarray]) -> float
     shapes = [array.shape for array in found], [array.shape for array in expected]
     if shapes[0] != shapes[1]:
         raise BenchmarkError(f'outputs have shapes {shapes[0]}, expected {shapes[1]}')
-    errors = []
-    for ours, theirs in zip(found, expected, strict=True):
-        if not np.isfinite(ours).all():
-            raise BenchmarkError('outputs are not finite')
-        errors.append(float(np.abs(ours - theirs).max() / np.sqrt(np.square(theirs).mean())))
-    return max(errors)
+    if not all(np.isfinite(array).all() for array in found):
+        raise BenchmarkError('outputs are not finite')
+    return max(relative_error(theirs, ours) for ours, theirs in zip(found, expected, strict=True))
 
 
 def reason_of(error: Exception) -> str:
     """The first line of an error, in the length of a table's cell."""
     text = ' '.join(str(error).strip().splitlines()[:1]) or type(error).__name__
-    if not isinstance(error, BenchmarkError):
+    if not isinstance(error, FastViTDenseError):
         text = f'{type(error).__name__}: {text}'
     return text if len(text) <= 160 else text[:157] + '...'

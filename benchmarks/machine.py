@@ -1,10 +1,8 @@
-"""What the machine is and what it can do: the measured bounds beside which times are read."""
+"""The machine and what it can do: the measured bounds beside which times are read."""
 
 import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from fastvit_dense.errors import FastViTDenseError
+from fastvit_dense.evaluation.report.environment import collect_environment
 
 
 class BenchmarkError(FastViTDenseError, ValueError):
@@ -26,7 +25,7 @@ def describe_machine(device: str) -> dict[str, Any]:
     """The device, its cores or its GPU, the software, and how busy it was at the start."""
     machine = {
         'device': device,
-        'cpu': _cpu_name(),
+        'cpu': collect_environment()['cpu'],
         'cores': usable_cores(),
         'threads': torch.get_num_threads(),
         'load': os.getloadavg()[0],
@@ -54,15 +53,6 @@ def set_threads(count: int | None) -> None:
     if count is not None and count < 1:
         raise BenchmarkError(f'threads is {count}, expected 1 or more')
     torch.set_num_threads(count or usable_cores())
-
-
-def _cpu_name() -> str:
-    info = Path('/proc/cpuinfo')
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith('model name'):
-                return line.partition(':')[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def wait_for(device: str) -> None:

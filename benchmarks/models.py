@@ -13,15 +13,16 @@ from torch import nn
 from benchmarks.comparison import Schedule, reason_of
 from benchmarks.machine import BenchmarkError, describe_machine
 from benchmarks.parts import PARTS, TimedPredictor
+from benchmarks.pictures import make_picture, picture_size
 from benchmarks.timing import time_in_turns
+from fastvit_dense.backbones.reparam import reparameterize
 from fastvit_dense.config.building import quiet_log
+from fastvit_dense.deploy.runtime import ExportedNetwork
 from fastvit_dense.errors import ExportError, ImageError
 from fastvit_dense.inference.exported import is_exported
 from fastvit_dense.inference.predictor import Predictor, load_model
-from fastvit_dense.tasks.base import task_of
 from fastvit_dense.tasks.config import load_config
 
-PICTURE_SIZES = {'instance': (1333, 800), 'semantic': (683, 512), 'hand': (224, 224)}
 CANDIDATE_BOXES = 500  # pairs of box and class that enter NMS where weights are random
 DEFAULT = Schedule()
 FORMS = ('upstream', 'train', 'folded', 'folded/channels_last')
@@ -46,7 +47,7 @@ def benchmark_models(
         configs: Config files of any task.
         checkpoints: One for each config, or none for random weights.
         exported: Files of `tools/export.py`, only with a single config.
-        image: Picture; by default a photograph in `PICTURE_SIZES`.
+        image: Picture; by default a photograph of `picture_size`.
         forms: Of `FORMS`; 'upstream' is the train form with mmdet's own mask head.
         precisions: 'bf16' adds OpenVINO files computed in bfloat16; PyTorch runs in fp32.
         schedule: Device, rounds and seconds for each config; sizes are the configs'.
@@ -80,20 +81,10 @@ def benchmark_models(
         cfg = load_config(path, sample=sample, cfg_options=cfg_options, pretrained=False)
         checkpoint = checkpoints[index] if checkpoints else None
         with TemporaryDirectory() as folder:
-            picture = image or make_picture(folder, PICTURE_SIZES[task_of(cfg)])
+            picture = image or make_picture(folder, picture_size(cfg))
             compared = _Comparison(Path(path).stem, cfg, checkpoint, picture, schedule, progress)
             rows += compared.run(forms, exported, precisions)
     return {'machine': machine, 'parts': list(PARTS), 'rows': rows}
-
-
-def make_picture(folder: str, size: tuple[int, int]) -> str:
-    """A photograph of scikit-image's as a JPEG file of this width and height."""
-    import skimage.data
-    from PIL import Image
-
-    path = Path(folder) / 'photo.jpg'
-    Image.fromarray(skimage.data.astronaut()).resize(size).save(path, quality=90)
-    return str(path)
 
 
 class _Comparison:
@@ -110,7 +101,6 @@ class _Comparison:
     ) -> None:
         self.name, self.cfg, self.checkpoint = name, cfg, checkpoint
         self.picture, self.schedule, self.progress = picture, schedule, progress
-        self.task = task_of(cfg)
         self.notes: list[str] = []
 
     def run(
@@ -137,7 +127,7 @@ class _Comparison:
                 result = predictor(self.picture)
                 row['picture'] = 'x'.join(map(str, result.image.shape[:2]))
                 row['input'] = 'x'.join(map(str, predictor.input))
-                row['detections'] = len(result.scores) if self.task == 'instance' else None
+                row['detections'] = len(result.scores) if hasattr(result, 'scores') else None
                 timed[form] = predictor
             except (ExportError, RuntimeError) as error:
                 row['reason'] = reason_of(error)
@@ -177,8 +167,6 @@ class _Comparison:
         with quiet_log():
             predictor = load_model(cfg, self.checkpoint, self.schedule.device)
         if form.startswith('folded'):
-            from fastvit_dense.backbones.reparam import reparameterize
-
             reparameterize(predictor.model)
         if form.endswith('channels_last'):
             predictor.model.to(memory_format=torch.channels_last)
@@ -191,7 +179,7 @@ class _Comparison:
         if mano.get('path') and not Path(mano['path']).is_file():
             model.mano = dict(standin=True)
             self.notes.append('the stand-in hand, without a MANO file')
-        if self.task == 'instance':
+        if 'roi_head' in model:
             predictor = self._build('train')
             threshold = score_threshold(predictor, self.picture)
             if threshold is not None:
@@ -218,10 +206,8 @@ def score_threshold(predictor: Predictor, picture: str) -> float | None:
 
 def _load_exported(cfg: Config, path: str, precision: str) -> Predictor:
     predictor = load_model(cfg, path)
-    if precision != 'fp32':
-        from fastvit_dense.deploy.runtime import ExportedNetwork
-
-        predictor.model.network._run = ExportedNetwork(path, bf16=True)._run
+    network = ExportedNetwork(path, threads=torch.get_num_threads(), bf16=precision == 'bf16')
+    predictor.model.network.run = network.run
     return predictor
 
 

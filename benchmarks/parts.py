@@ -4,19 +4,17 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from statistics import median
 from typing import Any
 
 from benchmarks.machine import wait_for
+from fastvit_dense.deploy.runtime import ExportedNetwork
 from fastvit_dense.inference.predictor import Predictor
 
 PARTS = ('decode', 'resize', 'normalise', 'network', 'post-processing', 'other')
-# What turns the network's outputs into a data sample: paste, threshold and encode; resize and label
-POST_PROCESSING = {
-    'instance': 'roi_head.mask_head.predict_by_feat',
-    'semantic': 'postprocess_result',
-    'hand': None,
-}
+# Methods of models that turn outputs into a data sample: paste, threshold, encode; resize, label.
+POST_PROCESSING = ('roi_head.mask_head.predict_by_feat', 'postprocess_result')
 
 
 class PartClock:
@@ -55,9 +53,8 @@ class PartClock:
 
     def watch(self, owner: Any, attribute: str, name: str) -> None:
         """Count every call of ``owner.attribute`` ('a.b.method' too) for a part."""
-        *path, attribute = attribute.split('.')
-        for step in path:
-            owner = getattr(owner, step)
+        path, _, attribute = attribute.rpartition('.')
+        owner = attrgetter(path)(owner) if path else owner
         inner = getattr(owner, attribute)
 
         def watched(*args: Any, **kwargs: Any) -> Any:
@@ -92,14 +89,15 @@ class TimedPredictor:
         watch(predictor, 'to_result', 'post-processing')
         model = predictor.model
         watch(model, 'data_preprocessor.forward', 'normalise')
-        if hasattr(model, 'network'):  # an exported file: around it is post-processing
-            watch(model, 'network._run', 'network')
+        network = getattr(model, 'network', None)
+        if isinstance(network, ExportedNetwork):  # around it is post-processing
+            watch(network, 'run', 'network')
             watch(model, 'test_step', 'post-processing')
         else:
             watch(model, 'test_step', 'network')
-            method = POST_PROCESSING[predictor.task]
-            if method and _has(model, method):
-                watch(model, method, 'post-processing')
+            for method in POST_PROCESSING:
+                if _has(model, method):
+                    watch(model, method, 'post-processing')
 
     def __call__(self, picture: str | os.PathLike) -> Any:
         """The predictor's result."""
@@ -115,8 +113,8 @@ class TimedPredictor:
 
 
 def _has(owner: Any, path: str) -> bool:
-    for step in path.split('.'):
-        if not hasattr(owner, step):
-            return False
-        owner = getattr(owner, step)
+    try:
+        attrgetter(path)(owner)
+    except AttributeError:
+        return False
     return True

@@ -17,8 +17,9 @@ CONFIGS = [f'configs/{head}_fastvit_sa24.py' for head in ('maskrcnn', 'semfpn', 
 
 
 def backbone(args: argparse.Namespace) -> None:
-    from benchmarks import tables as report
     from benchmarks.backbones import benchmark_backbones
+    from benchmarks.figures import backbone_figure
+    from benchmarks.tables import backbone_table
 
     results = benchmark_backbones(
         args.models,
@@ -29,26 +30,24 @@ def backbone(args: argparse.Namespace) -> None:
         layouts=args.layouts,
         reference=args.reference,
     )
-    text = report.backbone_table(results)
-    print(text)
-    report.write_benchmark(args.out, results, text, report.backbone_figure(results))
+    show(args.out, results, backbone_table(results), backbone_figure(results))
 
 
 def repmixer(args: argparse.Namespace) -> None:
-    from benchmarks import tables as report
     from benchmarks.backbones import benchmark_repmixer
+    from benchmarks.figures import repmixer_figure
+    from benchmarks.tables import repmixer_table
 
     results = benchmark_repmixer(
         schedule(args), backends=args.backends, precisions=args.precisions, layouts=args.layouts
     )
-    text = report.repmixer_table(results)
-    print(text)
-    report.write_benchmark(args.out, results, text, report.repmixer_figure(results))
+    show(args.out, results, repmixer_table(results), repmixer_figure(results))
 
 
 def model(args: argparse.Namespace) -> None:
-    from benchmarks import tables as report
+    from benchmarks.figures import model_figure
     from benchmarks.models import benchmark_models
+    from benchmarks.tables import model_table
 
     results = benchmark_models(
         args.configs,
@@ -61,18 +60,23 @@ def model(args: argparse.Namespace) -> None:
         sample=args.sample,
         cfg_options=args.cfg_options,
     )
-    text = report.model_table(results)
-    print(text)
-    report.write_benchmark(args.out, results, text, report.model_figure(results))
+    show(args.out, results, model_table(results), model_figure(results))
 
 
 def evaluation(args: argparse.Namespace) -> None:
     from benchmarks.evaluation import QUICK, Sizes, benchmark_evaluation, table
-    from benchmarks.tables import write_benchmark
+    from benchmarks.output import write_benchmark
 
     results = benchmark_evaluation(QUICK if args.quick else Sizes())
     print(table(results))
     write_benchmark(args.out, results)
+
+
+def show(out: Path, results: dict, text: str, figure: object) -> None:
+    from benchmarks.output import write_benchmark
+
+    print(text)
+    write_benchmark(out, results, text, figure)
 
 
 def schedule(args: argparse.Namespace) -> object:
@@ -222,7 +226,7 @@ def main(argv: Sequence[str] | None) -> None:
     part.set_defaults(run=evaluation)
     args = parser.parse_args(argv)
 
-    from benchmarks.tables import check_out
+    from benchmarks.output import check_out
 
     check_out(args.out)
     args.run(args)

@@ -29,23 +29,30 @@ RUNTIMES = {'.onnx': 'onnxruntime', '.xml': 'openvino'}
 
 
 class ExportedNetwork:
-    """A file that `tools/export.py` wrote, ready to run on the CPU.
+    """A file that `tools/export.py` wrote, ready to run.
 
     Args:
         path: `.onnx`, run by onnxruntime, or the `.xml` of OpenVINO.
         threads: As many as this; by default the runtime's choice.
-        bf16: Let OpenVINO compute in bfloat16, where the processor has it.
+        bf16: Let OpenVINO compute in bfloat16.
+        device: 'cpu', or 'cuda' for onnxruntime on a GPU.
 
     Attributes:
         description: What the file says of itself.
         runtime: Name and version of what runs it.
 
     Raises:
-        ExportError: The runtime is not installed, or the file cannot be used; the message says
-            why. Nothing of a file is run as code.
+        ExportError: The runtime is not installed or cannot do this here, or the file cannot be
+            used; the message says why. Nothing of a file is run as code.
     """
 
-    def __init__(self, path: str | Path, threads: int | None = None, bf16: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int | None = None,
+        bf16: bool = False,
+        device: str = 'cpu',
+    ) -> None:
         self.path = Path(path)
         name = RUNTIMES.get(self.path.suffix)
         if name is None:
@@ -55,17 +62,15 @@ class ExportedNetwork:
         require(name)
         if name == 'onnxruntime':
             require('onnx')
-            if bf16:
-                raise ExportError(f'{path}: onnxruntime has no bfloat16 on the CPU; use openvino')
-            self._open_onnx(threads)
+            self._open_onnx(threads, bf16, device)
         else:
-            self._open_openvino(threads, bf16)
+            self._open_openvino(threads, bf16, device)
 
     def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """Run the network.
 
         Args:
-            image: (1, 3, H, W), RGB, 0-255.
+            image: (1, 3, H, W), RGB, 0-255; as many images as the file was made for, mostly one.
 
         Returns:
             The outputs by name.
@@ -75,14 +80,15 @@ class ExportedNetwork:
         """
         image = np.asarray(image)
         if (
-            image.shape[:2] != (1, 3)
+            image.shape[:2] != (self._images, 3)
             or image.ndim != 4
             or not image.size
             or image.dtype.kind not in 'uif'
         ):
+            count = 'one image' if self._images == 1 else f'{self._images} images'
             raise ExportError(
-                f'{self.path}: expected one image, (1, 3, height, width), RGB, 0-255, found shape '
-                f'{image.shape} of {image.dtype}'
+                f'{self.path}: expected {count}, ({self._images}, 3, height, width), RGB, 0-255, '
+                f'found shape {image.shape} of {image.dtype}'
             )
         size = list(image.shape[2:])
         if not self.description.dynamic_size and size != self.description.input_size:
@@ -90,44 +96,80 @@ class ExportedNetwork:
                 f'{self.path}: made for images of {self.description.input_size} '
                 f'(height, width), found {size}'
             )
-        return self._run(np.ascontiguousarray(image, dtype=np.float32))
+        return self.run(np.ascontiguousarray(image, dtype=np.float32))
 
-    def _open_onnx(self, threads: int | None) -> None:
+    def run(self, image: np.ndarray, copy: bool = True) -> dict[str, np.ndarray]:
+        """Run the network on an array that is known to fit; nothing of it is checked.
+
+        Args:
+            image: As for a call, float32 and contiguous.
+            copy: False lets OpenVINO give its own memory, which the next run overwrites.
+
+        Returns:
+            The outputs by name.
+        """
+        return self._run(image, copy)
+
+    def _open_onnx(self, threads: int | None, bf16: bool, device: str) -> None:
         import onnxruntime
 
+        if bf16:
+            raise ExportError(f'{self.path}: onnxruntime has no bfloat16 here; use openvino')
+        provider = 'CUDAExecutionProvider' if device == 'cuda' else 'CPUExecutionProvider'
+        if provider not in onnxruntime.get_available_providers():
+            raise ExportError(
+                f'{self.path}: this build of onnxruntime has no {provider}: '
+                'pip install onnxruntime-gpu in its place'
+            )
         data, self.description = read_onnx(self.path)
         self.runtime = f'onnxruntime {onnxruntime.__version__}'
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # between two calls its threads leave the cores to others
+        options.add_session_config_entry('session.force_spinning_stop', '1')
         if threads:
             options.intra_op_num_threads = threads
         try:
-            session = onnxruntime.InferenceSession(data, options, ['CPUExecutionProvider'])
+            session = onnxruntime.InferenceSession(data, options, [provider])
         except Exception as error:  # onnxruntime's own types have no common base
             raise ExportError(f'{self.path}: onnxruntime refuses it: {error}') from error
+        if session.get_providers()[0] != provider:  # it falls back to the CPU without an error
+            raise ExportError(f'{self.path}: onnxruntime could not start {provider}')
         self._check_inputs(one.name for one in session.get_inputs())
+        self._images = session.get_inputs()[0].shape[0]
         names = [output.name for output in session.get_outputs()]
-        self._run = lambda image: dict(zip(names, session.run(None, {'image': image}), strict=True))
+        self._run = lambda image, copy: dict(
+            zip(names, session.run(None, {'image': image}), strict=True)
+        )
 
-    def _open_openvino(self, threads: int | None, bf16: bool) -> None:
+    def _open_openvino(self, threads: int | None, bf16: bool, device: str) -> None:
         import openvino
 
+        if device != 'cpu':
+            raise ExportError(f'{self.path}: OpenVINO runs on the CPU, found device {device!r}')
         model, self.description = read_openvino(self.path)
         self.runtime = f'openvino {openvino.__version__.partition("-")[0]}'
+        core = openvino.Core()
+        if bf16 and 'BF16' not in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES'):
+            raise ExportError(f'{self.path}: this processor has no bfloat16 for OpenVINO to use')
         # by itself it computes in bfloat16 where the processor has it
-        settings = {'INFERENCE_PRECISION_HINT': 'bf16' if bf16 else 'f32'}
+        settings = {
+            'INFERENCE_PRECISION_HINT': 'bf16' if bf16 else 'f32',
+            'PERFORMANCE_HINT': 'LATENCY',
+        }
         if threads:
             settings['INFERENCE_NUM_THREADS'] = threads
         try:
-            compiled = openvino.Core().compile_model(model, 'CPU', settings)
+            compiled = core.compile_model(model, 'CPU', settings)
         except RuntimeError as error:
             raise ExportError(f'{self.path}: OpenVINO refuses it: {error}') from error
         self._check_inputs(one.any_name for one in compiled.inputs)
+        self._images = compiled.inputs[0].partial_shape[0].get_length()
         names = [output.any_name for output in compiled.outputs]
 
-        def run(image: np.ndarray) -> dict[str, np.ndarray]:
-            found = compiled([image])
-            return {name: found[i].copy() for i, name in enumerate(names)}
+        def run(image: np.ndarray, copy: bool) -> dict[str, np.ndarray]:
+            found = compiled([image], share_outputs=not copy)
+            return {name: found[i] for i, name in enumerate(names)}
 
         self._run = run
 

@@ -46,9 +46,10 @@ def score_predictions(
     use_own_metrics(cfg)
     evaluator = own_evaluator(cfg)
     if evaluator is None:
+        found = [str(metric.get('type')) for metric in evaluators_of(cfg, 'test_evaluator')]
         raise ConfigError(
-            f'{cfg.filename}: test_evaluator: expected a metric that reads saved predictions, found '
-            f'{[str(metric.get("type")) for metric in evaluators_of(cfg, "test_evaluator")]}'
+            f'{cfg.filename}: test_evaluator: expected a metric of ours, which reads saved '
+            f'predictions, found {", ".join(found) or "none"}'
         )
     start = time.perf_counter()
     init_default_scope(cfg.get('default_scope') or 'mmengine')

@@ -7,10 +7,14 @@ from PIL import Image
 
 from benchmarks.comparison import Schedule
 from benchmarks.machine import BenchmarkError
-from benchmarks.models import benchmark_models, make_picture, score_threshold
+from benchmarks.models import benchmark_models, score_threshold
 from benchmarks.parts import PARTS
+from benchmarks.pictures import make_picture
+from fastvit_dense.deploy.export import trace, write
+from fastvit_dense.deploy.job import prepare
 from fastvit_dense.errors import CheckpointError, ConfigError, ImageError
 from fastvit_dense.inference.predictor import load_model
+from fastvit_dense.tasks.config import load_config
 
 pytestmark = pytest.mark.integration
 SCHEDULE = Schedule(rounds=2, seconds=1)
@@ -155,3 +159,23 @@ def test_an_exported_file_that_is_none_is_a_row_with_the_reason(tiny_semantic, t
     assert rows[0]['seconds'] > 0
     assert 'model.onnx' in rows[1]['reason']
     assert rows[1]['seconds'] is None
+
+
+@pytest.mark.parametrize('kind', ['onnx', 'openvino'])
+def test_an_exported_file_is_timed_by_its_parts(tiny_semantic, tmp_path, picture, kind):
+    pytest.importorskip({'onnx': 'onnxruntime'}.get(kind, kind))
+    job = prepare(load_config(tiny_semantic, pretrained=False), None)
+    file = tmp_path / {'onnx': 'model.onnx', 'openvino': 'model.xml'}[kind]
+    write(trace(job), job.description, kind, file)
+    train, row = benchmark_models(
+        [tiny_semantic],
+        image=picture,
+        exported=[str(file)],
+        forms=('train',),
+        schedule=SCHEDULE,
+        progress=len,
+    )['rows']
+    assert row['reason'] is None
+    assert (row['picture'], row['input']) == (train['picture'], train['input'])
+    assert row['part_seconds']['network'] > row['part_seconds']['decode'] > 0
+    assert row['part_seconds']['post-processing'] > 0

@@ -5,6 +5,7 @@ import json
 import pytest
 from PIL import Image
 
+from benchmarks import figures, output
 from benchmarks import tables as report
 from benchmarks.machine import BenchmarkError
 
@@ -160,12 +161,12 @@ def test_model_table():
     [
         (
             backbone_results,
-            report.backbone_figure,
+            figures.backbone_figure,
             ['512 x 512', '1024 x 1024', 't8/folded/openvino/bf16', ' not measured', '  123.4'],
         ),
         (
             repmixer_results,
-            report.repmixer_figure,
+            figures.repmixer_figure,
             [
                 'iPhone 12 Pro (paper)',
                 'pooling, eager/fp32/channels_last',
@@ -174,7 +175,7 @@ def test_model_table():
         ),
         (
             model_results,
-            report.model_figure,
+            figures.model_figure,
             ['maskrcnn', 'semfpn', '  100 ms', '  not measured', 'network'],
         ),
     ],
@@ -186,7 +187,7 @@ def test_pictures(results, draw, texts, tmp_path):
     figure = draw(results)
     shown = {text.get_text() for text in figure.findobj(Text)}
     assert shown >= set(texts)
-    report.write_benchmark(tmp_path / 'a.json', results, 'text', figure)
+    output.write_benchmark(tmp_path / 'a.json', results, 'text', figure)
     assert json.loads((tmp_path / 'a.json').read_text()) == results
     assert (tmp_path / 'a.md').read_text() == 'text\n'
     with Image.open(tmp_path / 'a.png') as picture:
@@ -197,15 +198,15 @@ def test_pictures(results, draw, texts, tmp_path):
 def test_pictures_without_a_single_time():
     results = backbone_results()
     results['rows'] = results['rows'][-1:]
-    report.backbone_figure(results)
+    figures.backbone_figure(results)
     results = repmixer_results()
     results['reductions'] = results['reductions'][-1:]
-    report.repmixer_figure(results)
+    figures.repmixer_figure(results)
 
 
 def test_where_results_go(tmp_path):
     new = tmp_path / 'new' / 'folder' / 'a.json'
-    report.check_out(new)
+    output.check_out(new)
     assert new.parent.is_dir()
     assert not new.exists()
     (tmp_path / 'file').write_text('')
@@ -216,4 +217,4 @@ def test_where_results_go(tmp_path):
         (tmp_path / 'folder.json', r'folder\.json: cannot be written'),
     ):
         with pytest.raises(BenchmarkError, match=message):
-            report.check_out(path)
+            output.check_out(path)
