@@ -4,7 +4,7 @@ UPSTREAM := .venv-upstream
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-slow test-upstream lint clean
+.PHONY: setup demo test test-slow test-upstream lint docs clean
 
 setup: $(STAMP)
 
@@ -39,6 +39,10 @@ $(UPSTREAM)/.installed: requirements.txt requirements-upstream.txt
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The picture of the architecture and the API page, from the source.
+docs: setup
+	$(BIN)/python -m docs.generate
 
 clean:
 	rm -rf $(VENV) .venv-upstream build *.egg-info
