@@ -2,5 +2,5 @@
 
 from . import api, architecture
 
-architecture.PATH.write_text(architecture.draw_architecture(), encoding='utf-8')
-api.PATH.write_text(api.write_api(), encoding='utf-8')
+for page in (architecture, api):
+    page.PATH.write_text(page.render(), encoding='utf-8')

@@ -37,7 +37,7 @@ SECTIONS = ('Args', 'Returns', 'Raises', 'Yields', 'Attributes')
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-def write_api() -> str:
+def render() -> str:
     """Write the page of the package as it is now, as Markdown."""
     modules = read_modules()
     stable = _stable(modules)

@@ -21,7 +21,7 @@ INK = '#0f172a'
 FONT = "Inter, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif"
 
 
-def draw_architecture() -> str:
+def render() -> str:
     """Draw the picture of the package as it is now, as SVG."""
     modules = read_modules()
     layers = [[room for room in layer if room in modules] for layer in read_layers()]
