@@ -4,7 +4,7 @@ UPSTREAM := .venv-upstream
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-slow test-upstream lint clean
+.PHONY: setup demo test test-slow test-upstream lint docs clean
 
 setup: $(STAMP)
 
@@ -41,6 +41,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+
+# The picture of the architecture and the API page, from the source.
+docs: setup
+	$(BIN)/python -m docs.generate
 
 clean:
 	rm -rf $(VENV) .venv-upstream build *.egg-info

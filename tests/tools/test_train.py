@@ -77,12 +77,12 @@ def test_resume_needs_no_pretrained_file(run_tool, wants_pretrained, trained, no
 
 def test_own_classes_by_the_command_of_the_readme(run_tool, root_dir, sample_data, tmp_path):
     """README's own lines, with the folder replaced and options that make it small added."""
-    command = re.search(r'python (tools/train\.py .*?)\n```', readme(root_dir), re.DOTALL)[1]
+    command = re.search(r'fastvit-dense (train .*?)\n```', readme(root_dir), re.DOTALL)[1]
     words = shlex.split(command.replace('\\\n', ' ').replace('data/parts/', f'{tmp_path}/parts/'))
-    assert words[:3] == ['tools/train.py', CONFIG, '--cfg-options']
+    assert words[:3] == ['train', 'maskrcnn_fastvit_t8', '--cfg-options']
     own_dataset(sample_data, tmp_path / 'parts')
     done = run_tool(
-        *('train', *words[1:], *SMALL, 'model.backbone.init_cfg=None'),
+        *(*words, *SMALL, 'model.backbone.init_cfg=None'),
         *('val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False'),
         *('val_dataloader.dataset.pipeline.1.scale=(96,96)', '--work-dir', tmp_path / 'work'),
     )

@@ -1,0 +1,62 @@
+"""The generated pages: current, and saying of the code what others that read it say."""
+
+import inspect
+
+import pytest
+
+import fastvit_dense
+from docs.generate import api, architecture
+from docs.generate.code import PACKAGE, read_arrows, read_layers, read_modules
+
+
+@pytest.mark.parametrize('page', [architecture, api], ids=['architecture', 'api'])
+def test_committed_page_is_that_of_the_code(page):
+    assert page.PATH.read_text(encoding='utf-8') == page.render(), 'run `make docs`'
+
+
+def test_arrows_are_those_of_import_linter():
+    """grimp, which import-linter stands on, finds imports in its own way."""
+    grimp = pytest.importorskip('grimp')
+    graph = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True, cache_dir=None)
+    rooms = [room for layer in read_layers() for room in layer]
+    expected = {
+        (_room(module), _room(imported))
+        for module in graph.modules
+        for imported in graph.find_modules_directly_imported_by(module)
+    }
+    found = set(read_arrows(read_modules(), rooms))
+    assert found == {(a, b) for a, b in expected if a and b and a != b}
+
+
+def _room(module):
+    return module.split('.')[1] if '.' in module else ''
+
+
+def test_every_room_is_explained(root_dir):
+    """One row of the table each, in the order of the layers."""
+    text = (root_dir / 'docs/architecture.md').read_text()
+    table = text[text.index('| room |') : text.index('Outside the package')]
+    rows = [line.split('|')[1] for line in table.splitlines()[2:] if line.startswith('|')]
+    named = [name.strip(' `') for row in rows for name in row.split(',')]
+    places = {room: i for i, layer in enumerate(read_layers()) for room in layer}
+    assert set(named) == places.keys() - {'__main__'}
+    assert [places[name] for name in named] == sorted(places[name] for name in named)
+
+
+@pytest.mark.parametrize('name', ['FastViT', 'load_model', 'load_pretrained', 'reparameterize'])
+def test_signatures_are_those_of_the_objects(name):
+    parameters = inspect.signature(getattr(fastvit_dense, name)).parameters
+    page = api.PATH.read_text(encoding='utf-8')
+    shown = page.split(f'\n### {PACKAGE}.{name}\n')[1].split('```')[1]
+    for parameter in parameters.values():
+        assert f'{parameter.name}: ' in shown
+        if parameter.default is not inspect.Parameter.empty:
+            assert f' = {parameter.default!r}' in shown
+
+
+def test_every_public_name_is_there():
+    page = api.PATH.read_text(encoding='utf-8')
+    for package in ('', '.hand', '.evaluation', '.engine', '.inference'):
+        module = __import__(f'{PACKAGE}{package}', fromlist=['__all__'])
+        for name in set(module.__all__) - {'__version__'}:
+            assert f'.{name}\n' in page
