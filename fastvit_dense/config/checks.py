@@ -49,6 +49,12 @@ def check_settings(cfg: Config, loaders: Collection[str] = LOADERS) -> None:
                 f'{cfg.filename}: {place}: expected a dict, which training needs, found '
                 f'{cfg.get(place)!r}'
             )
+    for place in ('env_cfg', 'randomness'):  # which the runner opens, whatever stands there
+        if not isinstance(cfg.get(place, {}), dict):
+            raise ConfigError(
+                f'{cfg.filename}: {place}: expected a dict, found {cfg[place]!r}; leave it out for '
+                "mmengine's own"
+            )
     known = {*parameters_of(DataLoader), *READ_OF_LOADER}
     for loader in loaders:
         settings = cfg.get(loader) or {}

@@ -145,7 +145,8 @@ def _check_kind(holder: _Holder, key: str, value: Any) -> None:
         expected = 'a dict'
     else:
         return
-    if parameter is not None and names_kind(parameter, value):
+    entries = expected != 'a dict' and isinstance(value, list | tuple)  # of which none is a dict
+    if parameter is not None and names_kind(parameter, value) and not entries:
         return
     hint = ''
     if isinstance(before, dict) and isinstance(value, str) and 'type' in before:

@@ -12,13 +12,14 @@ from ..errors import ConfigError
 from .loaders import LOADERS
 from .walk import dicts_of
 
+DATASETS = tuple(f'{loader}.dataset' for loader in LOADERS)
 RUN = ('train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'default_hooks', 'log_processor')
 SETTINGS = ('randomness', 'env_cfg', 'auto_scale_lr', 'visualizer')
 MODEL = ('model.backbone', 'model.data_preprocessor', 'model.train_cfg', 'model.test_cfg')
 EVALUATORS = ('val_evaluator', 'test_evaluator')
 # places -> kinds of what may stand there, None aside, and their name
 SHAPES = (
-    ((*LOADERS, *RUN, *SETTINGS, *MODEL), dict, 'a dict'),
+    ((*LOADERS, *DATASETS, *RUN, *SETTINGS, *MODEL), dict, 'a dict'),
     ((*EVALUATORS, 'param_scheduler', 'model.neck'), (dict, list, tuple), 'a dict, or a list'),
     (('custom_hooks',), (list, tuple), 'a list'),
 )

@@ -6,9 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from torch import nn
 
 from fastvit_dense import FastViT, engine, load_model
-from fastvit_dense.config.checks import check_channels, check_pretrained, check_settings
+from fastvit_dense.config.checks import (
+    check_channels,
+    check_pretrained,
+    check_settings,
+    check_test_cfg,
+)
 from fastvit_dense.errors import CheckpointError, ConfigError
 from fastvit_dense.tasks.config import load_config
 
@@ -69,6 +75,7 @@ def test_configs_of_the_project_pass(name):
     check_channels(cfg)
     check_settings(cfg)
     check_pretrained(cfg)
+    check_test_cfg(cfg)
 
 
 @pytest.mark.parametrize('arch', ['t8', 'ma36', 'mci3'])
@@ -161,6 +168,90 @@ def test_every_way_to_build_a_model_is_checked(task, tiny_semantic, random_seman
     assert not list(tmp_path.iterdir())
 
 
+class Foreign(nn.Module):
+    """A backbone that states its channels by the contract, or otherwise."""
+
+    def __init__(self, **stated) -> None:
+        super().__init__()
+        for name, value in stated.items():
+            setattr(self, name, value)
+
+
+@pytest.mark.parametrize(
+    ('stated', 'known'),
+    [
+        (dict(out_channels=(64, 128), out_strides=(4, 8)), True),
+        (dict(out_channels=(64, 128)), False),
+        (dict(out_channels=128, out_strides=8), False),
+        (dict(out_channels=(64, 128), out_strides=(4,)), False),
+        (dict(), False),
+    ],
+)
+def test_another_backbone_is_asked_once_it_is_built(stated, known):
+    neck = dict(type='FPN', in_channels=[64, 256])
+    settings = dict(backbone=dict(type='ResNet', depth=18), neck=neck)
+    cfg = Config(dict(default_scope='mmdet', model=settings))
+    model = nn.ModuleDict({'backbone': Foreign(**stated)})
+    check_channels(cfg)
+    if known:
+        message = one_line(check_channels, cfg, model)
+        assert 'model.neck.in_channels: expected [64, 128], because model.backbone (' in message
+    else:
+        check_channels(cfg, model)
+
+
+# --- windows of segmentors ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('settings', 'field'),
+    [
+        (dict(mode='whole'), None),
+        (dict(mode='whole', crop_size=(9,)), None),  # not read
+        (dict(mode='slide', crop_size=(512, 512), stride=(340, 340)), None),
+        (dict(mode='slide', crop_size=[512, 256], stride=[512, 256]), None),
+        (dict(), 'mode'),
+        (dict(mode='slid'), 'mode'),
+        (dict(mode='slide'), 'crop_size'),
+        (dict(mode='slide', crop_size=(512, 512)), 'stride'),
+        (dict(mode='slide', crop_size=512, stride=(340, 340)), 'crop_size'),
+        (dict(mode='slide', crop_size=(512,), stride=(340, 340)), 'crop_size'),
+        (dict(mode='slide', crop_size=(512, 512), stride=(340, 340, 340)), 'stride'),
+        (dict(mode='slide', crop_size=(512, 512), stride=(0, 340)), 'stride'),
+        (dict(mode='slide', crop_size=(512, -1), stride=(340, 340)), 'crop_size'),
+        (dict(mode='slide', crop_size=(512, 512.0), stride=(340, 340)), 'crop_size'),
+        (dict(mode='slide', crop_size=(512, 256), stride=(340, 340)), 'stride'),
+    ],
+)
+def test_windows(settings, field):
+    cfg = read(SEMANTIC)
+    cfg.model.test_cfg = settings
+    if field is None:
+        check_test_cfg(cfg)
+        return
+    message = one_line(check_test_cfg, cfg)
+    assert message.startswith(f'configs/{SEMANTIC}.py: model.test_cfg.{field}: expected ')
+
+
+def test_models_without_windows():
+    check_test_cfg(read(INSTANCE))
+    check_test_cfg(read(REGRESSED))
+    cfg = read(SEMANTIC, 'model.test_cfg=None')
+    assert 'model.test_cfg: expected a dict' in one_line(check_test_cfg, cfg)
+
+
+@pytest.mark.integration
+def test_windows_are_told_before_data_is_read(tiny_semantic, monkeypatch, tmp_path):
+    def refuse(*_):
+        raise AssertionError('data was read')
+
+    monkeypatch.setattr('fastvit_dense.engine.build.quick_check', refuse)
+    with pytest.raises(ConfigError, match=r'model\.test_cfg\.crop_size: expected'):
+        engine.train(
+            tiny_semantic, work_dir=str(tmp_path), cfg_options=['model.test_cfg.mode=slide']
+        )
+
+
 # --- numbers and keys --------------------------------------------------------------------------
 
 
@@ -210,7 +301,13 @@ def test_dicts_that_training_needs(place, value):
 
 def test_dataloader_that_is_no_dict():
     message = one_line(lambda: read(INSTANCE, 'train_dataloader=3'))
-    assert message.endswith(': train_dataloader: expected a dict, found 3')
+    assert message.endswith(' train_dataloader: expected a dict, found 3')
+
+
+@pytest.mark.parametrize('place', ['env_cfg', 'randomness'])
+def test_settings_of_the_runner_that_are_none(place):
+    message = one_line(check_settings, read(INSTANCE, f'{place}=None'))
+    assert f'{place}: expected a dict, found None' in message
 
 
 def test_seed_that_is_no_number():
@@ -260,7 +357,7 @@ def test_missing_pretrained_file_is_told_before_data_is_read(tiny_semantic, monk
     def refuse(*_):
         raise AssertionError('data was read')
 
-    monkeypatch.setattr('fastvit_dense.datasets.check.datasets.quick_check', refuse)
+    monkeypatch.setattr('fastvit_dense.engine.build.quick_check', refuse)
     init = "dict(_delete_=True, type='Pretrained', checkpoint='missing.pth')"
     config = tmp_path / 'config.py'
     config.write_text(

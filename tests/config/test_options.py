@@ -17,6 +17,7 @@ from fastvit_dense.tasks.config import load_config
 from fastvit_dense.tasks.evaluators import use_own_metrics
 
 MASK_RCNN = 'configs/maskrcnn_fastvit_t8.py'
+SEMANTIC, HAND = 'configs/semfpn_fastvit_t8.py', 'configs/handmesh_fastvit_t8.py'
 CONFIGS = sorted(path.stem for path in Path(__file__).parents[2].glob('configs/*.py'))
 
 
@@ -36,6 +37,17 @@ def _in_root(monkeypatch, root_dir):
         ('val_evaluator.ann_fil=x', 'val_evaluator.ann_file'),
         ('train_dataloader.batchsize=4', 'train_dataloader.batch_size'),
         ('optim_wrapper.paramwise.x=4', 'optim_wrapper.paramwise_cfg'),
+        ('optim_wrapper.clip_grad.maxnorm=4', 'optim_wrapper.clip_grad.max_norm'),
+        ('randomness.determinstic=True', 'randomness.deterministic'),
+        ('env_cfg.cudn_benchmark=True', 'env_cfg.cudnn_benchmark'),
+        ('env_cfg.mp_cfg.mp_method=spawn', 'env_cfg.mp_cfg.mp_start_method'),
+        ('default_hooks.checkpoints.interval=2', 'default_hooks.checkpoint'),
+        ('default_hooks.checkpoint.intervall=2', 'default_hooks.checkpoint.interval'),
+        (
+            'train_dataloader.dataset.filter_cfg.minsize=3',
+            'train_dataloader.dataset.filter_cfg.min_size',
+        ),
+        ('model.test_cfg.rcnn.score=0.1', 'model.test_cfg.rcnn.score_thr'),
     ],
 )
 def test_unknown_option_names_the_nearest_known_one(option, nearest):
@@ -60,6 +72,19 @@ def test_unknown_option_names_the_nearest_known_one(option, nearest):
             ('optim_wrapper', 'paramwise_cfg', 'norm_decay_mult'),
             0,
         ),
+        # of dicts without a type, read by the Runner or the type around
+        ('randomness.deterministic=True', ('randomness', 'deterministic'), True),
+        ('env_cfg.cudnn_benchmark=True', ('env_cfg', 'cudnn_benchmark'), True),
+        ('env_cfg.mp_cfg.mp_start_method=spawn', ('env_cfg', 'mp_cfg', 'mp_start_method'), 'spawn'),
+        ('env_cfg.dist_cfg.backend=gloo', ('env_cfg', 'dist_cfg', 'backend'), 'gloo'),
+        ('auto_scale_lr.enable=True', ('auto_scale_lr', 'enable'), True),
+        ('default_hooks.checkpoint.interval=2', ('default_hooks', 'checkpoint', 'interval'), 2),
+        (
+            'train_dataloader.dataset.filter_cfg.min_size=3',
+            ('train_dataloader', 'dataset', 'filter_cfg', 'min_size'),
+            3,
+        ),
+        ('model.backbone.norm_cfg=BN', ('model', 'backbone', 'norm_cfg'), 'BN'),  # a word or a dict
         ('train_dataloader.dataset.pipeline.3.scale=(64,64)', None, None),
     ],
 )
@@ -72,6 +97,97 @@ def test_known_options_are_applied(option, path, value):
     for key in path:
         node = node[key]
     assert node == value
+
+
+def test_windows_of_a_segmentor():
+    options = ['mode=slide', 'crop_size=(512,512)', 'stride=(340,340)']
+    cfg = load_config(SEMANTIC, cfg_options=[f'model.test_cfg.{option}' for option in options])
+    assert cfg.model.test_cfg == dict(mode='slide', crop_size=(512, 512), stride=(340, 340))
+    with pytest.raises(ConfigError, match=r'nearest known one is model\.test_cfg\.crop_size$'):
+        load_config(SEMANTIC, cfg_options=['model.test_cfg.crop=(512,512)'])
+    with pytest.raises(ConfigError, match="unknown key 'crop_size'"):  # a detector has none
+        load_config(MASK_RCNN, cfg_options=['model.test_cfg.crop_size=(512,512)'])
+
+
+def test_stand_in_takes_the_place_of_the_file():
+    """As the message on a missing file of MANO says."""
+    assert load_config(HAND, cfg_options=['model.mano.standin=True']).model.mano == {
+        'standin': True
+    }
+    cfg = load_config(HAND, cfg_options=['model.mano.standin=False'])
+    assert cfg.model.mano.path
+    with pytest.raises(ConfigError, match=r'nearest known one is model\.mano\.standin$'):
+        load_config(HAND, cfg_options=['model.mano.standing=True'])
+
+
+@pytest.mark.parametrize(
+    ('option', 'expected'),
+    [
+        ('model.backbone=FastViT', 'a dict'),
+        ('model.backbone=[1,2]', 'a dict'),
+        ('model.neck=3', 'a dict'),
+        ('model=x', 'a dict'),
+        ('train_cfg=3', 'a dict'),
+        ('default_hooks.logger=x', 'a dict'),
+        ('val_evaluator=x', 'a dict'),
+        ('optim_wrapper.optimizer=SGD', 'a dict'),
+        ('train_dataloader.dataset=x', 'a dict'),
+        # not in the config: by the annotation of the type, or of mmengine's Runner
+        ('train_dataloader.dataset.metainfo=x', 'a dict'),
+        ('model.init_cfg=3', 'a dict'),
+        ('env_cfg=3', 'a dict'),
+        ('train_dataloader.dataset.pipeline=x', 'a list of dicts'),
+        ('param_scheduler=fast', 'a list of dicts'),
+        ('custom_hooks=[a,b]', 'a list of dicts'),
+        # dicts, and brackets that do not close
+        ("model.test_cfg={'mode':'slide','crop_size':(512,512)}", 'one option for each key of a'),
+        ("train_cfg.max_epochs={'a':1}", 'one option for each key of a dict'),
+        ("param_scheduler=[{'type':'LinearLR'}]", 'one option for each key of a dict'),
+        ("optim_wrapper.optimizer=dict(type='SGD',lr=1)", 'one option for each key of a dict'),
+        ('model.neck.in_channels=[1,2', 'a number, a word'),
+        ('model.neck.in_channels=1,(2', 'a number, a word'),
+    ],
+)
+def test_values_of_another_kind(option, expected):
+    with pytest.raises(ConfigError) as error:
+        load_config(MASK_RCNN, cfg_options=[option])
+    message = str(error.value)
+    assert '\n' not in message
+    assert message.startswith(f'--cfg-options {option.partition("=")[0]}: expected {expected}')
+
+
+@pytest.mark.parametrize('value', [dict(a=1), dict(type='FPN')])
+def test_dicts_for_single_values(value):
+    """From Python; a list of dicts may stand for a dict, and None for anything."""
+    for key in ('train_cfg.max_epochs', 'model.neck.in_channels'):
+        with pytest.raises(ConfigError, match=f'^--cfg-options {key}: '):
+            load_config(MASK_RCNN, cfg_options={key: value})
+    options = {'test_evaluator': [dict(type='CocoMetric')], 'model.neck': None}
+    cfg = load_config(MASK_RCNN, cfg_options=options)
+    assert cfg.test_evaluator == [dict(type='CocoMetric')]
+    assert cfg.model.neck is None
+
+
+@pytest.mark.parametrize(
+    ('text', 'place'),
+    [
+        ("model = dict(_delete_=True, backbone='FastViT')", r'model\.backbone'),
+        ('randomness = 3', 'randomness'),
+        ("param_scheduler = 'fast'", 'param_scheduler'),
+        ("train_dataloader = dict(dataset='coco')", r'train_dataloader\.dataset'),
+        (
+            "train_dataloader = dict(dataset=dict(metainfo='x'))",
+            r'train_dataloader\.dataset\.metainfo',
+        ),
+    ],
+)
+@pytest.mark.parametrize('sample', [False, True])
+def test_values_of_another_kind_in_a_file(text, place, sample, root_dir, tmp_path):
+    path = tmp_path / 'config.py'
+    base = 'semfpn_fastvit_t8.py' if 'dataset' in text else 'maskrcnn_fastvit_t8.py'
+    path.write_text(f'_base_ = {str(root_dir / "configs" / base)!r}\n{text}\n')
+    with pytest.raises(ConfigError, match=rf'config\.py: (\S+ )?{place}: .*expected'):
+        load_config(path, sample=sample)
 
 
 def test_parameters_of_a_type_that_is_set_beside_them():

@@ -186,7 +186,7 @@ def test_files_are_refused_before_data_is_read(tiny_instance, tmp_path, monkeypa
     def refuse(*_):
         raise AssertionError('data was read')
 
-    monkeypatch.setattr('fastvit_dense.datasets.check.datasets.quick_check', refuse)
+    monkeypatch.setattr('fastvit_dense.engine.build.quick_check', refuse)
     path = f'{tmp_path}/from.pth'
     if kind == 'backbone':
         save(tmp_path, FastViT('t8').state_dict())

@@ -14,6 +14,7 @@ from ..tiny import read_log
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures('quick_logs')]
 CONFIG = 'configs/maskrcnn_fastvit_t8.py'
+SEGMENTOR = 'configs/semfpn_fastvit_t8.py'
 TINY = 'the tiny config'
 NO_VALIDATION = ('val_dataloader=None', 'val_cfg=None', 'val_evaluator=None')
 # what makes any Mask R-CNN config of ours small
@@ -202,8 +203,29 @@ def test_head_with_another_number_of_classes(run_tool, tiny_instance, tmp_path):
             r"no type 'AdamWW' is registered; did you mean 'AdamW'\?",
         ),
         ([TINY, '--cfg-options', 'model.backbone.arch=t9'], r"unknown arch 't9', known are t8, "),
+        ([CONFIG, '--cfg-options', 'model.backbone=FastViT'], r'model\.backbone: expected a dict'),
+        (
+            [SEGMENTOR, '--cfg-options', "model.test_cfg={'mode':'slide','crop_size':(64,64)}"],
+            r'model\.test_cfg: expected one option for each key',
+        ),
+        (
+            [CONFIG, '--cfg-options', 'train_dataloader.dataset.metainfo=x'],
+            r"metainfo: expected a dict, found 'x'",
+        ),
+        (
+            [SEGMENTOR, '--cfg-options', 'model.test_cfg.mode=slide'],
+            r'model\.test_cfg\.crop_size: expected \(height, width\)',
+        ),
+        ([TINY, '--cfg-options', 'model.backbone=None'], r'model \(MaskRCNN\): cfg should be'),
+        (
+            [TINY, '--cfg-options', 'optim_wrapper.optimizer=None'],
+            r'optim_wrapper \(OptimWrapper',
+        ),
+        (
+            [TINY, '--cfg-options', 'train_cfg.max_epochs=None'],
+            r'train_cfg \(EpochBasedTrainLo',
+        ),
     ],
-    ids=['option', 'config', 'resume', 'launcher', 'type', 'arch'],
 )
 def test_wrong_arguments(run_tool, tiny_instance, tmp_path, arguments, message):
     arguments = [tiny_instance if a == TINY else a for a in arguments]
@@ -217,7 +239,9 @@ def test_type_that_nothing_registers(run_tool, tiny_instance, tmp_path):
         path = tmp_path / 'config.py'
         path.write_text(f'_base_ = {str(tiny_instance)!r}\n{place}\n')
         done = run_tool('train', path, '--work-dir', tmp_path)
-        assert re.search(r"config\.py: no type '\w+' is registered; did you mean '\w", done.error)
+        assert re.search(
+            r"config\.py: \S+: no type '\w+' is registered; did you mean '\w", done.error
+        )
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(run_tool, tiny_instance, tmp_path):
