@@ -1,4 +1,4 @@
-"""Which backbones are compared: FastViT, and what people would use instead, from timm."""
+"""The compared backbones: FastViT, and what people would use instead, from timm."""
 
 import difflib
 from collections.abc import Callable, Sequence
@@ -126,7 +126,7 @@ def build_timm(name: str, form: str, size: int) -> nn.Module:
 
 
 def folds(name: str) -> bool:
-    """Whether timm folds branches of this model."""
+    """Tell whether timm folds branches of this model."""
     import timm
     import torch
 
@@ -154,7 +154,7 @@ def benchmark_repmixer(
         progress: Called with lines to show.
 
     Returns:
-        As `compare_networks`, and ``reductions``: for each size, batch size and setup the share of
+        As `compare_networks`, and `reductions`: for each size, batch size and setup the share of
         pooling's time that RepMixer saves, the median over the rounds with its quartiles, and the
         paper's on a phone where Figure 3 has that size.
     """

@@ -22,7 +22,7 @@ FILES = {'onnxruntime': ('onnx', 'network.onnx'), 'openvino': ('openvino', 'netw
 
 @dataclass(frozen=True)
 class Setup:
-    """How a network is run.
+    """A way to run a network.
 
     Attributes:
         backend: One of `BACKENDS`.
@@ -47,11 +47,11 @@ def make_call(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], o
     Args:
         module: In eval mode, on the CPU; takes (B, 3, H, W) and returns a sequence of tensors. It
             is not changed.
-        images: float32, on the device to run on.
+        images: Float32, on the device to run on.
         setup: How to run it.
 
     Returns:
-        A call that runs the network on ``images``, which are in memory as the runtime takes them,
+        A call that runs the network on `images`, which are in memory as the runtime takes them,
         and returns its outputs when they are there. A file has the network alone inside, without a
         normalisation, so that all runtimes do the same work.
 

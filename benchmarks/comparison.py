@@ -41,7 +41,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and on what to measure.
+    """Sizes, device and length of a measurement.
 
     Attributes:
         sizes: Heights, which are the widths too.
@@ -105,8 +105,8 @@ def compare_networks(
         progress: Called with a line for every row that is prepared.
 
     Returns:
-        JSON-able: ``machine``, ``peaks`` (multiply-accumulates and bytes per second, measured),
-        ``reference`` and ``rows``; see `_row`.
+        JSON-able: `machine`, `peaks` (multiply-accumulates and bytes per second, measured),
+        `reference` and `rows`; see `_row`.
 
     Raises:
         BenchmarkError: A value of the schedule out of its range, or an unknown reference.
@@ -194,12 +194,12 @@ def _compare(
 def _row(network: Network, setup: Setup, label: str, size: int, batch_size: int) -> dict[str, Any]:
     """A row without results.
 
-    ``seconds`` is the median of the rounds, ``quartiles`` and ``rounds`` theirs, ``spread`` the
-    distance of the quartiles over the median; ``times_faster`` than the reference, the median of
-    the ratios within a round, and their quartiles. ``macs`` are one image's, ``eager_bytes`` a
-    call's traffic without fusion. ``error`` is the largest deviation of an output from eager fp32
-    over that output's root mean square. ``matrix_share`` and ``bandwidth_share`` (of eager rows)
-    are of the machine's measured peaks. ``reason`` says why a row has no time.
+    `seconds` is the median of the rounds, `quartiles` and `rounds` theirs, `spread` the
+    distance of the quartiles over the median; `times_faster` than the reference, the median of
+    the ratios within a round, and their quartiles. `macs` are one image's, `eager_bytes` a
+    call's traffic without fusion. `error` is the largest deviation of an output from eager fp32
+    over that output's root mean square. `matrix_share` and `bandwidth_share` (of eager rows)
+    are of the machine's measured peaks. `reason` says why a row has no time.
     """
     empty = ('parameters', 'macs', 'eager_bytes', 'error', 'seconds', 'quartiles', 'spread')
     empty += ('rounds', 'images_per_second', 'times_faster', 'times_faster_quartiles')

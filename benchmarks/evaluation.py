@@ -33,7 +33,7 @@ CATEGORIES = 80
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is scored: the defaults are COCO val2017's, ADE20K's and FreiHAND's sizes."""
+    """Amounts that are scored: the defaults are COCO val2017's, ADE20K's and FreiHAND's sizes."""
 
     images: int = 5000
     detections: int = 100
@@ -49,10 +49,10 @@ def benchmark_evaluation(sizes: Sizes = Sizes()) -> dict[str, Any]:
     """Time and memory of all comparisons.
 
     Returns:
-        JSON-able: ``machine``, ``sizes``, and ``boxes``, ``masks``, ``paste``, ``semantic``,
-        ``hand``, each with ``ours``, ``other``, ``speedup`` and ``largest_difference``. ``seconds``
-        are wall time; ``peak_mb`` is the most memory of a process that did only this and
-        ``over_mb`` how much of it came on top of the inputs.
+        JSON-able: `machine`, `sizes`, and `boxes`, `masks`, `paste`, `semantic`,
+        `hand`, each with `ours`, `other`, `speedup` and `largest_difference`. `seconds`
+        are wall time; `peak_mb` is the most memory of a process that did only this and
+        `over_mb` how much of it came on top of the inputs.
     """
     results = {
         'machine': {
@@ -71,10 +71,10 @@ def benchmark_evaluation(sizes: Sizes = Sizes()) -> dict[str, Any]:
 
 
 def measured(prepare: Callable, run: Callable, *args: Any) -> tuple[Any, dict[str, float]]:
-    """Call ``run(prepare(*args))`` in a process of its own.
+    """Call `run(prepare(*args))` in a process of its own.
 
     Returns:
-        What ``run`` returned, and its wall time, the process's peak memory and by how much ``run``
+        What `run` returned, and its wall time, the process's peak memory and by how much `run`
         raised it.
     """
     context = multiprocessing.get_context('spawn')
@@ -167,7 +167,7 @@ def make_coco(images: int, detections: int, seed: int = 0) -> tuple[dict, list[d
 
 
 def compact_samples(entries: list[dict], detections: int) -> list[dict]:
-    """The entries as :class:`InstanceMetric` collects them, ``detections`` an image."""
+    """The entries as `InstanceMetric` collects them, `detections` an image."""
     samples = []
     for start in range(0, len(entries), detections):
         part = entries[start : start + detections]
@@ -267,7 +267,7 @@ def _paste(inputs: tuple) -> list[bytes]:
 
 
 def compare_semantic(count: int, size: tuple[int, int] = (512, 683), classes: int = 150) -> dict:
-    """Counting one label map: the median over ``count`` maps, one after the other."""
+    """Counting one label map: the median over `count` maps, one after the other."""
     from mmseg.evaluation import IoUMetric
 
     random = np.random.default_rng(0)

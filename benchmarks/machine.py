@@ -118,7 +118,7 @@ class _Traffic(TorchDispatchMode):
 
 
 def count_traffic(forward: Callable[..., Any], *inputs: Tensor) -> int:
-    """Count the bytes that ``forward(*inputs)`` moves if no operator is fused with another.
+    """Count the bytes that `forward(*inputs)` moves if no operator is fused with another.
 
     Every operator reads its inputs, weights included, and writes its outputs once; views move
     nothing. Divided by the time of an eager pass it is the bandwidth asked of caches and memory.

@@ -17,7 +17,7 @@ MIXERS = ('pooling', 'repmixer')
 
 
 class Pooling(nn.Module):
-    """Token mixing by pooling: ``x + g * (pool(n) - n)`` with n the normalised x."""
+    """Token mixing by pooling: `x + g * (pool(n) - n)` with n the normalised x."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Pooling(nn.Module):
 
 
 class ChannelMLP(nn.Module):
-    """Two 1x1 convolutions in a residual branch: ``x + g * fc2(gelu(fc1(norm(x))))``."""
+    """Two 1x1 convolutions in a residual branch: `x + g * fc2(gelu(fc1(norm(x))))`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

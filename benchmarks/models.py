@@ -56,7 +56,7 @@ def benchmark_models(
         progress: Called with lines to show.
 
     Returns:
-        JSON-able: ``machine``, ``parts`` and ``rows`` (see `_row`).
+        JSON-able: `machine`, `parts` and `rows` (see `_row`).
 
     Raises:
         BenchmarkError: Numbers of files that do not fit, or a bad value of the schedule.
@@ -214,9 +214,9 @@ def _load_exported(cfg: Config, path: str, precision: str) -> Predictor:
 def _row(model: str, form: str) -> dict[str, Any]:
     """A row without results.
 
-    ``picture`` and ``input`` of the network are height x width. ``seconds``, ``quartiles``,
-    ``spread``, ``rounds`` and ``times_faster`` (than the first row of the model) are as in
-    `comparison`; ``part_seconds`` the medians of the parts, ``post_share`` the share of
+    `picture` and `input` of the network are height x width. `seconds`, `quartiles`,
+    `spread`, `rounds` and `times_faster` (than the first row of the model) are as in
+    `comparison`; `part_seconds` the medians of the parts, `post_share` the share of
     post-processing in their sum.
     """
     empty = ('picture', 'input', 'detections', 'seconds', 'quartiles', 'spread', 'rounds')

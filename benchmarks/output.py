@@ -12,7 +12,7 @@ from benchmarks.machine import BenchmarkError
 
 
 def check_out(path: Path) -> None:
-    """Make the folder of ``--out``, and see before hours of work that a file can be written.
+    """Make the folder of `--out`, and see before hours of work that a file can be written.
 
     Raises:
         BenchmarkError: It is no .json, a folder, or cannot be written.
@@ -30,7 +30,7 @@ def check_out(path: Path) -> None:
 def write_benchmark(
     path: Path, results: Mapping[str, Any], text: str = '', figure: Figure | None = None
 ) -> None:
-    """Write ``path``, and beside it the text, if any, as .md and the picture, if any, as .png."""
+    """Write `path`, and beside it the text, if any, as .md and the picture, if any, as .png."""
     path.write_text(json.dumps(results, indent=2) + '\n')
     if text:
         path.with_suffix('.md').write_text(text + '\n')

@@ -52,7 +52,7 @@ class PartClock:
         self._since = now
 
     def watch(self, owner: Any, attribute: str, name: str) -> None:
-        """Count every call of ``owner.attribute`` ('a.b.method' too) for a part."""
+        """Count every call of `owner.attribute` ('a.b.method' too) for a part."""
         path, _, attribute = attribute.rpartition('.')
         owner = attrgetter(path)(owner) if path else owner
         inner = getattr(owner, attribute)

@@ -58,7 +58,7 @@ def backbone_table(results: Mapping[str, Any]) -> str:
 
 
 def rounds_of(results: Mapping[str, Any]) -> str:
-    """How many rounds were timed: a number, or the smallest and the largest."""
+    """Number of rounds that were timed, or the smallest and the largest."""
     counts = sorted({len(row['rounds']) for row in results['rows'] if row['rounds']})
     return '-'.join(str(count) for count in dict.fromkeys((counts or [0])[:: len(counts) - 1 or 1]))
 

@@ -39,7 +39,7 @@ class Timing:
         return (high - low) / self.median
 
     def times_faster_than(self, other: 'Timing') -> 'Timing':
-        """How many times shorter than ``other``, round by round.
+        """Ratios of `other`'s seconds to these, round by round.
 
         Raises:
             ValueError: The two were not timed in the same rounds.
@@ -58,7 +58,7 @@ def time_in_turns(
 ) -> dict[str, Timing]:
     """Time every candidate once in every round.
 
-    Before the first round each is called ``warm_up`` times. In a round each candidate has a turn:
+    Before the first round each is called `warm_up` times. In a round each candidate has a turn:
     one call that is not counted (it meets the caches, and the spinning threads, of the candidate
     before it), then calls until `TURN_SECONDS` have gone, at least one. Every round starts with
     another candidate.

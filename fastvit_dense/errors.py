@@ -53,7 +53,7 @@ class ImageError(FastViTDenseError, ValueError):
 
 
 class OperatorError(FastViTDenseError, NotImplementedError):
-    """What needs mmcv's compiled operators, where there are none; the message says how to get them.
+    """A call of a compiled operator of mmcv that is not there; the message says how to get it.
 
     A `NotImplementedError`, as mmcv's own code raises and expects.
     """

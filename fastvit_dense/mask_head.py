@@ -45,11 +45,11 @@ class RunLengthMasks(list):
 
 @MODELS.register_module()
 class RLEMaskHead(FCNMaskHead):
-    """mmdet's ``FCNMaskHead`` whose predicted ``masks`` are run-length codes, not a tensor.
+    """mmdet's `FCNMaskHead` whose predicted `masks` are run-length codes, not a tensor.
 
     On the CPU the same pixels, in tens of megabytes where a 4000x3000 image with 100 detections
-    takes 1.2 GB. Arguments, training and weights are ``FCNMaskHead``'s. mmdet's visualizer and its
-    hook draw them; mmdet's test-time augmentation wants tensors: keep ``FCNMaskHead`` for it.
+    takes 1.2 GB. Arguments, training and weights are `FCNMaskHead`'s. mmdet's visualizer and its
+    hook draw them; mmdet's test-time augmentation wants tensors: keep `FCNMaskHead` for it.
     """
 
     def _predict_by_feat_single(
@@ -65,14 +65,14 @@ class RLEMaskHead(FCNMaskHead):
         """Masks of one image.
 
         Args:
-            mask_preds: (N, classes or 1, h, w) logits; probabilities if ``activate_map``.
+            mask_preds: (N, classes or 1, h, w) logits; probabilities if `activate_map`.
             bboxes: (N, 4) in pixels of the network's input; scaled to the original image in place
-                if ``rescale``, as mmdet does.
+                if `rescale`, as mmdet does.
             labels: (N,).
-            img_meta: ``scale_factor`` (w, h) and ``ori_shape``.
-            rcnn_test_cfg: ``mask_thr_binary``.
+            img_meta: `scale_factor` (w, h) and `ori_shape`.
+            rcnn_test_cfg: `mask_thr_binary`.
             rescale: Paste into the original image instead of the network's input.
-            activate_map: Whether ``mask_preds`` are probabilities already.
+            activate_map: Whether `mask_preds` are probabilities already.
 
         Returns:
             N run-length codes.

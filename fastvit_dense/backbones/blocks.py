@@ -41,7 +41,7 @@ def build_norm(cfg: str | dict, channels: int) -> nn.Module:
     """Build a norm for (B, channels, H, W) from a registered type name or a config dict.
 
     Raises:
-        ValueError: nothing can be built from ``cfg``; the message says what it lacks.
+        ValueError: Nothing can be built from `cfg`; the message says what it lacks.
     """
     from mmcv.cnn import build_norm_layer  # late: mmcv loads OpenCV and mmengine's runner
 
@@ -114,7 +114,7 @@ class SqueezeExcite(nn.Module):
         self.fc2 = nn.Conv2d(channels // reduction, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` (B, C, H, W) times gates (B, C, 1, 1) in 0-1."""
+        """Return `x` (B, C, H, W) times gates (B, C, 1, 1) in 0-1."""
         gates = self.fc1(x.mean((2, 3), keepdim=True))
         return x * self.fc2(gates.relu()).sigmoid()
 
@@ -123,15 +123,15 @@ class MobileOneBlock(Foldable):
     """Parallel branches k x k convolution, 1x1 convolution and identity, each with a norm.
 
     Args:
-        in_channels: input channels.
-        out_channels: output channels.
-        kernel_size: of the main branch.
-        stride: of all branches; the identity branch needs 1 and equal channels.
-        groups: of all convolutions.
-        norm_cfg: the norm of every branch.
-        use_conv: with the k x k branch.
-        use_scale_branch: with the 1x1 branch (only beside kernels larger than 1).
-        use_act: with a GELU at the end.
+        in_channels: Input channels.
+        out_channels: Output channels.
+        kernel_size: Of the main branch.
+        stride: Of all branches; the identity branch needs 1 and equal channels.
+        groups: Of all convolutions.
+        norm_cfg: The norm of every branch.
+        use_conv: With the k x k branch.
+        use_scale_branch: With the 1x1 branch (only beside kernels larger than 1).
+        use_act: With a GELU at the end.
     """
 
     identity: nn.Module | None
@@ -210,11 +210,11 @@ class LargeKernelConv(Foldable):
     """Grouped 7x7 convolution of stride 2 with a parallel 3x3 branch (paper section 3.3).
 
     Args:
-        in_channels: input channels, also the number of groups.
-        out_channels: output channels.
-        norm_cfg: the norm of both branches.
-        use_se: with squeeze-excite.
-        use_act: with a GELU at the end.
+        in_channels: Input channels, also the number of groups.
+        out_channels: Output channels.
+        norm_cfg: The norm of both branches.
+        use_se: With squeeze-excite.
+        use_act: With a GELU at the end.
     """
 
     def __init__(
@@ -302,7 +302,7 @@ class ConditionalPosEnc(Foldable):
 
 
 class RepMixer(Foldable):
-    """Token mixing without attention: ``x + g * (mixer(x) - norm(x))`` (paper section 3.1)."""
+    """Token mixing without attention: `x + g * (mixer(x) - norm(x))` (paper section 3.1)."""
 
     def __init__(self, channels: int, layer_scale_init: float, norm_cfg: str | dict) -> None:
         super().__init__()
@@ -349,7 +349,7 @@ class ConvFFN(nn.Module):
         return self.fc2(self.act(self.fc1(self.conv(x))))
 
     def fold(self, layer_scale: Tensor) -> None:
-        """Fold the norm into the convolution and ``layer_scale`` (C, 1, 1) into ``fc2``."""
+        """Fold the norm into the convolution and `layer_scale` (C, 1, 1) into `fc2`."""
         self.conv.fold()
         set_folded(self.fc2, *fold_affine_after(self.fc2.weight, self.fc2.bias, layer_scale))
 

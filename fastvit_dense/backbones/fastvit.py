@@ -58,28 +58,28 @@ class FastViT(BaseModule):
     Args:
         arch: 't8', 't12', 's12', 'sa12', 'sa24', 'sa36', 'ma36', 'mci0' ... 'mci4', or 'hd'
             (FastViTHD, the same network as 'mci3').
-        out_indices: increasing stage numbers to return. Stages after the last are not built.
-        out_norm: norm on each output, a registered type name ('BN', 'SyncBN', 'LN') or a config
+        out_indices: Increasing stage numbers to return. Stages after the last are not built.
+        out_norm: Norm on each output, a registered type name ('BN', 'SyncBN', 'LN') or a config
             dict; None for raw features. These norms are new parameters, in no published file.
-        norm_cfg: every BatchNorm inside: type name or config dict of a BatchNorm type. The
+        norm_cfg: Every BatchNorm inside: type name or config dict of a BatchNorm type. The
             LayerNorm before attention in 'mci3' and 'mci4' is not concerned.
-        drop_path_rate: stochastic depth of the last block of the variant, 0 <= rate < 1; it
+        drop_path_rate: Stochastic depth of the last block of the variant, 0 <= rate < 1; it
             grows linearly from 0 at the first.
-        norm_eval: keep every BatchNorm in eval mode while training, output norms included.
+        norm_eval: Keep every BatchNorm in eval mode while training, output norms included.
         frozen_stages: -1 nothing, 0 the stem, k the stem and the first k stages: no gradients,
             and their BatchNorms in eval mode.
-        reparameterized: build the folded form, with the keys that `reparameterize` yields.
-        with_cp: recompute the blocks in the backward pass to save memory. Gradients and running
+        reparameterized: Build the folded form, with the keys that `reparameterize` yields.
+        with_cp: Recompute the blocks in the backward pass to save memory. Gradients and running
             statistics are those of training without it.
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` loads through `load_pretrained`: all
+        init_cfg: `dict(type='Pretrained', checkpoint=...)` loads through `load_pretrained`: all
             of the backbone or an error. Other types are applied as mmengine does.
 
     Attributes:
-        out_channels: channels of each output.
-        out_strides: stride of each output with regard to the image.
+        out_channels: Channels of each output.
+        out_strides: Stride of each output with regard to the image.
 
     Raises:
-        ValueError: an argument out of its range; the message names what is possible.
+        ValueError: An argument out of its range; the message names what is possible.
     """
 
     init_cfg: dict | list[dict] | None
@@ -208,7 +208,7 @@ class FastViT(BaseModule):
     def init_weights(self) -> None:
         """Apply `init_cfg`; a pretrained file loads wholly through `PretrainedFastViT` or raises.
 
-        mmengine's own ``Pretrained`` would skip in silence every tensor that does not fit.
+        mmengine's own `Pretrained` would skip in silence every tensor that does not fit.
         """
         if self.is_init:
             return
@@ -225,7 +225,7 @@ class FastViT(BaseModule):
 
 
 def _check_out_indices(arch: str, out_indices: Sequence[int]) -> tuple[int, ...]:
-    """Return ``out_indices`` as a tuple, or raise ValueError."""
+    """Return `out_indices` as a tuple, or raise ValueError."""
     last = len(VARIANTS[arch].layers) - 1
     ok = isinstance(out_indices, Sequence) and len(out_indices) > 0
     ok = ok and all(type(i) is int and 0 <= i <= last for i in out_indices)
@@ -253,7 +253,7 @@ def _build_stem(variant: Variant, norm_cfg: str | dict) -> nn.Sequential:
 def _build_stage(
     variant: Variant, index: int, drop_path_rates: list[float], norm_cfg: str | dict, with_cp: bool
 ) -> Stage:
-    """Build stage ``index``; ``drop_path_rates`` has one entry per block of the whole network."""
+    """Build stage `index`; `drop_path_rates` has one entry per block of the whole network."""
     channels = variant.embed_dims[index]
     downsample: nn.Module = nn.Identity()
     pos_emb: nn.Module = nn.Identity()

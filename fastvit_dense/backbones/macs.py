@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_macs(forward: Callable[..., Any], *inputs: Any) -> int:
-    """Count the multiply-accumulates of ``forward(*inputs)``.
+    """Count the multiply-accumulates of `forward(*inputs)`.
 
     Convolutions (transposed ones too), linear layers and matrix products count, those inside
     attention included; norms, activations, biases, resizing and custom kernels such as RoIAlign
@@ -17,9 +17,9 @@ def count_macs(forward: Callable[..., Any], *inputs: Any) -> int:
     stays in it.
 
     Args:
-        forward: a module, or any callable that runs one, for example
-            ``lambda images: model(images, mode='tensor')``.
-        *inputs: its arguments; tensors on the meta device make the count cheap where the model
+        forward: A module, or any callable that runs one, for example
+            `lambda images: model(images, mode='tensor')`.
+        *inputs: Its arguments; tensors on the meta device make the count cheap where the model
             is on it too.
     """
     fast_path = torch.backends.mha.get_fastpath_enabled()

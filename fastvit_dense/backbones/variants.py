@@ -6,16 +6,16 @@ from functools import partial
 
 @dataclass(frozen=True)
 class Variant:
-    """What distinguishes one FastViT from another.
+    """One FastViT as data: all that distinguishes it from another.
 
     Attributes:
-        layers: blocks per stage.
-        embed_dims: channels per stage.
-        mlp_ratio: hidden channels of the ConvFFN over its input channels.
-        mixers: token mixer per stage: R RepMixer, A self-attention.
-        layer_scale_init: initial value of every layer scale.
+        layers: Blocks per stage.
+        embed_dims: Channels per stage.
+        mlp_ratio: Hidden channels of the ConvFFN over its input channels.
+        mixers: Token mixer per stage: R RepMixer, A self-attention.
+        layer_scale_init: Initial value of every layer scale.
         lkc_use_act: GELU after the large-kernel convolution of the downsampling.
-        se_stages: stages entered through a downsampling with squeeze-excite.
+        se_stages: Stages entered through a downsampling with squeeze-excite.
         stem_use_scale_branch: 1x1 branches in the stem.
         attention_norm: 'BN' or 'LN', the norm before attention.
     """

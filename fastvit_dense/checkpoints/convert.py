@@ -31,19 +31,19 @@ def convert_file(
     are written, and what stands beside them (a text encoder, a detector's heads) is left out.
 
     Args:
-        source: a file, address or published name.
-        out: the file to write; ``.safetensors`` is possible.
+        source: A file, address or published name.
+        out: The file to write; `.safetensors` is possible.
         to: 'fastvit_dense', 'apple' or 'timm'.
-        publish: put the first eight digits of the file's SHA-256 into its name.
-        ema: write the averaged weights. mmengine's EMAHook saves them as the weights already.
+        publish: Put the first eight digits of the file's SHA-256 into its name.
+        ema: Write the averaged weights. mmengine's EMAHook saves them as the weights already.
 
     Returns:
         The file that was written.
 
     Raises:
-        CheckpointError: the source cannot be read, has no averaged weights, or the layout is
+        CheckpointError: The source cannot be read, has no averaged weights, or the layout is
             unknown.
-        CheckpointMismatch: the source has no counterpart in the layout.
+        CheckpointMismatch: The source has no counterpart in the layout.
     """
     if to not in STYLES:
         raise CheckpointError(f'unknown layout {to!r}, known are {", ".join(STYLES)}')
@@ -64,12 +64,12 @@ def convert_state_dict(state: dict[str, Tensor], to: str, path: str | Path) -> d
     """Rename the tensors of a FastViT to another layout, order and tensors kept.
 
     Args:
-        state: of any layout.
-        to: one of `layouts.STYLES`.
-        path: for messages.
+        state: Of any layout.
+        to: One of `layouts.STYLES`.
+        path: For messages.
 
     Raises:
-        CheckpointMismatch: no FastViT is in it, or it is in our folded form, which has no
+        CheckpointMismatch: No FastViT is in it, or it is in our folded form, which has no
             counterpart in the other layouts.
     """
     try:

@@ -33,7 +33,7 @@ HASH_IN_NAME = re.compile(r'-(?!(?:19|20)\d{6}\.)([0-9a-f]{8,64})\.')
 
 
 def cache_dir() -> Path:
-    """Return ``$FASTVIT_DENSE_CACHE``, or ``fastvit_dense`` in torch.hub's folder."""
+    """Return `$FASTVIT_DENSE_CACHE`, or `fastvit_dense` in torch.hub's folder."""
     folder = os.environ.get('FASTVIT_DENSE_CACHE')
     return Path(folder).expanduser() if folder else Path(torch.hub.get_dir(), 'fastvit_dense')
 
@@ -53,7 +53,7 @@ def resolve(checkpoint: str | Path) -> Path:
     """Return the local file of a path, an http(s) address or a name in `PUBLISHED`.
 
     Raises:
-        CheckpointError: the name is unknown, or the file cannot be downloaded.
+        CheckpointError: The name is unknown, or the file cannot be downloaded.
     """
     text = str(checkpoint)
     if text.startswith(('http://', 'https://')):
@@ -78,7 +78,7 @@ def fetch(url: str) -> Path:
     that want the same file at the same time download it once.
 
     Raises:
-        CheckpointError: no connection, no such file, or the content is not what was announced.
+        CheckpointError: No connection, no such file, or the content is not what was announced.
             The message says where a copy of the file can be put instead.
     """
     path = cache_path(url)
@@ -124,7 +124,7 @@ def _download(url: str, path: Path) -> None:
 
 
 def _continue_download(url: str, part: Path) -> None:
-    """Fetch what is missing from ``part``; after it the file has the announced size."""
+    """Fetch what is missing from `part`; after it the file has the announced size."""
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={'User-Agent': 'fastvit_dense'})
     if have:
@@ -157,7 +157,7 @@ def _continue_download(url: str, part: Path) -> None:
 
 
 def _write(response: http.client.HTTPResponse, part: Path, have: int, total: int | None) -> None:
-    """Append the body to the first ``have`` bytes of ``part``, with progress on stderr."""
+    """Append the body to the first `have` bytes of `part`, with progress on stderr."""
     every = 0.5 if sys.stderr.isatty() else 10
     bar = tqdm(
         desc=part.name.removesuffix('.part'),
@@ -176,13 +176,13 @@ def _write(response: http.client.HTTPResponse, part: Path, have: int, total: int
 
 
 def _total_size(headers: Message) -> int | None:
-    """Return the size in ``Content-Range: bytes */SIZE``."""
+    """Return the size in `Content-Range: bytes */SIZE`."""
     size = headers.get('Content-Range', '').rpartition('/')[2]
     return int(size) if size.isdigit() else None
 
 
 def _validator(part: Path) -> Path:
-    """Return the file that remembers which version of the remote file ``part`` belongs to."""
+    """Return the file that remembers which version of the remote file `part` belongs to."""
     return part.with_name(f'{part.name}.etag')
 
 
@@ -196,7 +196,7 @@ def _remember_validator(part: Path, headers: Message) -> None:
 
 
 def _is_interruption(error: Exception) -> bool:
-    """Whether trying again at once may help: not where there is no connection to begin with."""
+    """Tell whether trying again at once may help: not where there is no connection at all."""
     return not isinstance(error, urllib.error.URLError)
 
 

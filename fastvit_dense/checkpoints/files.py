@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Where to write a file; once the block has ended, it stands under its own name.
+    """Write a file aside; once the block has ended, it stands under its own name.
 
     An error or an interruption before that leaves what stood there.
 

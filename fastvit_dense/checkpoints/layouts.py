@@ -1,11 +1,11 @@
-"""How the published files name FastViT's tensors, and the exact way from one naming to another.
+"""The published files' names of FastViT's tensors, and the exact way from one naming to another.
 
 Three styles of names exist; every published file is one of them behind a prefix:
 
-- ``fastvit_dense``: ours. It is timm's, without the ``.gamma`` behind a layer scale.
-- ``timm``: also as `features_only` saves it (``stem_0``, ``stages_3``).
-- ``apple``: the original. Its ``network.{n}`` counts downsamplings, positional encodings and stages
-  in one list, so what ``n`` stands for follows from the keys below it.
+- `fastvit_dense`: ours. It is timm's, without the `.gamma` behind a layer scale.
+- `timm`: also as `features_only` saves it (`stem_0`, `stages_3`).
+- `apple`: the original. Its `network.{n}` counts downsamplings, positional encodings and stages
+  in one list, so what `n` stands for follows from the keys below it.
 
 Only names are handled here, as strings; classifier tensors are renamed along.
 """
@@ -62,12 +62,12 @@ _FIRST_BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Layout:
-    """How one file names its tensors.
+    """The naming of the tensors of one file.
 
     Attributes:
         name: 'apple', 'timm', 'mobileclip', 'openclip', 'fastvlm' or 'fastvit_dense'.
-        style: one of `STYLES`.
-        prefix: what stands before the backbone's own names, '' or ending in a dot.
+        style: One of `STYLES`.
+        prefix: What stands before the backbone's own names, '' or ending in a dot.
     """
 
     name: str
@@ -79,7 +79,7 @@ def detect_layout(keys: Iterable[str]) -> Layout | None:
     """Recognise the layout from the names alone; None when no FastViT is among them.
 
     Raises:
-        CheckpointError: several FastViTs are among them and none is plainly the backbone.
+        CheckpointError: Several FastViTs are among them and none is plainly the backbone.
     """
     keys = list(keys)
     stems = {m['prefix']: m['stem'] for m in map(_FIRST_BLOCK.match, keys) if m}
@@ -111,19 +111,19 @@ def backbone_names(keys: Iterable[str], layout: Layout) -> dict[str, str]:
     """Return {our name: key of the file} of all keys behind the layout's prefix, in their order.
 
     Raises:
-        CheckpointError: two keys would get one name.
+        CheckpointError: Two keys would get one name.
     """
     inside = [key.removeprefix(layout.prefix) for key in keys if key.startswith(layout.prefix)]
     return {name: layout.prefix + key for key, name in to_ours(inside, layout.style).items()}
 
 
 def is_classifier(name: str) -> bool:
-    """Whether a tensor (our name) belongs to the classifier behind the backbone."""
+    """Tell whether a tensor (our name) belongs to the classifier behind the backbone."""
     return name.startswith(_CLASSIFIER)
 
 
 def is_foreign_output_norm(name: str) -> bool:
-    """Whether a tensor (our name) is of an output norm that stands at the end of no stage.
+    """Tell whether a tensor (our name) is of an output norm that stands at the end of no stage.
 
     Apple's dense code has one behind the positional encoding of the SA and MA variants.
     """
@@ -136,7 +136,7 @@ def to_ours(keys: Iterable[str], style: str) -> dict[str, str]:
     A key that the style does not know keeps its name.
 
     Raises:
-        CheckpointError: two keys would get one name.
+        CheckpointError: Two keys would get one name.
     """
     keys = list(keys)
     return _paired(keys, _converter(style, 0)(keys))
@@ -146,7 +146,7 @@ def from_ours(names: Iterable[str], style: str) -> dict[str, str]:
     """Return the name in another style for each of our names, in their order.
 
     Raises:
-        CheckpointError: two names would get one key.
+        CheckpointError: Two names would get one key.
     """
     names = list(names)
     return _paired(names, _converter(style, 1)(names))

@@ -19,8 +19,8 @@ def use_safe_reader(checkpoint: ModuleType) -> None:
     """Make every checkpoint read of mmengine a `load_checkpoint_file`; idempotent.
 
     That concerns `load_checkpoint`, `Runner.load_checkpoint`, `Runner.resume`, `load_from`,
-    ``init_cfg=dict(type='Pretrained')`` and inferencers, for files, URLs, ``torchvision://``,
-    ``open-mmlab://``, ``mmcls://`` and ``s3://``. ``pavi://``, a service inside OpenMMLab, is
+    `init_cfg=dict(type='Pretrained')` and inferencers, for files, URLs, `torchvision://`,
+    `open-mmlab://`, `mmcls://` and `s3://`. `pavi://`, a service inside OpenMMLab, is
     refused.
 
     Args:
@@ -82,7 +82,7 @@ def load_from_pavi(filename: str, map_location: Any = None) -> Any:
 
 
 def _without_code(checkpoint: Any) -> Any:
-    """Take configs out of ``meta`` that are more than data: mmengine runs them as Python."""
+    """Take configs out of `meta` that are more than data: mmengine runs them as Python."""
     meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
     for key in ('cfg', 'config'):
         if isinstance(meta, dict) and key in meta and not _is_plain_config(meta[key]):
@@ -96,7 +96,7 @@ def _without_code(checkpoint: Any) -> Any:
 
 
 def _is_plain_config(text: Any) -> bool:
-    """Whether a config text only assigns literals, as `Config.pretty_text` writes it."""
+    """Tell whether a config text only assigns literals, as `Config.pretty_text` writes it."""
     if not isinstance(text, str):
         return True  # only a text would be run
     if '{{' in text:  # mmengine would replace it, also inside strings

@@ -15,15 +15,15 @@ def load_model_state(model: nn.Module, path: str | Path) -> dict:
     """Load the weights of a whole model, every tensor of it or none.
 
     Args:
-        model: for example a detector; its weights are replaced.
-        path: a file or address: what a training run or `tools/convert_weights.py` wrote.
+        model: For example a detector; its weights are replaced.
+        path: A file or address: what a training run or `tools/convert_weights.py` wrote.
 
     Returns:
-        The checkpoint's ``meta`` (classes, config, epoch), empty where it has none.
+        The checkpoint's `meta` (classes, config, epoch), empty where it has none.
 
     Raises:
-        CheckpointError: the file cannot be read.
-        CheckpointMismatch: a tensor is missing, left over, of another shape or holds NaN.
+        CheckpointError: The file cannot be read.
+        CheckpointMismatch: A tensor is missing, left over, of another shape or holds NaN.
     """
     path = resolve(path)
     checkpoint = load_checkpoint_file(path)
@@ -46,16 +46,16 @@ def fitting_weights(model: nn.Module, path: str) -> tuple[dict[str, Tensor], str
     """Read the tensors of a checkpoint that have a model's names and shapes.
 
     Args:
-        model: it is not changed.
-        path: a file or address, as mmengine takes it. Of averaged and other weights in it, the
+        model: It is not changed.
+        path: A file or address, as mmengine takes it. Of averaged and other weights in it, the
             averaged are taken.
 
     Returns:
         The tensors, and a line that tells how many there are and which are not loaded.
 
     Raises:
-        CheckpointError: the file cannot be read.
-        CheckpointMismatch: less than a tenth of the model's tensors are in it, or there is NaN.
+        CheckpointError: The file cannot be read.
+        CheckpointMismatch: Less than a tenth of the model's tensors are in it, or there is NaN.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
 

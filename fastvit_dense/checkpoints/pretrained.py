@@ -26,20 +26,20 @@ _FOLDED_STEM = 'stem.0.reparam_conv.weight'
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What `load_pretrained` found and did; `str` gives a table by stage.
+    """The findings of `load_pretrained`; `str` gives a table by stage.
 
     Attributes:
-        file: the local file.
-        entry: the entry of the file that held the weights, '' for a bare state dict.
+        file: The local file.
+        entry: The entry of the file that held the weights, '' for a bare state dict.
         layout: 'apple', 'timm', 'mobileclip', 'openclip', 'fastvlm' or 'fastvit_dense'.
-        variant: the variant the file looks like, as in 'sa24', or None.
-        fused: whether the file holds folded branches.
-        loaded: tensors of the network that were set.
-        missing: tensors of the network that the file lacks; output norms (and BatchNorm counters,
+        variant: The variant the file looks like, as in 'sa24', or None.
+        fused: Whether the file holds folded branches.
+        loaded: Tensors of the network that were set.
+        missing: Tensors of the network that the file lacks; output norms (and BatchNorm counters,
             which compute nothing) at most.
-        unexpected: tensors of the file that a backbone should not have; always empty, as they
+        unexpected: Tensors of the file that a backbone should not have; always empty, as they
             raise.
-        ignored: tensors of the file that are not the backbone's: the classifier, other parts of a
+        ignored: Tensors of the file that are not the backbone's: the classifier, other parts of a
             larger model, stages behind the last output; as the file names them.
     """
 
@@ -71,7 +71,7 @@ class LoadReport:
 
 @WEIGHT_INITIALIZERS.register_module()
 class PretrainedFastViT:
-    """mmengine's initializer ``Pretrained`` for our backbones: all of the file, or an error.
+    """mmengine's initializer `Pretrained` for our backbones: all of the file, or an error.
 
     Args:
         checkpoint: As of `load_pretrained`.
@@ -97,18 +97,18 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
     checkpoint. Where a file holds averaged weights (EMA), those are taken.
 
     Args:
-        backbone: a `FastViT`. A file with folded branches needs a folded backbone
-            (``FastViT(reparameterized=True)`` or after `reparameterize`), another file an unfolded.
-        checkpoint: a file, an http(s) address, or the name of a published file such as
-            ``'apple/fastvit_sa24'`` or ``'apple_dist/fastvit_sa24'`` (distilled).
+        backbone: A `FastViT`. A file with folded branches needs a folded backbone
+            (`FastViT(reparameterized=True)` or after `reparameterize`), another file an unfolded.
+        checkpoint: A file, an http(s) address, or the name of a published file such as
+            `'apple/fastvit_sa24'` or `'apple_dist/fastvit_sa24'` (distilled).
 
     Returns:
         What was loaded and what was left aside.
 
     Raises:
-        CheckpointMismatch: the file cannot be read, or does not hold exactly what the backbone
+        CheckpointMismatch: The file cannot be read, or does not hold exactly what the backbone
             needs, its output norms aside; the backbone is unchanged.
-        CheckpointError: the file cannot be downloaded, or no published file has that name.
+        CheckpointError: The file cannot be downloaded, or no published file has that name.
     """
     if not isinstance(backbone, FastViT):
         raise TypeError(f'expected a FastViT backbone, got {type(backbone).__name__}')
@@ -173,7 +173,7 @@ def _check_form(path: Path, fused_file: bool, folded_network: bool) -> None:
 
 
 def _is_ignored(name: str, backbone: FastViT, needed: Mapping[str, Tensor]) -> bool:
-    """Whether a backbone can do without a tensor of a file (our name)."""
+    """Tell whether a backbone can do without a tensor of a file (our name)."""
     if is_classifier(name) or is_foreign_output_norm(name):
         return True
     if name.startswith('out_norms.'):
@@ -187,11 +187,11 @@ def fold_rest(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Fold the norms and layer scales that a published folded file still has.
 
     Apple, timm and FastVLM fold branches only. Our folded form also has the ConvFFN's BatchNorm in
-    its depthwise convolution, the BatchNorm before attention in ``qkv``, and the layer scales in
+    its depthwise convolution, the BatchNorm before attention in `qkv`, and the layer scales in
     the layers before them. LayerNorm stays.
 
     Args:
-        tensors: by our names; nothing is changed.
+        tensors: By our names; nothing is changed.
 
     Returns:
         The tensors of the folded form; what was folded is float64. A tensor that has no partner
@@ -215,7 +215,7 @@ def fold_rest(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _fold_norm(tensors: dict[str, Tensor], norm: str, layer: str, fold: Callable) -> None:
-    """Fold BatchNorm ``norm`` into ``layer`` when both are whole."""
+    """Fold BatchNorm `norm` into `layer` when both are whole."""
     parts = [f'{norm}.{leaf}' for leaf in ('running_mean', 'running_var', 'weight', 'bias')]
     weight = f'{layer}.weight'
     if not all(name in tensors for name in (*parts, weight)):
@@ -276,7 +276,7 @@ def explain_model(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> 
     """Tell in lines why a checkpoint's FastViT is not that of a whole model.
 
     Args:
-        state: tensors of the file.
+        state: Tensors of the file.
         needed: `state_dict()` of the model.
     """
     try:

@@ -27,17 +27,17 @@ class _Refused(Exception):
 
 
 def load_checkpoint_file(path: str | Path, map_location: Any = 'cpu') -> Any:
-    """Read a file that `torch.save` wrote, or a ``.safetensors`` file, without running its code.
+    """Read a file that `torch.save` wrote, or a `.safetensors` file, without running its code.
 
     Args:
-        path: a local file.
-        map_location: as for `torch.load`; ``.safetensors`` files are always read to the CPU.
+        path: A local file.
+        map_location: As for `torch.load`; `.safetensors` files are always read to the CPU.
 
     Returns:
         What was saved: usually a dict.
 
     Raises:
-        CheckpointError: there is no such file, or it is empty, damaged, not a checkpoint, or holds
+        CheckpointError: There is no such file, or it is empty, damaged, not a checkpoint, or holds
             objects of a type that is not known to be safe.
     """
     path = Path(path).expanduser()

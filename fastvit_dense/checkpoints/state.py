@@ -20,15 +20,15 @@ def find_state_dict(
     """Find the weights in what a file holds.
 
     Args:
-        checkpoint: what `load_checkpoint_file` returned.
-        path: for messages.
-        entries: where to look, in this order; '' is the file as a whole.
+        checkpoint: What `load_checkpoint_file` returned.
+        path: For messages.
+        entries: Where to look, in this order; '' is the file as a whole.
 
     Returns:
         The entry that holds them, and the tensors by name.
 
     Raises:
-        CheckpointError: no entry of the file is a dict of tensors.
+        CheckpointError: No entry of the file is a dict of tensors.
     """
     if not isinstance(checkpoint, Mapping):
         raise CheckpointError(
@@ -49,7 +49,7 @@ def find_state_dict(
 
 
 def compare(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> list[str]:
-    """Tell in lines what keeps ``state`` from filling ``needed``; an empty list: nothing does."""
+    """Tell in lines what keeps `state` from filling `needed`; an empty list: nothing does."""
     optional = {name for name in needed if name.endswith('num_batches_tracked')}
     missing = [name for name in needed if name not in state and name not in optional]
     unexpected = [name for name in state if name not in needed]
@@ -69,7 +69,7 @@ def compare(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> list[s
 
 
 def _is_broken(tensor: Tensor, own: Tensor) -> bool:
-    """Whether there is NaN in a tensor, or Inf where the network's own has none."""
+    """Tell whether there is NaN in a tensor, or Inf where the network's own has none."""
     if tensor.sum().isfinite():  # one pass; an overflow only means a closer look
         return False
     if tensor.isnan().any():

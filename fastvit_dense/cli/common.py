@@ -1,4 +1,4 @@
-"""What the command lines share: arguments, and one readable line where a user's input is wrong."""
+"""Parts shared by the command lines: arguments, and one line where a user's input is wrong."""
 
 import argparse
 import sys

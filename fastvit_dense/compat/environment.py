@@ -1,4 +1,4 @@
-"""What is installed, what does not fit together, and the command that mends it.
+"""Report of what is installed, what does not fit together, and the command that mends it.
 
 Only the standard library and package metadata are read, so that this works where torch or mmcv is
 missing or broken. `python -m fastvit_dense` prints it.
@@ -55,7 +55,7 @@ def installed_distributions() -> dict[str, str]:
 
 
 def find_problems(installed: Mapping[str, str]) -> list[Problem]:
-    """What package metadata alone shows to be wrong; imports nothing.
+    """Find what package metadata alone shows to be wrong; imports nothing.
 
     Args:
         installed: Versions by distribution name, as from `installed_distributions`.
@@ -153,7 +153,7 @@ def _other_problems(installed: Mapping[str, str]) -> list[Problem]:
 def find_import_problems(
     installed: Mapping[str, str], load_types: Callable[[], None] | None = None
 ) -> list[Problem]:
-    """What shows only when the libraries are loaded: torch, OpenCV, mmcv's compiled operators.
+    """Find what shows only when the libraries are loaded: torch, OpenCV, mmcv's compiled operators.
 
     Takes seconds. Args and result as of `find_problems`; `load_types` loads the package itself.
     """
@@ -277,14 +277,14 @@ def main(load_types: Callable[[], None] | None = None) -> int:
 
 
 def _line(installed: Mapping[str, str]) -> str:
-    """Which of OpenMMLab's two lines this environment is on."""
+    """Name which of OpenMMLab's two lines this environment is on."""
     has_original = any(name in installed for name in ('mmdet', 'mmsegmentation', 'mmengine'))
     has_onedl = any(name in installed for name in ('onedl-mmdetection', 'onedl-mmsegmentation'))
     return 'original' if has_original and not has_onedl else 'onedl'
 
 
 def _importable(module: str) -> bool:
-    """Whether a top-level module is there, without importing it."""
+    """Tell whether a top-level module is there, without importing it."""
     if sys.modules.get(module):
         return True
     spec = importlib.util.find_spec(module)

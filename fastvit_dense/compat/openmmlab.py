@@ -62,18 +62,18 @@ def _find_library_configs_by_path(config: types.ModuleType) -> None:
 
 
 def swaps_channels(preprocessor: Any) -> bool:
-    """Whether a data preprocessor reverses the channels; mmseg 1.2.2 has its own name for it."""
+    """Tell whether a data preprocessor reverses the channels; mmseg 1.2.2 has another name."""
     names = ('_channel_conversion', 'channel_conversion')
     return any(getattr(preprocessor, name, False) for name in names)
 
 
 def mmcv_is_installed() -> bool:
-    """Whether any mmcv can be imported."""
+    """Tell whether any mmcv can be imported."""
     return importlib.util.find_spec('mmcv') is not None
 
 
 def has_compiled_ops() -> bool:
-    """Whether mmcv came with its compiled operators; looks at files, imports nothing."""
+    """Tell whether mmcv came with its compiled operators; looks at files, imports nothing."""
     mmcv = importlib.util.find_spec('mmcv')
     if mmcv is None or mmcv.submodule_search_locations is None:
         return False
@@ -82,7 +82,7 @@ def has_compiled_ops() -> bool:
 
 
 def uses_stand_in() -> bool:
-    """Whether `mmcv._ext` is the stand-in made from torchvision."""
+    """Tell whether `mmcv._ext` is the stand-in made from torchvision."""
     return isinstance(sys.modules.get(STAND_IN), _Operators)
 
 
@@ -133,7 +133,7 @@ def _repeat_failed_imports() -> None:
 
 
 def _is_placeholder(value: Any) -> bool:
-    """Whether it is None, or takes anything, as those do that raise whenever they are called."""
+    """Tell whether it is None, or takes anything, as those do that raise when called."""
     if value is None:
         return True
     own = getattr(value, '__module__', '').startswith(('mmdet.', 'mmseg.'))

@@ -135,7 +135,7 @@ def _explained(builder: Any, cfg: Config, being_built: list[Any]) -> Any:
 def _explanation(
     error: Exception, cfg: Config, being_built: list[Any], registry: Registry | None
 ) -> str | None:
-    """What failed and where; None where the innermost thing that is built is not the config's."""
+    """Tell what failed and where; None where the innermost thing built is not the config's."""
     place = _place(cfg, being_built)
     if place is None:
         return None

@@ -1,4 +1,4 @@
-"""What is wrong with the settings of a config, as far as it can be told without building."""
+"""Faults in the settings of a config, as far as they can be told without building."""
 
 import inspect
 import re
@@ -114,7 +114,7 @@ def check_test_cfg(cfg: Config) -> None:
 
 
 def _window_problem(test_cfg: Any, modes: tuple[str, ...]) -> str | None:
-    """What is wrong with a `test_cfg`, as '.field: expected ..., found ...'; None: nothing."""
+    """Name the fault of a `test_cfg`, as '.field: expected ..., found ...'; None: there is none."""
     if not isinstance(test_cfg, dict):
         return f": expected a dict such as dict(mode='whole'), found {test_cfg!r}"
     mode = test_cfg.get('mode')
@@ -233,7 +233,7 @@ def _check_in_index(field: str, reader: dict, maps: int) -> None:
 def _expected_channels(
     reader: dict, channels: tuple[int, ...], scope: str | None, is_neck: bool
 ) -> int | list[int]:
-    """What `in_channels` must be: one number for the last map, or one for every map.
+    """Value that `in_channels` must have: one number for the last map, or one for every map.
 
     `in_index` of mmseg's heads picks maps. Which of the two forms a type takes is told by its
     annotation, or by what is there.

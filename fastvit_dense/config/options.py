@@ -43,7 +43,7 @@ def parse_options(options: Iterable[str]) -> dict[str, Any]:
 
 @dataclass
 class _Holder:
-    """What holds, or would hold, the last part of a key.
+    """The dict or list that holds, or would hold, the last part of a key.
 
     Attributes:
         node: The dict or list; `ABSENT` where it does not stand in the config yet.

@@ -92,12 +92,12 @@ def _is_number(parameter: inspect.Parameter) -> bool:
 
 
 def names_dict(parameter: inspect.Parameter) -> bool:
-    """Whether the annotation of a parameter names a dict."""
+    """Tell whether the annotation of a parameter names a dict."""
     return bool(_annotated(parameter) & {'dict', 'Dict', 'Mapping'})
 
 
 def names_kind(parameter: inspect.Parameter, value: Any) -> bool:
-    """Whether the annotation of a parameter names the kind of a value, beside others."""
+    """Tell whether the annotation of a parameter names the kind of a value, beside others."""
     kinds = SEQUENCES if isinstance(value, list | tuple) else {type(value).__name__}
     return bool(_annotated(parameter) & (kinds | {'Any'}))
 

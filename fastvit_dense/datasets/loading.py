@@ -30,7 +30,7 @@ MASK_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B', 'I;16L')  # Pillow's modes of
 
 
 def image_problem(data: bytes) -> str | None:
-    """What is wrong with the bytes of an image file, as far as decoders do not tell."""
+    """Name the fault in the bytes of an image file, as far as decoders do not tell."""
     if not data:
         return 'expected an image, found an empty file (0 bytes)'
     # neither marker can stand inside compressed data; OpenCV fills a missing rest with grey
@@ -273,7 +273,7 @@ def _loads_annotations(step: dict) -> bool:
 
 
 def mask_classes(dataset: ConfigDict, scope: str | None) -> int | None:
-    """How many classes the mask files of an mmseg dataset tell apart; None for other datasets."""
+    """Number of classes in the mask files of an mmseg dataset; None for other datasets."""
     cls = find_type(dataset.get('type'), dataset.get('_scope_', scope))
     if 'BaseSegDataset' not in base_names(cls):
         return None

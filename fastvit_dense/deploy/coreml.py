@@ -96,7 +96,7 @@ def check_traced(job: Job, traced: Any) -> Iterator[Line]:
 
 
 def operations(program: 'MLModel') -> Counter:
-    """How often each operator occurs in a program."""
+    """Count how often each operator occurs in a program."""
     (function,) = program.get_spec().mlProgram.functions.values()
     (block,) = function.block_specializations.values()
     return Counter(operation.type.rpartition('.')[2] for operation in block.operations)
@@ -121,7 +121,7 @@ def channel_scalings(program: 'MLModel') -> int:
 
 
 def check_structure(program: 'MLModel', part: str) -> Iterator[Line]:
-    """What can be told of a program without running it."""
+    """Check what can be told of a program without running it."""
     import coremltools as ct
     from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
 

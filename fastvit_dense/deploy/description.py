@@ -1,4 +1,4 @@
-"""What an exported file says of itself: task, classes, input and preprocessing, origin."""
+"""The metadata of an exported file: task, classes, input and preprocessing, origin."""
 
 import json
 from collections.abc import Mapping

@@ -96,7 +96,7 @@ def example_image(size: Iterable[int]) -> torch.Tensor:
 
 @contextmanager
 def writing(out: Path) -> Iterator[Path]:
-    """Where to write an export; after the block it, and what lies beside it, replaces what stood.
+    """Write an export aside; after the block it, and what lies beside it, replaces what stood.
 
     Raises:
         ExportError: The place cannot be written to.

@@ -191,7 +191,7 @@ def require(module: str) -> None:
 
 @MODELS.register_module()
 class ExportedModel(BaseModel):
-    """What predicts with an exported file as the PyTorch model of a config does.
+    """A model that predicts with an exported file as the PyTorch model of a config does.
 
     Args:
         path: The exported file.
@@ -224,7 +224,7 @@ class ExportedModel(BaseModel):
 
     @property
     def info(self) -> dict[str, Any]:
-        """What reports say of the file, as `evaluation.report.model_info` of a checkpoint."""
+        """Facts for reports on the file, as `model_info` gives of a checkpoint."""
         description = self.network.description
         names = ('config', 'checkpoint_sha256', 'parameters', 'macs', 'macs_of')
         found = {name: getattr(description, name) for name in names}
@@ -232,7 +232,7 @@ class ExportedModel(BaseModel):
 
     @property
     def form(self) -> str:
-        """What was run, for reports."""
+        """Name of what was run, for reports."""
         kind = RUNTIMES[self.network.path.suffix]
         name = 'ONNX' if kind == 'onnxruntime' else 'OpenVINO'
         return f'exported, {name} {self.network.description.precision}, {self.network.runtime}'

@@ -66,7 +66,7 @@ def report_result(
 
 
 def image_size(cfg: Config) -> str | None:
-    """What the test pipeline makes of a picture, width x height; None where it leaves it as it is.
+    """Size that the test pipeline gives a picture, width x height; None where it changes none.
 
     With `keep_ratio` the longer side is at most the larger number, the shorter one the smaller.
     """

@@ -1,4 +1,4 @@
-"""What the metrics of all three tasks share: collect compact samples, gather, score, keep."""
+"""The base of all tasks' metrics: collect compact samples, gather, score, keep."""
 
 import pickle
 from abc import abstractmethod
@@ -25,17 +25,17 @@ from .record import EvaluationResult
 class TaskMetric(BaseMetric):
     """Base of the project's metrics.
 
-    A subclass says what it keeps of a sample (:meth:`compact`) and how it scores all of them
-    (:meth:`score`). Scoring sees the same list on one process and on many, whatever the batch
+    A subclass says what it keeps of a sample (`compact`) and how it scores all of them
+    (`score`). Scoring sees the same list on one process and on many, whatever the batch
     size: the samples of all processes, each once, in the order of their ids.
 
     Args:
-        collect_device: ``'cpu'`` or ``'gpu'``: how processes exchange their samples.
-        prefix: Put before every metric name as ``'prefix/name'``; the names stand alone by default.
-        collect_dir: Folder that processes share, for ``collect_device='cpu'``.
+        collect_device: `'cpu'` or `'gpu'`: how processes exchange their samples.
+        prefix: Put before every metric name as `'prefix/name'`; the names stand alone by default.
+        collect_dir: Folder that processes share, for `collect_device='cpu'`.
 
     Attributes:
-        result: The :class:`EvaluationResult` of the last ``evaluate()``; None before it, in
+        result: The `EvaluationResult` of the last `evaluate()`; None before it, in
             format-only mode, and on every process but the first.
     """
 
@@ -55,14 +55,14 @@ class TaskMetric(BaseMetric):
 
     @abstractmethod
     def compact(self, sample: dict) -> dict:
-        """What is kept of one data sample: small, on the CPU, ``'id'`` included (or None)."""
+        """Keep what scoring needs of a data sample: small, on the CPU, with `'id'` (or None)."""
 
     @abstractmethod
     def score(self, samples: list[dict]) -> EvaluationResult:
         """Score the compact samples of all processes."""
 
     def write_predictions(self, samples: list[dict]) -> None:
-        """Write to ``predictions_dir`` what :meth:`compact` has not written yet."""
+        """Write to `predictions_dir` what `compact` has not written yet."""
 
     def read_predictions(self, path: Path, dataset: Any = None) -> list[dict]:
         """Compact samples from saved predictions.
@@ -132,7 +132,7 @@ class TaskMetric(BaseMetric):
         return metrics
 
     def new_result(self, task: str, samples: int, **fields: Any) -> EvaluationResult:
-        """An :class:`EvaluationResult` with the dataset's name and split filled in."""
+        """An `EvaluationResult` with the dataset's name and split filled in."""
         meta = self.dataset_meta or {}
         return EvaluationResult(
             task=task,
@@ -157,7 +157,7 @@ def each_once(parts: list[list[dict]], size: int) -> list[dict]:
     """The samples of all processes in the order of their ids, padding dropped.
 
     Args:
-        parts: The samples of each process. Process ``r`` of ``n`` holds samples ``r, r + n, ...``
+        parts: The samples of each process. Process `r` of `n` holds samples `r, r + n, ...`
             of the dataset, as mmengine's samplers deal them; with ids any other deal works too.
         size: Number of samples of the dataset.
     """

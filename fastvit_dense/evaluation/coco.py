@@ -19,7 +19,7 @@ AREAS = ('all', 's', 'm', 'l')
 def load_annotations(path: str | Path, backend_args: dict | None = None) -> COCO:
     """Read a COCO annotation file and check it.
 
-    A file without ``annotations`` (COCO's test-dev) is read too.
+    A file without `annotations` (COCO's test-dev) is read too.
 
     Args:
         path: The JSON file.
@@ -97,7 +97,7 @@ def check_truth_masks(truth: COCO, path: str) -> None:
 
 
 def mask_fault(mask: object, size: list[int]) -> str | None:
-    """What keeps a "segmentation" from being a mask of an image [height, width], in words."""
+    """Tell in words what keeps a "segmentation" from being a mask of an image [height, width]."""
     if isinstance(mask, list):
         for polygon in mask:
             numbers = polygon if isinstance(polygon, list) else []
@@ -118,10 +118,10 @@ def mask_fault(mask: object, size: list[int]) -> str | None:
 
 
 def truth_of_samples(samples: list[dict], classes: Sequence[str]) -> COCO:
-    """Ground truth from data samples, with box areas, as mmdet's ``CocoMetric`` converts it.
+    """Ground truth from data samples, with box areas, as mmdet's `CocoMetric` converts it.
 
     Args:
-        samples: ``id`` and ``truth``: ((height, width), mmdet's ``instances``).
+        samples: `id` and `truth`: ((height, width), mmdet's `instances`).
         classes: Names of the labels, which become the category ids.
     """
     images: list[dict] = []
@@ -158,15 +158,15 @@ def run(
 
     Args:
         truth: The ground truth.
-        detections: COCO result entries with ``id`` and ``area`` set, in order of prediction
+        detections: COCO result entries with `id` and `area` set, in order of prediction
             within each image.
-        iou_type: ``'bbox'``, ``'segm'`` or ``'boundary'``.
+        iou_type: `'bbox'`, `'segm'` or `'boundary'`.
         category_ids: Categories to score.
         max_detections: Limits on the detections per image and category, ascending.
         iou_thresholds: IoU thresholds; 0.50:0.05:0.95 when None.
 
     Returns:
-        The evaluator; ``eval['precision']`` is (T, R, K, A, M), ``eval['recall']`` (T, K, A, M)
+        The evaluator; `eval['precision']` is (T, R, K, A, M), `eval['recall']` (T, K, A, M)
         over thresholds, 101 recalls, categories (ascending), areas and limits, -1 undefined.
     """
     predicted = COCO(
@@ -187,7 +187,7 @@ def run(
 
 
 def summarize(evaluator: COCOeval_faster) -> dict[str, float]:
-    """COCO's numbers, 0-1, -1 undefined: ``mAP``, ``mAP_50``, ..., ``AR@1``, ..., ``AR_l@100``."""
+    """COCO's numbers, 0-1, -1 undefined: `mAP`, `mAP_50`, ..., `AR@1`, ..., `AR_l@100`."""
     precision, recall = evaluator.eval['precision'], evaluator.eval['recall']
     limits = evaluator.params.maxDets
     numbers = {'mAP': mean_defined(precision[..., 0, -1])}
@@ -218,7 +218,7 @@ def per_category(evaluator: COCOeval_faster) -> list[dict[str, float | None]]:
 
 
 def precision_curves(evaluator: COCOeval_faster) -> dict[str, np.ndarray]:
-    """Precision at the 101 recalls, (R, K), -1 undefined, at IoU ``'50'`` and ``'75'``."""
+    """Precision at the 101 recalls, (R, K), -1 undefined, at IoU `'50'` and `'75'`."""
     curves = {}
     for threshold in (0.5, 0.75):
         chosen = at_threshold(evaluator, threshold)
@@ -239,7 +239,7 @@ def mean_defined(values: np.ndarray) -> float:
 
 
 def image_scores(evaluator: COCOeval_faster) -> dict[int, float]:
-    """How well each image was predicted, 0-1: its best F1 over the score cuts at IoU 0.5.
+    """Score of each image, 0-1: its best F1 over the score cuts at IoU 0.5.
 
     Detections are matched to the objects of their class greedily by score; a crowd region takes
     any number and counts for nothing. Without objects: one minus the highest score.

@@ -1,8 +1,8 @@
-"""Hand meshes, scored exactly as FreiHAND's ``eval.py`` does.
+"""Hand meshes, scored exactly as FreiHAND's `eval.py` does.
 
 After its text: errors without any alignment, and after a similarity fitted to each hand that may
 reflect; joints and vertices are fitted separately. AUC under the share of points within 0-50 mm
-(100 thresholds, ``<=``); F-scores of nearest-vertex distances at 5 and 15 mm (strictly nearer).
+(100 thresholds, `<=`); F-scores of nearest-vertex distances at 5 and 15 mm (strictly nearer).
 """
 
 import warnings
@@ -36,13 +36,13 @@ class HandScores:
     """Everything that scoring N hands gives.
 
     Args:
-        scores: FreiHAND's twelve numbers in the order of its ``scores.txt``, errors in cm, then
-            ``PA-MPJPE`` and ``PA-MPVPE`` in mm.
-        pck: Share of points within each of ``THRESHOLDS``; of ``xyz``, ``xyz_al`` and, where the
-            meshes have MANO's vertices, ``mesh`` and ``mesh_al``.
+        scores: FreiHAND's twelve numbers in the order of its `scores.txt`, errors in cm, then
+            `PA-MPJPE` and `PA-MPVPE` in mm.
+        pck: Share of points within each of `THRESHOLDS`; of `xyz`, `xyz_al` and, where the
+            meshes have MANO's vertices, `mesh` and `mesh_al`.
         errors: Distances of each point in metres under the same names, (N, 21) or (N, V).
-        f_scores: F-scores of each hand at 5 and 15 mm, (N, 2), ``raw`` and ``al``.
-        determinants: Of the fitted rotations, ``xyz`` and ``mesh``, (N,): 1, or -1 for a
+        f_scores: F-scores of each hand at 5 and 15 mm, (N, 2), `raw` and `al`.
+        determinants: Of the fitted rotations, `xyz` and `mesh`, (N,): 1, or -1 for a
             reflection; 0 where it is not determined.
     """
 
@@ -66,8 +66,8 @@ def evaluate_hand(
             are -100 cm, their AUC -1, and the aligned F-scores take the joints' fit.
 
     Returns:
-        The keys of ``scores.txt``: ``*_mean3d`` in cm, ``*_auc3d`` and ``f_*`` in 0-1; and
-        ``PA-MPJPE``, ``PA-MPVPE`` in mm (NaN without mesh errors).
+        The keys of `scores.txt`: `*_mean3d` in cm, `*_auc3d` and `f_*` in 0-1; and
+        `PA-MPJPE`, `PA-MPVPE` in mm (NaN without mesh errors).
 
     Raises:
         PredictionError: Wrong shapes, values that are not finite, or millimetres.
@@ -78,7 +78,7 @@ def evaluate_hand(
 def score_hands(
     gt_xyz: ArrayLike, gt_verts: ArrayLike, pred_xyz: ArrayLike, pred_verts: ArrayLike
 ) -> HandScores:
-    """FreiHAND's scores and what they are made of; see :func:`evaluate_hand`.
+    """FreiHAND's scores and what they are made of; see `evaluate_hand`.
 
     Warns of hands that are aligned by a reflection.
     """
@@ -166,7 +166,7 @@ class Fit:
 
 
 def align(truth: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, Fit]:
-    """Fit each predicted point set to the true one as FreiHAND's ``eval.py`` does.
+    """Fit each predicted point set to the true one as FreiHAND's `eval.py` does.
 
     Orthogonal Procrustes on the sets without their means, each divided by its norm + 1e-8.
 
@@ -211,7 +211,7 @@ def f_score(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def share_within(errors: np.ndarray) -> np.ndarray:
-    """Share of the errors, metres, that are at most each of ``THRESHOLDS``."""
+    """Share of the errors, metres, that are at most each of `THRESHOLDS`."""
     first = np.searchsorted(THRESHOLDS, errors.ravel())
     counts = np.bincount(first, minlength=len(THRESHOLDS) + 1)[:-1]
     return np.cumsum(counts) / errors.size
@@ -261,14 +261,14 @@ def _check_arrays(
 
 @METRICS.register_module()
 class HandMetric(TaskMetric):
-    """FreiHAND's twelve numbers, ``PA-MPJPE`` and ``PA-MPVPE``; see :func:`evaluate_hand`.
+    """FreiHAND's twelve numbers, `PA-MPJPE` and `PA-MPVPE`; see `evaluate_hand`.
 
     Args:
-        output_dir: Write ``pred.json`` there, for FreiHAND's own code.
-        format_only: Only write ``pred.json``; needs ``output_dir``, no truth.
-        collect_device: See :class:`TaskMetric`.
-        prefix: See :class:`TaskMetric`.
-        collect_dir: See :class:`TaskMetric`.
+        output_dir: Write `pred.json` there, for FreiHAND's own code.
+        format_only: Only write `pred.json`; needs `output_dir`, no truth.
+        collect_device: See `TaskMetric`.
+        prefix: See `TaskMetric`.
+        collect_dir: See `TaskMetric`.
     """
 
     def __init__(
@@ -290,9 +290,9 @@ class HandMetric(TaskMetric):
         """Joints and vertices of one hand in float32.
 
         Args:
-            sample: ``img_id``; ``pred_hand`` and ``gt_hand``, each with ``joints`` (21, 3) and
-                ``vertices`` (V, 3), metres, camera frame. The truth is in the frame of the
-                network's input, to which ``camera_roll`` (3, 3), if there is one, leads; the
+            sample: `img_id`; `pred_hand` and `gt_hand`, each with `joints` (21, 3) and
+                `vertices` (V, 3), metres, camera frame. The truth is in the frame of the
+                network's input, to which `camera_roll` (3, 3), if there is one, leads; the
                 prediction is in that of the original image, where both are scored.
         """
         where = f'sample {sample.get("img_id")}'
@@ -352,7 +352,7 @@ class HandMetric(TaskMetric):
         )
 
     def write_predictions(self, samples: list[dict]) -> None:
-        """Write ``pred.json`` in the order of the samples' ids."""
+        """Write `pred.json` in the order of the samples' ids."""
         from ..datasets.freihand_files import write_predictions
 
         assert self.predictions_dir is not None
@@ -363,10 +363,10 @@ class HandMetric(TaskMetric):
         )
 
     def read_predictions(self, path: Path, dataset: dict | None = None) -> list[dict]:
-        """Compact samples from ``pred.json`` or a ``.zip`` of it, in the order of the dataset.
+        """Compact samples from `pred.json` or a `.zip` of it, in the order of the dataset.
 
         Args:
-            path: The file, or the folder that holds ``pred.json``.
+            path: The file, or the folder that holds `pred.json`.
             dataset: Config of a FreiHAND dataset; its images are not needed.
         """
         from ..datasets.freihand_files import read_predictions

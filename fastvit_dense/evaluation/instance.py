@@ -24,31 +24,31 @@ from .record import EvaluationResult
 
 @METRICS.register_module()
 class InstanceMetric(TaskMetric):
-    """COCO's box, mask and boundary scores with the arguments of mmdet's ``CocoMetric``.
+    """COCO's box, mask and boundary scores with the arguments of mmdet's `CocoMetric`.
 
     The numbers are pycocotools', computed by faster-coco-eval. Masks are scored with mask areas.
     Labels count the categories of the annotation file whose names are in the dataset's
-    ``classes``, in the order of the file, as mmdet's ``CocoDataset`` gives them out.
+    `classes`, in the order of the file, as mmdet's `CocoDataset` gives them out.
 
-    Names: ``{metric}_mAP``, ``_mAP_50``, ``_mAP_75``, ``_mAP_s``, ``_mAP_m``, ``_mAP_l``,
-    ``_AR@1``, ``_AR@10``, ``_AR@100``, ``_AR_s@100``, ``_AR_m@100``, ``_AR_l@100``; 0-1, -1 where
+    Names: `{metric}_mAP`, `_mAP_50`, `_mAP_75`, `_mAP_s`, `_mAP_m`, `_mAP_l`,
+    `_AR@1`, `_AR@10`, `_AR@100`, `_AR_s@100`, `_AR_m@100`, `_AR_l@100`; 0-1, -1 where
     undefined.
 
     Args:
-        ann_file: COCO annotation file. Without one the ground truth comes from ``instances`` of
+        ann_file: COCO annotation file. Without one the ground truth comes from `instances` of
             the data samples, with box areas.
-        metric: ``'bbox'``, ``'segm'``, ``'boundary'`` or a list of them.
-        classwise: Also return ``{metric}_{class}_precision`` and log a table. The numbers per
+        metric: `'bbox'`, `'segm'`, `'boundary'` or a list of them.
+        classwise: Also return `{metric}_{class}_precision` and log a table. The numbers per
             class are in the result either way.
         proposal_nums: Limits on the detections per image and class; the last one counts for AP.
         iou_thrs: IoU thresholds, 0.50:0.05:0.95 when None.
-        metric_items: Return only these, e.g. ``['mAP', 'AR@100']``.
-        format_only: Only write the result files, for a test server; needs ``outfile_prefix``.
-        outfile_prefix: Write ``{prefix}.bbox.json`` and ``{prefix}.segm.json``.
-        backend_args: mmengine's file backend for ``ann_file``.
-        collect_device: See :class:`TaskMetric`.
-        prefix: See :class:`TaskMetric`.
-        collect_dir: See :class:`TaskMetric`.
+        metric_items: Return only these, e.g. `['mAP', 'AR@100']`.
+        format_only: Only write the result files, for a test server; needs `outfile_prefix`.
+        outfile_prefix: Write `{prefix}.bbox.json` and `{prefix}.segm.json`.
+        backend_args: mmengine's file backend for `ann_file`.
+        collect_device: See `TaskMetric`.
+        prefix: See `TaskMetric`.
+        collect_dir: See `TaskMetric`.
         sort_categories: Take the categories by ascending id, for Objects365.
 
     Raises:
@@ -101,7 +101,7 @@ class InstanceMetric(TaskMetric):
 
     @property
     def dataset_meta(self) -> dict | None:
-        """Meta information of the dataset; ``classes`` chooses the categories."""
+        """Meta information of the dataset; `classes` chooses the categories."""
         return self._dataset_meta
 
     @dataset_meta.setter
@@ -150,9 +150,9 @@ class InstanceMetric(TaskMetric):
         """Boxes (x, y, width, height), scores, labels and run-length codes of one image.
 
         Args:
-            sample: ``img_id`` and ``pred_instances`` with ``bboxes`` (N, 4) as x1, y1, x2, y2,
-                ``scores`` (N,), ``labels`` (N,), and for masks ``masks``, (N, H, W) or
-                run-length codes; ``mask_scores`` (N,) where masks have their own.
+            sample: `img_id` and `pred_instances` with `bboxes` (N, 4) as x1, y1, x2, y2,
+                `scores` (N,), `labels` (N,), and for masks `masks`, (N, H, W) or
+                run-length codes; `mask_scores` (N,) where masks have their own.
         """
         predicted = as_dict(sample['pred_instances'])
         image_id = sample.get('img_id')
@@ -287,7 +287,7 @@ class InstanceMetric(TaskMetric):
         return result
 
     def _select(self, metrics: dict[str, float], per_class: list[dict]) -> None:
-        """Apply ``metric_items`` and ``classwise``."""
+        """Apply `metric_items` and `classwise`."""
         if self.metric_items is not None:
             names = {f'{metric}_{item}' for metric in self.metrics for item in self.metric_items}
             if names - metrics.keys():
@@ -353,7 +353,7 @@ class InstanceMetric(TaskMetric):
         return super().compute_metrics(results)
 
     def write_predictions(self, samples: list[dict]) -> None:
-        """Write ``instances.json``: boxes and masks in one COCO result file."""
+        """Write `instances.json`: boxes and masks in one COCO result file."""
         assert self.predictions_dir is not None
         path = self.predictions_dir / 'instances.json'
         write_coco_results(path, samples, self.category_ids, 'both')
@@ -365,7 +365,7 @@ class InstanceMetric(TaskMetric):
         says so.
 
         Args:
-            path: The file, or the folder that holds it as ``instances.json``.
+            path: The file, or the folder that holds it as `instances.json`.
             dataset: The dataset or its config, whose classes choose the categories as in a test.
         """
         if self.truth is None:

@@ -52,7 +52,7 @@ def truth_of_dataset(config: dict, dataset: Any) -> tuple[list[str], Iterator[np
 
     Args:
         config: The dataset's config, for the loading of label maps in its pipeline.
-        dataset: The dataset, from :func:`build_lazily`.
+        dataset: The dataset, from `build_lazily`.
     """
     steps = [s for s in config.get('pipeline', ()) if s['type'].endswith(LOADING)]
     with DefaultScope.overwrite_default_scope(_scope(config)):

@@ -20,7 +20,7 @@ def encode_masks(masks: Tensor | np.ndarray | list[dict]) -> list[dict]:
         masks: (N, H, W), bool or 0/1; run-length codes are passed through.
 
     Returns:
-        N run-length codes ``{'size': [H, W], 'counts': bytes}``.
+        N run-length codes `{'size': [H, W], 'counts': bytes}`.
     """
     if isinstance(masks, list):
         return masks
@@ -33,9 +33,9 @@ def check_codes(codes: list, size: list[int], name: Callable[[int], str]) -> Non
     """Raise PredictionError unless all are compressed run-length codes of an image.
 
     Args:
-        codes: What should be ``{'size': [height, width], 'counts': str or bytes}``.
+        codes: What should be `{'size': [height, width], 'counts': str or bytes}`.
         size: Height and width of the image.
-        name: Gives the name of entry ``i`` for the message.
+        name: Gives the name of entry `i` for the message.
     """
     for i, code in enumerate(codes):
         if not isinstance(code, dict):
@@ -57,7 +57,7 @@ def check_codes(codes: list, size: list[int], name: Callable[[int], str]) -> Non
 
 
 def code_bytes(code: dict) -> bytes:
-    """The ``counts`` of a compressed run-length code."""
+    """The `counts` of a compressed run-length code."""
     counts = code['counts']
     return counts.encode() if isinstance(counts, str) else counts
 
@@ -71,7 +71,7 @@ def rle_error(counts: list[bytes], pixels: int) -> tuple[int, str] | None:
     to the one two places before.
 
     Args:
-        counts: The ``counts`` of the codes.
+        counts: The `counts` of the codes.
         pixels: Height times width of the image.
 
     Returns:
@@ -125,7 +125,7 @@ def paste_masks_rle(
 ) -> list[dict]:
     """Paste box-sized mask predictions into the image and encode them, one at a time.
 
-    On the CPU pixel for pixel what mmdet's ``FCNMaskHead`` pastes, but never more than one mask
+    On the CPU pixel for pixel what mmdet's `FCNMaskHead` pastes, but never more than one mask
     is in memory, no larger than its box; sampling works in strips of about a million pixels.
 
     Args:
@@ -135,7 +135,7 @@ def paste_masks_rle(
         threshold: Probability from which on a pixel belongs to the mask.
 
     Returns:
-        N run-length codes ``{'size': [H, W], 'counts': bytes}``.
+        N run-length codes `{'size': [H, W], 'counts': bytes}`.
     """
     height, width = (int(n) for n in image_size)
     codes = []
@@ -168,7 +168,7 @@ def encode_part(mask: np.ndarray, corner: tuple[int, int], size: tuple[int, int]
         size: Height and width of the image.
 
     Returns:
-        The run-length code, as :func:`encode_masks` gives it for the whole image.
+        The run-length code, as `encode_masks` gives it for the whole image.
     """
     (left, top), (height, width) = corner, size
     # by columns, an empty pixel after each, so that every run ends in its column
@@ -188,7 +188,7 @@ def encode_part(mask: np.ndarray, corner: tuple[int, int], size: tuple[int, int]
 
 
 def _sampling_points(start: int, stop: int, low: Tensor, high: Tensor) -> Tensor:
-    """Pixel centres as ``grid_sample`` coordinates of the box: -1 at ``low``, 1 at ``high``."""
+    """Pixel centres as `grid_sample` coordinates of the box: -1 at `low`, 1 at `high`."""
     centres = torch.arange(start, stop, device=low.device).to(torch.float32) + 0.5
     points = (centres - low) / (high - low) * 2 - 1
     return torch.where(torch.isinf(points), torch.zeros_like(points), points)

@@ -18,7 +18,7 @@ def mean_pose_errors(joints: np.ndarray, vertices: np.ndarray, mano: Mano) -> di
         mano: Whose mean pose it is.
 
     Returns:
-        ``PA-MPJPE`` and ``PA-MPVPE`` in mm, as `evaluate_hand` defines them.
+        `PA-MPJPE` and `PA-MPVPE` in mm, as `evaluate_hand` defines them.
     """
     with torch.no_grad():
         mean = mano(torch.eye(3)[None], mano.mean_pose[None].cpu(), torch.zeros(1, 10))

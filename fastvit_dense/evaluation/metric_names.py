@@ -1,4 +1,4 @@
-"""How the metrics of the three tasks are called, written and compared in text."""
+"""Names of metrics, and their values and differences as text."""
 
 from dataclasses import dataclass
 
@@ -34,11 +34,11 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a reader needs to know about one metric.
+    """The meaning of one metric for a reader.
 
     Args:
         label: Name in words.
-        unit: ``'%'``, ``'mm'``, ``'cm'``, ..., or empty for a number without one.
+        unit: `'%'`, `'mm'`, `'cm'`, ..., or empty for a number without one.
         digits: Digits after the point that are worth reading.
         higher_is_better: False for errors.
     """
@@ -78,7 +78,7 @@ def short_label(name: str) -> str:
 
 
 def is_defined(name: str, value: object) -> bool:
-    """Whether ``value`` of the metric ``name`` is a score.
+    """Tell whether `value` of the metric `name` is a score.
 
     COCO writes -1 where there is nothing to score, FreiHAND -1 and -100 without a mesh; none of
     their metrics can be negative.
@@ -88,7 +88,7 @@ def is_defined(name: str, value: object) -> bool:
 
 
 def format_value(name: str, value: object, unit: bool = False, digits: int | None = None) -> str:
-    """``value`` of the metric ``name`` as text; a dash where it is undefined."""
+    """`value` of the metric `name` as text; a dash where it is undefined."""
     if not is_defined(name, value):
         return '–'
     info = describe(name)
@@ -97,12 +97,12 @@ def format_value(name: str, value: object, unit: bool = False, digits: int | Non
 
 
 def format_published(name: str, value: object) -> str:
-    """``value`` of the metric ``name`` with the digits that papers print."""
+    """`value` of the metric `name` with the digits that papers print."""
     return format_value(name, value, digits=1 if describe(name).unit else 3)
 
 
 def format_difference(name: str, value: float, digits: int | None = None) -> str:
-    """A signed difference of the metric ``name``, with a real minus sign."""
+    """A signed difference of the metric `name`, with a real minus sign."""
     info = describe(name)
     digits = info.digits if digits is None else digits
     return f'{value:+.{digits}f}'.replace('-', '−')

@@ -1,4 +1,4 @@
-"""How many points of one set lie near another set: exact decisions at float32 speed."""
+"""Counts of the points of one set that lie near another: exact decisions at float32 speed."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def shares_within(
         thresholds: T distances; nearer is strictly nearer.
 
     Returns:
-        Shares of ``first`` and of ``second``, each (N, T).
+        Shares of `first` and of `second`, each (N, T).
     """
     centre = first.mean(axis=2, keepdims=True)
     a, b = first - centre, second - centre
@@ -119,7 +119,7 @@ def _shares(
     """Shares (N, T) of the points (N, 3, V) whose nearest other point (N, 3, W) is within each.
 
     Args:
-        nearest: (N, V) squared distances in float32, in the order ``orders``.
+        nearest: (N, V) squared distances in float32, in the order `orders`.
         errors: (N, V) bounds of their errors.
         points: (N, 3, V).
         others: (N, 3, W).

@@ -33,14 +33,14 @@ def evaluate_predictions(
 
     Args:
         metric: A metric of the project or its config.
-        path: COCO result file, folder of label PNGs, or FreiHAND's ``pred.json`` or ``.zip``;
+        path: COCO result file, folder of label PNGs, or FreiHAND's `pred.json` or `.zip`;
             for the two files also the folder that holds them.
         dataset: Config of the test dataset, or the dataset; tells the classes and, for label
             maps and hands, the ground truth.
 
     Raises:
-        DataError: The metric scores nothing (``format_only=True``).
-        MissingFileError: There is nothing at ``path``.
+        DataError: The metric scores nothing (`format_only=True`).
+        MissingFileError: There is nothing at `path`.
         PredictionError: A prediction cannot be scored; the message names it.
     """
     path = Path(path)
@@ -55,14 +55,14 @@ def evaluate_predictions(
 
 
 def write_coco_results(path: Path, samples: list[dict], category_ids: list[int], kind: str) -> None:
-    """Write compact samples of :class:`InstanceMetric` as one COCO result file.
+    """Write compact samples of `InstanceMetric` as one COCO result file.
 
     Args:
         path: The file.
         samples: Compact samples.
         category_ids: Category id of each label.
-        kind: ``'bbox'``, ``'segm'`` (no boxes: pycocotools takes mask areas from such a file) or
-            ``'both'``, where a mask's own score stands as ``mask_score``.
+        kind: `'bbox'`, `'segm'` (no boxes: pycocotools takes mask areas from such a file) or
+            `'both'`, where a mask's own score stands as `mask_score`.
     """
     with replacing(path) as part, open(part, 'w', encoding='utf-8') as file:
         file.write('[')
@@ -102,10 +102,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[dict]:
-    """Compact samples of :class:`InstanceMetric` from a COCO result file, by image.
+    """Compact samples of `InstanceMetric` from a COCO result file, by image.
 
-    Entries hold ``image_id``, ``category_id``, ``score`` and a ``bbox``, a run-length coded
-    ``segmentation`` or both, the same in all. Boxes that are missing are those of the masks.
+    Entries hold `image_id`, `category_id`, `score` and a `bbox`, a run-length coded
+    `segmentation` or both, the same in all. Boxes that are missing are those of the masks.
 
     Raises:
         PredictionError: An entry is wrong; the message names it.

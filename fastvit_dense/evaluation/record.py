@@ -1,4 +1,4 @@
-"""What every evaluation of the project ends in: one plain record."""
+"""The plain record that every evaluation ends in."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,20 +10,20 @@ import numpy as np
 class EvaluationResult:
     """The outcome of one evaluation, of any task.
 
-    Every metric of the project keeps it in ``metric.result`` after ``evaluate()``; a report is
-    drawn from it alone. Everything but ``arrays`` can be written to JSON as it is.
+    Every metric of the project keeps it in `metric.result` after `evaluate()`; a report is
+    drawn from it alone. Everything but `arrays` can be written to JSON as it is.
 
     Args:
-        task: Name of the task, such as ``'instance'``.
-        dataset: Name of the dataset, e.g. ``'COCO'``.
-        split: Name of the part that was scored, e.g. ``'val2017'``; empty when unknown.
+        task: Name of the task, such as `'instance'`.
+        dataset: Name of the dataset, e.g. `'COCO'`.
+        split: Name of the part that was scored, e.g. `'val2017'`; empty when unknown.
         samples: Number of images that were scored.
         metrics: Unrounded Python floats under the public metric names, in those names' units.
-        per_class: One dict per class, in the order of the classes; ``'name'`` and the scores of
+        per_class: One dict per class, in the order of the classes; `'name'` and the scores of
             that class, None where a score is undefined.
         curves: Lists of numbers by name, each family a dict with its axes and units spelled out.
         arrays: NumPy arrays such as the confusion matrix.
-        per_sample: One dict per sample, ``{'id': ..., 'score': float}`` and more; a higher score
+        per_sample: One dict per sample, `{'id': ..., 'score': float}` and more; a higher score
             is a better prediction. Picks the pictures of a gallery.
         protocol: What was scored and how, as a reader of the report needs it.
     """

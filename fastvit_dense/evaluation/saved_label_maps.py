@@ -20,7 +20,7 @@ from .label_maps import write_label_map
 
 
 def staging_folder(folder: Path) -> Path:
-    """Where the label maps of a run that has not ended are."""
+    """Folder of the label maps of a run that has not ended."""
     return _hidden_beside(folder, 'partial')
 
 
@@ -35,7 +35,7 @@ def _hidden_beside(folder: Path, ending: str) -> Path:
 
 
 def label_map_names(images: Iterable[str], top: str | None = None) -> dict[str, str]:
-    """Name of each image's label map: its path below a folder, with the ending ``.png``.
+    """Name of each image's label map: its path below a folder, with the ending `.png`.
 
     Args:
         images: Paths of the images.
@@ -58,7 +58,7 @@ def label_map_names(images: Iterable[str], top: str | None = None) -> dict[str, 
 
 
 def stage_label_map(folder: Path, image: str, labels: np.ndarray) -> None:
-    """Write the label map (H, W) of an image to where :func:`place_label_maps` looks for it."""
+    """Write the label map (H, W) of an image to where `place_label_maps` looks for it."""
     write_label_map(_staged(folder, image), labels)
 
 
@@ -92,7 +92,7 @@ def find_label_maps(folder: Path, images: Sequence[str], image_dir: str | None) 
     """The file of each image's label map, there or not.
 
     They have their path below the image folder, or below the deepest folder that holds all
-    images (as :func:`place_label_maps` writes), or all lie side by side (as mmseg writes them);
+    images (as `place_label_maps` writes), or all lie side by side (as mmseg writes them);
     what most files fit counts.
 
     Args:

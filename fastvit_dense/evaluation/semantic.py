@@ -22,24 +22,24 @@ IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
 
 @METRICS.register_module()
 class SemanticMetric(TaskMetric):
-    """Mean IoU and its relatives with the arguments of mmseg's ``IoUMetric``.
+    """Mean IoU and its relatives with the arguments of mmseg's `IoUMetric`.
 
-    Pixels are counted exactly (int64). Names: ``mIoU``, ``mAcc``, ``aAcc``, ``mDice``, and with
-    ``'mFscore'`` asked for ``mFscore``, ``mPrecision``, ``mRecall``; in percent. A class whose
+    Pixels are counted exactly (int64). Names: `mIoU`, `mAcc`, `aAcc`, `mDice`, and with
+    `'mFscore'` asked for `mFscore`, `mPrecision`, `mRecall`; in percent. A class whose
     score is 0/0, as one absent from prediction and truth, is left out of that mean.
 
     Args:
         ignore_index: Value of pixels of the truth that do not count.
-        iou_metrics: ``'mIoU'``, ``'mDice'``, ``'mFscore'`` or a list of them.
+        iou_metrics: `'mIoU'`, `'mDice'`, `'mFscore'` or a list of them.
         nan_to_num: Takes the place of undefined class scores (of 0-1, before the means).
         beta: Weight of recall in the F-score.
-        collect_device: See :class:`TaskMetric`.
+        collect_device: See `TaskMetric`.
         output_dir: Write each prediction there as a PNG named like the image, images in several
             folders with their path below the folder that holds all; with
-            ``reduce_zero_label`` class indices from 1, as ADE20K's server takes them.
-        format_only: Only write the PNGs; needs ``output_dir``, no truth.
-        prefix: See :class:`TaskMetric`.
-        collect_dir: See :class:`TaskMetric`.
+            `reduce_zero_label` class indices from 1, as ADE20K's server takes them.
+        format_only: Only write the PNGs; needs `output_dir`, no truth.
+        prefix: See `TaskMetric`.
+        collect_dir: See `TaskMetric`.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class SemanticMetric(TaskMetric):
         """The non-zero cells of one image's confusion matrix.
 
         Args:
-            sample: ``pred_sem_seg`` and ``gt_sem_seg``, each with ``data`` (1, H, W) of class
-                indices; ``img_path``, ``reduce_zero_label``.
+            sample: `pred_sem_seg` and `gt_sem_seg`, each with `data` (1, H, W) of class
+                indices; `img_path`, `reduce_zero_label`.
         """
         path = sample.get('img_path')
         predicted = _label_map(sample['pred_sem_seg'])
@@ -122,7 +122,7 @@ class SemanticMetric(TaskMetric):
         stage_label_map(self.predictions_dir, image_path, labels)
 
     def write_predictions(self, samples: list[dict]) -> None:
-        """Put the label maps of all processes into place, see ``output_dir``."""
+        """Put the label maps of all processes into place, see `output_dir`."""
         assert self.predictions_dir is not None
         place_label_maps(self.predictions_dir, [sample['id'] for sample in samples])
 
@@ -174,7 +174,7 @@ class SemanticMetric(TaskMetric):
         """Count the label PNGs of a folder against the truth of a dataset.
 
         Args:
-            path: Folder of PNGs named like the images, see :func:`find_label_maps`.
+            path: Folder of PNGs named like the images, see `find_label_maps`.
             dataset: Config of an mmseg dataset; its images are not needed.
         """
         if dataset is None:
@@ -203,12 +203,12 @@ class SemanticMetric(TaskMetric):
         return samples
 
     def save_predictions(self, directory: str | Path) -> None:
-        """Write each prediction as it comes, see ``output_dir``."""
+        """Write each prediction as it comes, see `output_dir`."""
         super().save_predictions(directory)
         self._written = {}
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """See :meth:`TaskMetric.evaluate`."""
+        """See `TaskMetric.evaluate`."""
         self._written = {}
         return super().evaluate(size)
 
@@ -220,7 +220,7 @@ def count_pixels(
 
     Args:
         predicted: Class indices of any integer type and shape.
-        truth: Class indices of the same shape; ``ignore_index`` where nothing is known.
+        truth: Class indices of the same shape; `ignore_index` where nothing is known.
         num_classes: Number of classes C.
         ignore_index: Value of pixels of the truth that do not count.
 
@@ -228,7 +228,7 @@ def count_pixels(
         (C, C) int64, rows truth, columns prediction.
 
     Raises:
-        ValueError: A prediction, or a truth other than ``ignore_index``, is not in 0..C-1.
+        ValueError: A prediction, or a truth other than `ignore_index`, is not in 0..C-1.
     """
     # one more row, after the last class, takes the pixels that do not count
     cells = (num_classes + 1) * num_classes
@@ -266,7 +266,7 @@ def count_array(
         truth: (N,) class indices.
         num_classes: Number of classes C.
         ignore_index: Value of pixels of the truth that do not count.
-        cells: (C + 1) * C; cell ``truth * C + predicted``, the last C for pixels that do not count.
+        cells: (C + 1) * C; cell `truth * C + predicted`, the last C for pixels that do not count.
 
     Returns:
         (cells,) int64.
@@ -297,7 +297,7 @@ def _check_labels(
     num_classes: int,
     ignore_index: int,
 ) -> None:
-    """Raise ValueError unless every label is a class; ``row`` is the truth, ignored ones mapped."""
+    """Raise ValueError unless every label is a class; `row` is the truth, ignored ones mapped."""
     _check_range(predicted, num_classes, 'predicted class')
     if len(row) and (row.min() < 0 or row.max() > num_classes):
         _check_range(row[row != num_classes], num_classes, 'true class')
@@ -321,7 +321,7 @@ def class_scores(matrix: np.ndarray, beta: float = 1) -> dict[str, np.ndarray]:
         beta: Weight of recall in the F-score.
 
     Returns:
-        ``IoU``, ``Acc``, ``Dice``, ``Fscore``, ``Precision``, ``Recall``, each (C,).
+        `IoU`, `Acc`, `Dice`, `Fscore`, `Precision`, `Recall`, each (C,).
     """
     hits, truth, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
     precision, recall = _ratio(hits, predicted), _ratio(hits, truth)

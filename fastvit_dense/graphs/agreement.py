@@ -1,4 +1,4 @@
-"""How far two networks' predictions agree, number by number."""
+"""The agreement of two networks' predictions, number by number."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Line:
 
     @property
     def passed(self) -> bool:
-        """Whether the value is within the limit; NaN never is."""
+        """True where the value is within the limit; NaN never is."""
         if self.limit is None:
             return True
         return self.value >= self.limit if self.at_least else self.value <= self.limit

@@ -1,4 +1,4 @@
-"""What the graphs share: the normalisation in front, and the backbone alone."""
+"""Parts shared by the graphs: the normalisation in front, and the backbone alone."""
 
 import torch
 from torch import Tensor, nn

@@ -63,7 +63,7 @@ def root_position(camera: Tensor, K: Tensor, width: int) -> Tensor:
     Args:
         camera: (B, 3) s > 0, tx, ty as above.
         K: (B, 3, 3) of the network's input, upper triangular; a skew K01 is allowed.
-        width: side W of the input, pixels.
+        width: Side W of the input, pixels.
 
     Returns:
         (B, 3) metres, OpenCV frame (x right, y down, z forward).
@@ -78,14 +78,14 @@ def root_position(camera: Tensor, K: Tensor, width: int) -> Tensor:
 
 
 def weak_perspective(root: Tensor, K: Tensor, width: int) -> Tensor:
-    """The camera (B, 3) that `root_position` takes to ``root`` (B, 3)."""
+    """The camera (B, 3) that `root_position` takes to `root` (B, 3)."""
     focal = (K[:, 0, 0] + K[:, 1, 1]) / 2
     place = to_unit(project(root[:, None], K)[:, 0], width)
     return torch.cat([(focal / root[:, 2] / (width / 2))[:, None], place], dim=1)
 
 
 def size_ratio(joints: Tensor, scale: Tensor) -> Tensor:
-    """Factor (B,) that gives the middle finger's first bone the known length ``scale``.
+    """Factor (B,) that gives the middle finger's first bone the known length `scale`.
 
     A hand that is scaled by it together with its place (about the camera's centre) looks the same
     in the image and has the known size, so its depth is right as far as the image tells.
@@ -105,7 +105,7 @@ def assumed_camera(width: int) -> Tensor:
 
 
 def camera_problem(K: np.ndarray) -> str | None:
-    """What keeps `K` (3, 3) from being a pinhole camera's matrix, in words; None if nothing."""
+    """Tell in words what keeps `K` (3, 3) from being a pinhole camera's matrix; None if nothing."""
     if not np.allclose(K[2], (0, 0, 1)):
         return f'expected the last row 0 0 1, found {K[2].tolist()}'
     if abs(np.linalg.det(K)) < 1e-6:

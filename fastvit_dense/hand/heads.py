@@ -31,7 +31,7 @@ JOINT_OF_TOKEN = [
 
 
 class HandParameters(NamedTuple):
-    """What a head predicts.
+    """Prediction of a head.
 
     Attributes:
         global_orient: (B, 3, 3) rotation of the whole hand, camera frame.
@@ -54,7 +54,7 @@ def decode(numbers: Tensor, mano: Mano) -> HandParameters:
     Args:
         numbers: (B, 109): 16 x 6 added to the 6D of the identity and of the hand mean, 10 betas,
             logarithm of s over its typical value, tx, ty.
-        mano: whose hand mean to start from.
+        mano: Whose hand mean to start from.
     """
     rotations, betas, scale, place = numbers.float().split([6 * NUM_ROTATIONS, NUM_BETAS, 1, 2], 1)
     identity = torch.eye(3, device=numbers.device)[None]
@@ -73,10 +73,10 @@ class ManoHead(BaseModule):
     HMR (Kanazawa et al., CVPR 2018): each step sees the feature and the current estimate.
 
     Args:
-        in_channels: channels of the last feature map.
-        hidden_channels: of the two hidden layers.
-        num_steps: of feedback, with shared weights.
-        dropout: after each hidden layer.
+        in_channels: Channels of the last feature map.
+        hidden_channels: Of the two hidden layers.
+        num_steps: Of feedback, with shared weights.
+        dropout: After each hidden layer.
         init_cfg: mmengine's.
     """
 
@@ -110,8 +110,8 @@ class ManoHead(BaseModule):
         """Predict.
 
         Args:
-            features: the last one, (B, in_channels, H, W), is used.
-            mano: the hand layer, for its mean pose.
+            features: The last one, (B, in_channels, H, W), is used.
+            mano: The hand layer, for its mean pose.
 
         Returns:
             One stage.
@@ -179,8 +179,8 @@ class FineMap(nn.Module):
     """One map at the finest input's size from several stages, by a top-down path (FPN, 2017).
 
     Args:
-        in_channels: channels of the maps, finest first, each half the size of the one before.
-        channels: of the result.
+        in_channels: Channels of the maps, finest first, each half the size of the one before.
+        channels: Of the result.
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int) -> None:
@@ -236,11 +236,11 @@ class ManoTokenHead(BaseModule):
        once more (the idea of WiLoR's refinement).
 
     Args:
-        in_channels: channels of the backbone's maps, finest first (strides 8, 16, 32).
-        channels: of the fine map and of the tokens.
-        hidden_channels: of the first guess.
-        num_blocks: attention blocks of step 2; step 3 has one more.
-        num_heads: of attention.
+        in_channels: Channels of the backbone's maps, finest first (strides 8, 16, 32).
+        channels: Of the fine map and of the tokens.
+        hidden_channels: Of the first guess.
+        num_blocks: Attention blocks of step 2; step 3 has one more.
+        num_heads: Of attention.
         init_cfg: mmengine's.
     """
 
@@ -287,7 +287,7 @@ class ManoTokenHead(BaseModule):
 
         Args:
             features: (B, in_channels[i], H_i, W_i), finest first.
-            mano: the hand layer, for its mean pose, surface and skinning weights.
+            mano: The hand layer, for its mean pose, surface and skinning weights.
 
         Returns:
             Two stages: before and after the last correction.

@@ -89,7 +89,7 @@ class HandMeshLoss(nn.Module):
     to make up for the global rotation, and scores after alignment get worse than the mean pose's.
 
     Args:
-        weights: any of `DEFAULT_WEIGHTS`, to change them:
+        weights: Any of `DEFAULT_WEIGHTS`, to change them:
             vertices, joints: `points_loss` in the hand's frame (camera space where the samples
                 have no global rotation), metres;
             orientation: `points_loss` of the joints in camera space, relative to the root, metres;
@@ -100,7 +100,7 @@ class HandMeshLoss(nn.Module):
             edges, normals: `edge_loss` (metres) and `normal_loss`.
 
     Raises:
-        ValueError: a weight of an unknown loss.
+        ValueError: A weight of an unknown loss.
     """
 
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:
@@ -122,7 +122,7 @@ class HandMeshLoss(nn.Module):
             pred: `vertices` (B, 778, 3), `joints` (B, 21, 3) in camera space; `image_joints`
                 (B, 21, 2) the projected joints; `global_orient`, `hand_pose`, `betas`;
                 `keypoints` (B, 21, 2) if the head has them.
-            target: the same names; rotations and betas may be missing, then their losses are too.
+            target: The same names; rotations and betas may be missing, then their losses are too.
             faces: (1538, 3).
         """
         vertices = relative_to_root(pred['vertices'], pred['joints'])

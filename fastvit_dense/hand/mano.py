@@ -41,7 +41,7 @@ ARRAY_SHAPES = {
 class ManoModel:
     """The arrays of one MANO file (or of the stand-in), under MANO's own names.
 
-    Always the right hand; :class:`Mano` mirrors it for left hands. Lengths are metres, floating
+    Always the right hand; `Mano` mirrors it for left hands. Lengths are metres, floating
     arrays float64.
 
     Attributes:
@@ -51,15 +51,15 @@ class ManoModel:
         J: (16, 3) joints of the mean shape.
         kintree_table: (2, 16) int64, parent (-1 for the wrist) and number of each joint.
         weights: (778, 16) skinning weights, rows sum to 1.
-        posedirs: (778, 3, 135) offsets per entry of the flattened ``R_1 - I, ..., R_15 - I``.
+        posedirs: (778, 3, 135) offsets per entry of the flattened `R_1 - I, ..., R_15 - I`.
         shapedirs: (778, 3, 10) offsets per shape parameter.
         hands_mean: (45,) mean pose, axis-angle, radians, joints 1 to 15.
         hands_components: (45, 45) principal components of the pose, one a row.
-        hands_coeffs: (N, 45) poses of the scans in terms of ``hands_components``.
-        bs_style: ``'lbs'``. bs_type: ``'lrotmin'``.
-        name: what reports print.
-        release: the known release of the file the arrays came from, or None.
-        is_standin: True for :func:`~fastvit_dense.hand.standin_mano`; numbers made with it must
+        hands_coeffs: (N, 45) poses of the scans in terms of `hands_components`.
+        bs_style: `'lbs'`. bs_type: `'lrotmin'`.
+        name: What reports print.
+        release: The known release of the file the arrays came from, or None.
+        is_standin: True for `~fastvit_dense.hand.standin_mano`; numbers made with it must
             say so.
     """
 
@@ -91,23 +91,23 @@ class ManoOutput(NamedTuple):
 class Mano(nn.Module):
     """Linear blend skinning of the MANO hand (MANO, equations 2 to 7 of SMPL).
 
-    A left hand (``side='left'``) is the mirror image of the right one in the plane x = 0: with
+    A left hand (`side='left'`) is the mirror image of the right one in the plane x = 0: with
     M = diag(-1, 1, 1), a left hand with rotations M R M (axis-angle: y and z negated), translation
     M t and the same betas has exactly the vertices and joints M v of the right hand with R, t.
     Its faces are reversed, so that they still face outwards.
 
     All arrays are non-persistent buffers: MANO's licence forbids passing them on, so they never
-    enter a checkpoint, and ``state_dict()`` is empty.
+    enter a checkpoint, and `state_dict()` is empty.
 
     Args:
-        model: the right hand's arrays, from ``read_mano`` or ``standin_mano``.
-        side: ``'right'`` or ``'left'``.
+        model: The right hand's arrays, from `read_mano` or `standin_mano`.
+        side: `'right'` or `'left'`.
 
     Attributes:
         faces: (1538, 3) int64.
         mean_pose: (15, 3, 3) the hand mean as rotations, for who wants to start there; `forward`
             does not add it.
-        is_standin, name: those of ``model``.
+        is_standin, name: Those of `model`.
     """
 
     v_template: Tensor
@@ -185,7 +185,7 @@ class Mano(nn.Module):
             Vertices (B, 778, 3) and FreiHAND's joints (B, 21, 3), metres.
 
         Raises:
-            ValueError: an argument has another shape.
+            ValueError: An argument has another shape.
         """
         if not torch.jit.is_tracing():  # there, sizes are tensors
             _check_shapes(global_orient, hand_pose, betas, transl)

@@ -25,20 +25,20 @@ OPTIONAL = {'hands_coeffs': np.zeros((0, 45)), 'bs_style': 'lbs', 'bs_type': 'lr
 
 
 def read_mano(path: str | Path) -> ManoModel:
-    """Read ``MANO_RIGHT.pkl`` (v1.2 or 1.0) or the ``.npz`` that :func:`save_npz` writes.
+    """Read `MANO_RIGHT.pkl` (v1.2 or 1.0) or the `.npz` that `save_npz` writes.
 
     Needs no chumpy and runs no code from the file. A file that is not a known release (by md5) is
     read with a warning.
 
     Args:
-        path: the file; ``.npz`` by its suffix, else a pickle.
+        path: The file; `.npz` by its suffix, else a pickle.
 
     Returns:
         The right hand's arrays.
 
     Raises:
-        MissingFileError: says where to get the file and where to put it.
-        ManoFileError: the file is damaged, refers to foreign classes, or a field is missing or has
+        MissingFileError: Says where to get the file and where to put it.
+        ManoFileError: The file is damaged, refers to foreign classes, or a field is missing or has
             another shape or type; the message names file, field, expected and found.
     """
     path = Path(path)
@@ -79,12 +79,12 @@ def read_mano(path: str | Path) -> ManoModel:
 
 
 def save_npz(model: ManoModel, path: str | Path) -> None:
-    """Write the arrays as ``.npz`` for :func:`read_mano`.
+    """Write the arrays as `.npz` for `read_mano`.
 
     MANO's licence forbids passing the result on.
 
     Raises:
-        ManoFileError: ``path`` does not end in ``.npz``.
+        ManoFileError: `path` does not end in `.npz`.
     """
     path = Path(path)
     if path.suffix != '.npz':
@@ -128,7 +128,7 @@ def _describe(error: Exception) -> str:
 
 
 def _checked_arrays(path: Path, fields: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The arrays of ``ARRAY_SHAPES``, all present, with the right shapes and types."""
+    """The arrays of `ARRAY_SHAPES`, all present, with the right shapes and types."""
     missing = [name for name in ARRAY_SHAPES if name not in fields and name not in OPTIONAL]
     if missing:
         raise ManoFileError(
@@ -167,7 +167,7 @@ def _checked_arrays(path: Path, fields: dict[str, Any]) -> dict[str, np.ndarray]
 
 
 def _looks_left(arrays: dict[str, np.ndarray]) -> bool:
-    """Whether the mean pose bends the fingers to the side where a left hand has its palm."""
+    """Tell whether the mean pose bends the fingers to the side where a left hand has its palm."""
     joints = arrays['J']
     fingers = joints[4] - joints[0]
     thumbwards = joints[1] - joints[7]

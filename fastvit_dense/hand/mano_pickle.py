@@ -1,7 +1,7 @@
-"""The arrays of a pickle such as ``MANO_RIGHT.pkl``, read without unpickling it.
+"""The arrays of a pickle such as `MANO_RIGHT.pkl`, read without unpickling it.
 
 Such a file is a Python 2 pickle with NumPy, SciPy and chumpy objects. Any pickle can run code, and
-a few bytes of one can claim gigabytes, so none is loaded here: ``pickletools`` splits it into its
+a few bytes of one can claim gigabytes, so none is loaded here: `pickletools` splits it into its
 opcodes, and a stack machine follows those that build dicts, lists, tuples, numbers and text. Calls
 and objects become `Node`s; only where a field is asked for, `resolve` makes an array of one.
 """
@@ -43,14 +43,14 @@ class PickleError(ValueError):
 
 
 class Name:
-    """What an opcode refers to by module and name; never imported."""
+    """A reference by module and name in an opcode; never imported."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
 
 class Node:
-    """What a call of a name would give: its arguments, and the state that is set afterwards."""
+    """The result that a call of a name would give: its arguments, and the state set afterwards."""
 
     def __init__(self, kind: str, arguments: tuple) -> None:
         self.kind = kind
@@ -59,7 +59,7 @@ class Node:
 
 
 def read_pickle(content: bytes) -> Any:
-    """What a pickle holds: plain values, and `Node`s in the place of objects.
+    """Read a pickle: plain values, and `Node`s in the place of objects.
 
     Keys of dicts that are neither text nor small numbers nor nodes are left out with their values.
 
@@ -283,7 +283,7 @@ def _chumpy_array(node: Node, depth: int) -> np.ndarray:
 
 
 def _chumpy_select(node: Node, depth: int) -> np.ndarray:
-    """Entries ``idxs`` of the flattened ``a``, in another shape."""
+    """Entries `idxs` of the flattened `a`, in another shape."""
     indices = resolve(node.state['idxs'], depth)
     if indices.size > MAX_ENTRIES:
         raise ValueError(f'expected at most {MAX_ENTRIES:,} entries, found {indices.size:,}')

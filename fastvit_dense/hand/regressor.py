@@ -34,26 +34,26 @@ ROTATIONS_AND_SHAPE = ('global_orient', 'hand_pose', 'betas')
 class HandMeshRegressor(BaseModel):
     """Backbone, optional neck and a MANO head, over one square crop with one right hand.
 
-    Modes as OpenMMLab's: ``loss`` (dict of losses), ``predict`` (data samples with ``pred_hand``),
-    ``tensor`` (the head's last :class:`~fastvit_dense.hand.heads.HandParameters`).
+    Modes as OpenMMLab's: `loss` (dict of losses), `predict` (data samples with `pred_hand`),
+    `tensor` (the head's last `~fastvit_dense.hand.heads.HandParameters`).
 
     Data samples carry in their meta information `K` (3, 3) of the input, and `scale` and
-    `camera_roll` as far as they are known, in ``gt_hand`` `joints`, `vertices` and as far as known
+    `camera_roll` as far as they are known, in `gt_hand` `joints`, `vertices` and as far as known
     `global_orient`, `hand_pose`, `betas`. Predictions are in the camera space of the original
     image, in metres: `joints` (21, 3), `vertices` (778, 3), `global_orient` (3, 3), `hand_pose`
     (15, 3, 3), `betas` (10,), `transl` (3,), so that
-    ``Mano(global_orient, hand_pose, betas, transl)`` gives the vertices. Where the input was
+    `Mano(global_orient, hand_pose, betas, transl)` gives the vertices. Where the input was
     mirrored, they are those of a left hand; meta `is_right` then is False, and True elsewhere. A
     sample without K gets an assumed one (meta `K`, and `K_assumed` True): its depth is then a
     guess.
 
     Args:
-        backbone: registered backbone.
+        backbone: Registered backbone.
         head: `ManoHead` or `ManoTokenHead`.
-        mano: ``dict(path='data/mano/MANO_RIGHT.pkl')`` (or an .npz), or ``dict(standin=True)``.
-        neck: registered neck, for instance mmdet's FPN.
-        loss_weights: changes to `losses.DEFAULT_WEIGHTS`.
-        use_scale: at test time, give the predicted hand the true length of its middle phalanx
+        mano: `dict(path='data/mano/MANO_RIGHT.pkl')` (or an .npz), or `dict(standin=True)`.
+        neck: Registered neck, for instance mmdet's FPN.
+        loss_weights: Changes to `losses.DEFAULT_WEIGHTS`.
+        use_scale: At test time, give the predicted hand the true length of its middle phalanx
             (FreiHAND's `*_scale.json`, which its protocol allows); this fixes the depth too. No
             aligned score changes. `transl` is then left out, because MANO alone does not give
             this size.
@@ -61,7 +61,7 @@ class HandMeshRegressor(BaseModel):
         init_cfg: mmengine's.
 
     Attributes:
-        mano: the hand layer, right hand; its arrays never enter a checkpoint.
+        mano: The hand layer, right hand; its arrays never enter a checkpoint.
     """
 
     def __init__(
@@ -93,12 +93,12 @@ class HandMeshRegressor(BaseModel):
 
         Args:
             inputs: (B, 3, W, W), normalised.
-            data_samples: one per image; needed for ``loss`` and ``predict``.
-            mode: ``loss``, ``predict`` or ``tensor``.
+            data_samples: One per image; needed for `loss` and `predict`.
+            mode: `loss`, `predict` or `tensor`.
 
         Raises:
-            ValueError: another mode, or no samples where they are needed.
-            DataError: an input that is not square, a sample without annotations in ``loss``, or a
+            ValueError: Another mode, or no samples where they are needed.
+            DataError: An input that is not square, a sample without annotations in `loss`, or a
                 K that no camera has.
         """
         if mode not in ('loss', 'predict', 'tensor'):
@@ -122,9 +122,9 @@ class HandMeshRegressor(BaseModel):
         """The hand before the camera.
 
         Args:
-            hand: predicted parameters.
+            hand: Predicted parameters.
             K: (B, 3, 3) of the network's input.
-            width: of the input, pixels.
+            width: Of the input, pixels.
 
         Returns:
             `vertices` (B, 778, 3), `joints` (B, 21, 3), `transl` (B, 3): metres, camera space.
@@ -178,11 +178,11 @@ def undo_roll(hand: dict[str, Tensor], wrist: Tensor, roll: Tensor) -> dict[str,
     """Take one hand from the camera space of the network's input to that of the original image.
 
     Args:
-        hand: what `predict` collects, in the space of the input.
+        hand: What `predict` collects, in the space of the input.
         wrist: (3,) MANO's wrist joint in rest pose for these betas.
         roll: (3, 3) orthogonal Q, original to input camera space; a reflection where the image
             was mirrored. The hand is then the mirror image and its parameters those of
-            ``Mano(side='left')``.
+            `Mano(side='left')`.
     """
     back = roll.T
     moved = {name: hand[name] @ roll for name in ('vertices', 'joints')}
@@ -202,11 +202,11 @@ def undo_roll(hand: dict[str, Tensor], wrist: Tensor, roll: Tensor) -> dict[str,
 
 
 def build_mano(mano: Mapping) -> Mano:
-    """The hand layer of ``dict(path=...)`` or ``dict(standin=True)``.
+    """The hand layer of `dict(path=...)` or `dict(standin=True)`.
 
     Raises:
-        ValueError: neither or both are given.
-        MissingFileError, ManoFileError: see `read_mano`.
+        ValueError: Neither or both are given.
+        MissingFileError, ManoFileError: See `read_mano`.
     """
     path, standin = mano.get('path'), mano.get('standin', False)
     unknown = set(mano) - {'path', 'standin'}

@@ -14,7 +14,7 @@ LIGHT = (0.3, -0.5, -0.8)  # towards the light, camera frame: from the right, ab
 
 
 class Fragments(NamedTuple):
-    """What each pixel sees.
+    """The triangle that each pixel sees.
 
     Attributes:
         face: (H, W) int64, number of the triangle, -1 for none.
@@ -167,7 +167,9 @@ def draw_mesh(
 
     Args:
         background: (H, W, 3) uint8, any channel order that `colors` shares.
-        vertices, faces, K: As `rasterize`.
+        vertices: (V, 3), as of `rasterize`.
+        faces: (F, 3), as of `rasterize`.
+        K: (3, 3), as of `rasterize`.
         colors: (V, 3) or (3,), 0 to 1.
         opacity: Of the mesh, 0 to 1.
         ambient: As `shade`.

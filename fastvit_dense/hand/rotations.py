@@ -5,18 +5,18 @@ MANO's 15 hand joints appear in the wild as
 =============== ============= ==================================================================
 form            last sizes    meaning
 =============== ============= ==================================================================
-``matrix``      15, 3, 3      full rotations: what :class:`~fastvit_dense.hand.Mano` takes
-``axis_angle``  45            full rotations, radians (smplx ``flat_hand_mean=True``, HO-3D)
-``freihand``    45            axis-angle *offsets to the hand mean* (FreiHAND; smplx
-                              ``flat_hand_mean=False, use_pca=False``)
-``pca``         1 to 45       coefficients of the first rows of ``hands_components``, around the
-                              hand mean (smplx ``use_pca=True``, DexYCB)
-``6d``          15, 6         first two *rows* of each matrix (PyTorch3D)
-``6d_columns``  15, 6         first two *columns*, in turn (HaMeR; SPIN interleaves them)
-``quaternion``  15, 4         real part first (PyTorch3D)
+`matrix`      15, 3, 3      full rotations: what `~fastvit_dense.hand.Mano` takes
+`axis_angle`  45            full rotations, radians (smplx `flat_hand_mean=True`, HO-3D)
+`freihand`    45            axis-angle *offsets to the hand mean* (FreiHAND; smplx
+                              `flat_hand_mean=False, use_pca=False`)
+`pca`         1 to 45       coefficients of the first rows of `hands_components`, around the
+                              hand mean (smplx `use_pca=True`, DexYCB)
+`6d`          15, 6         first two *rows* of each matrix (PyTorch3D)
+`6d_columns`  15, 6         first two *columns*, in turn (HaMeR; SPIN interleaves them)
+`quaternion`  15, 4         real part first (PyTorch3D)
 =============== ============= ==================================================================
 
-Only ``freihand`` and ``pca`` involve the hand mean; it is added exactly once, here, so they need
+Only `freihand` and `pca` involve the hand mean; it is added exactly once, here, so they need
 the ManoModel. Axis-angle sums above pi come back as the equivalent rotation below pi.
 """
 
@@ -34,21 +34,21 @@ def convert_pose(pose: Tensor, source: str, target: str, model: ManoModel | None
 
     Args:
         pose: (..., sizes of the source form).
-        source: form of ``pose``.
-        target: wanted form. ``pca`` gives all 45 coefficients.
-        model: whose hand mean and components to use; needed for ``freihand`` and ``pca``.
+        source: Form of `pose`.
+        target: Wanted form. `pca` gives all 45 coefficients.
+        model: Whose hand mean and components to use; needed for `freihand` and `pca`.
 
     Returns:
         (..., sizes of the target form), of the same type and device.
 
     Raises:
-        ValueError: an unknown form, a wrong shape, or no model where one is needed.
+        ValueError: An unknown form, a wrong shape, or no model where one is needed.
     """
     return pose_from_matrix(pose_to_matrix(pose, source, model), target, model)
 
 
 def pose_to_matrix(pose: Tensor, form: str, model: ManoModel | None = None) -> Tensor:
-    """Rotation matrices (..., 15, 3, 3) of a pose; see :func:`convert_pose`."""
+    """Rotation matrices (..., 15, 3, 3) of a pose; see `convert_pose`."""
     from pytorch3d import transforms
 
     _check_form(form)
@@ -74,7 +74,7 @@ def pose_to_matrix(pose: Tensor, form: str, model: ManoModel | None = None) -> T
 
 
 def pose_from_matrix(rotations: Tensor, form: str, model: ManoModel | None = None) -> Tensor:
-    """A pose in another form from rotation matrices (..., 15, 3, 3); see :func:`convert_pose`."""
+    """A pose in another form from rotation matrices (..., 15, 3, 3); see `convert_pose`."""
     from pytorch3d import transforms
 
     _check_form(form)

@@ -40,10 +40,10 @@ class Finger:
     """One finger: its first MANO joint, its bones, and the square rings of the cage around it.
 
     Attributes:
-        first_joint: number of its first MANO joint; the others follow.
+        first_joint: Number of its first MANO joint; the others follow.
         base: (3,) position of the first joint, cage coordinates, millimetres.
         directions: (3, 3) direction of each bone, cage coordinates, normalised on use.
-        lengths: the three bones, millimetres.
+        lengths: The three bones, millimetres.
         rings: (bone, fraction along it, half width, half height in millimetres,
             share of the bone's own joint in the skinning; the rest goes to the joint before).
     """
@@ -56,13 +56,13 @@ class Finger:
 
 
 def _straight(angle: float) -> tuple[tuple[float, float, float], ...]:
-    """Three bones in a slight arch, turned by ``angle`` degrees towards the thumb."""
+    """Three bones in a slight arch, turned by `angle` degrees towards the thumb."""
     turn = np.deg2rad(angle)
     return tuple((np.cos(turn), np.sin(turn), drop) for drop in (-0.02, -0.07, -0.14))
 
 
 def _rings(size: float) -> tuple[tuple[int, float, float, float, float], ...]:
-    """Rings of a finger; ``size`` 1 is about 17 mm thick."""
+    """Rings of a finger; `size` 1 is about 17 mm thick."""
     table = (
         (0, 0.64, 8.9, 8.6, 1.0),
         (0, 0.82, 8.6, 8.4, 1.0),
@@ -326,12 +326,12 @@ def standin_mano(seed: int = 0) -> ManoModel:
     """The licence-free hand: a right hand of about 18 cm with MANO's arrays.
 
     Args:
-        seed: for the pose-dependent offsets and the made-up scan poses (and with them
-            ``hands_mean`` and the components); the mesh, its skinning and shape basis are the same
+        seed: For the pose-dependent offsets and the made-up scan poses (and with them
+            `hands_mean` and the components); the mesh, its skinning and shape basis are the same
             for every seed.
 
     Returns:
-        The model; its ``is_standin`` is True and its ``name`` says that it is not MANO.
+        The model; its `is_standin` is True and its `name` says that it is not MANO.
     """
     rng = np.random.default_rng(seed)
     cage, rings, tips = build_cage()

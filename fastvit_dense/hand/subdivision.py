@@ -9,12 +9,12 @@ def subdivide(faces: list[list[int]], count: int) -> tuple[np.ndarray, np.ndarra
     Catmull, Clark: "Recursively generated B-spline surfaces on arbitrary topological meshes", 1978.
 
     Args:
-        faces: polygons over ``count`` points.
-        count: number of points.
+        faces: Polygons over `count` points.
+        count: Number of points.
 
     Returns:
         The linear map (new points, count), its rows summing to 1: first the moved points, then the
-        edge points, then the face points; the quads (N, 4); and ``{edge: number of its point}``.
+        edge points, then the face points; the quads (N, 4); and `{edge: number of its point}`.
     """
     edge_faces: dict[tuple[int, int], list[int]] = {}
     for number, face in enumerate(faces):
@@ -60,16 +60,16 @@ def subdivide(faces: list[list[int]], count: int) -> tuple[np.ndarray, np.ndarra
 def triangulate(
     operator: np.ndarray, quads: np.ndarray, points: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split quads into triangles, with exactly ``count`` points.
+    """Split quads into triangles, with exactly `count` points.
 
     Quads are cut along their shorter diagonal; the largest get a point in their middle until
-    ``count`` points stand.
+    `count` points stand.
 
     Args:
         operator: (N, P) linear map from cage points to the quads' corners.
         quads: (F, 4).
         points: (P, 3) cage points.
-        count: wanted number of points, at least N.
+        count: Wanted number of points, at least N.
 
     Returns:
         The linear map (count, P) and the triangles (T, 3).

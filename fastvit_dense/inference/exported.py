@@ -12,7 +12,7 @@ EXPORT_SUFFIXES = ('.onnx', '.xml', '.mlpackage')
 
 
 def is_exported(path: Any) -> bool:
-    """Whether a name is that of an exported file rather than of a checkpoint."""
+    """Tell whether a name is that of an exported file rather than of a checkpoint."""
     return path is not None and Path(path).suffix in EXPORT_SUFFIXES
 
 

@@ -1,4 +1,4 @@
-"""What all results share: saving by the suffix of the file."""
+"""The base of all results: saving by the suffix of the file."""
 
 import json
 from pathlib import Path

@@ -28,7 +28,7 @@ Pictures = Iterator[tuple[str, Image.Image]]
 
 
 class Task:
-    """What the package needs to know of a task; the attributes without a value must be given.
+    """Everything that the package needs of a task; attributes without a value must be given.
 
     Attributes:
         name: One word, as reports and exported files name it.

@@ -236,7 +236,7 @@ def _simplify_hands(pipeline: list[dict]) -> None:
 
 
 def _has_standin(cfg: Config) -> bool:
-    """Whether the stand-in hand made the predictions or the truth."""
+    """Tell whether the stand-in hand made the predictions or the truth."""
     datasets = datasets_of(cfg, ['test_dataloader'])
     return bool((cfg.model.get('mano') or {}).get('standin')) or any(
         dataset.get('mano') == 'standin' for dataset in datasets
@@ -244,7 +244,7 @@ def _has_standin(cfg: Config) -> bool:
 
 
 def _errors_of_mean_pose(cfg: Config) -> dict[str, float] | None:
-    """What the mean pose would score; None without MANO's file, or where the truth is not here."""
+    """Errors of the mean pose; None without MANO's file, or where the truth is not here."""
     from ..evaluation.label_maps import build_lazily
     from ..evaluation.mean_pose import mean_pose_errors
     from ..hand.regressor import build_mano

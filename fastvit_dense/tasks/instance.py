@@ -244,7 +244,7 @@ def _fewer_proposals(model: ConfigDict) -> None:
 
 
 def _has_mask(annotation: dict, info: dict) -> bool:
-    """Whether it can be drawn; where boxes alone are scored, masks were not checked."""
+    """Tell whether it can be drawn; where boxes alone are scored, masks were not checked."""
     from ..evaluation.coco import mask_fault
 
     return mask_fault(annotation.get('segmentation'), [info['height'], info['width']]) is None

@@ -1,4 +1,4 @@
-"""What `--sample` puts over a config: embedded data, small pictures, minutes of work."""
+"""The settings of `--sample`: embedded data, small pictures, minutes of work."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ REPEATING = ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset')
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to train: `epochs` over the first `images`, `batch_size` at a time."""
+    """A length of training: `epochs` over the first `images`, `batch_size` at a time."""
 
     epochs: int
     images: int

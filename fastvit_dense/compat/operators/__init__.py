@@ -32,12 +32,12 @@ from .suppression import nms, softnms
 
 
 def get_compiler_version() -> str:
-    """What mmengine's environment report prints for mmcv's compiler."""
+    """Text that mmengine's environment report prints for mmcv's compiler."""
     return f'none (operators from torchvision {torchvision.__version__})'
 
 
 def get_compiling_cuda_version() -> str:
-    """What mmengine's environment report prints for the CUDA that compiled mmcv."""
+    """Text that mmengine's environment report prints for the CUDA that compiled mmcv."""
     return 'none'
 
 

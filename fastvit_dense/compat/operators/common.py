@@ -1,4 +1,4 @@
-"""What the operators share."""
+"""Parts shared by the operators."""
 
 import torch
 from torch import Tensor

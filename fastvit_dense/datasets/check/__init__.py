@@ -1,1 +1,1 @@
-"""What is wrong with the data of a config? Everything that can be told before training."""
+"""Faults in the data of a config: everything that can be told before training."""

@@ -86,7 +86,7 @@ def read_coco(path: Path) -> dict[str, Any]:
 
 
 def _check_entries(check: DatasetCheck, path: Path, content: dict, unlabelled: bool) -> bool:
-    """Whether every entry has its fields, with the right types, and an id of its own."""
+    """Tell whether every entry has its fields, with the right types, and an id of its own."""
     fields = {
         'images': IMAGE_FIELDS if check.split == 'train' else SCORED_IMAGE_FIELDS,
         'annotations': ANNOTATION_FIELDS,
@@ -286,7 +286,7 @@ def rle_length(counts: str) -> int | None:
 
 
 def _are_numbers(values: list) -> bool:
-    """Whether all are finite numbers; their sum tells, quickly."""
+    """Tell whether all are finite numbers; their sum tells, quickly."""
     try:
         return math.isfinite(sum(values))
     except TypeError:
@@ -304,7 +304,7 @@ def _counts(content: dict) -> dict[str, int]:
 
 
 def _check_images(check: DatasetCheck, path: Path, folder: Path, images: list[dict]) -> None:
-    """Whether the images are there and, in the full check, whether each can be read."""
+    """Tell whether the images are there and, in the full check, whether each can be read."""
     if not check.found_on_disk(folder, 'image folder'):
         return
     there = existing_files([folder / image['file_name'] for image in images])

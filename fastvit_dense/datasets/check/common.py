@@ -1,4 +1,4 @@
-"""What the checks of the dataset formats share."""
+"""Parts shared by the checks of the dataset formats."""
 
 import difflib
 import os
@@ -65,7 +65,7 @@ class DatasetCheck:
         self.report.warning(self.split, kind, message)
 
     def found_on_disk(self, path: Path, what: str) -> bool:
-        """Whether a file or folder is there; notes what was looked for and where to get it."""
+        """Tell whether a file or folder is there; notes what was looked for and where to get it."""
         if path.exists():
             return True
         root = Path(self.built.data_root or '')

@@ -1,4 +1,4 @@
-"""What is wrong with the data of a config? Everything that can be told before training."""
+"""Faults in the data of a config: everything that can be told before training."""
 
 import json
 import logging

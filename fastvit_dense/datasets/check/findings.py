@@ -1,4 +1,4 @@
-"""What a check of a config's data found, and how it is told."""
+"""The findings of a check of a config's data, and their text."""
 
 import textwrap
 from collections import defaultdict

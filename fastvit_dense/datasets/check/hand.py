@@ -70,7 +70,7 @@ def _check_annotations(arrays: dict[str, np.ndarray], name: str) -> list[tuple[s
         ('error', 'joints before the camera (z > 0)', (z > 0).all(1)),
         ('warning', 'at least half of the joints inside the image',
          ((uv >= 0) & (uv <= 224)).all(-1).mean(1) >= 0.5),
-        ('warning', 'scale = length of the middle finger\'s first bone',
+        ('warning', "scale = length of the middle finger's first bone",
          np.abs(bone - arrays['scale']) < 1e-4 + 0.01 * bone),
     ]  # fmt: skip
     if 'verts' in arrays:

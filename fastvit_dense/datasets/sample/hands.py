@@ -48,7 +48,7 @@ UPRIGHT = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
 
 @dataclass(frozen=True)
 class Hands:
-    """What is drawn: N hands, arrays as in FreiHAND's files and what they came from."""
+    """N hands to draw: arrays as in FreiHAND's files, and what they came from."""
 
     K: np.ndarray
     xyz: np.ndarray

@@ -78,7 +78,7 @@ def make_sample_data(root: str | Path, force: bool = False, trees: Iterable[str]
 
 
 def _up_to_date(tree: Path) -> bool:
-    """Whether the tree is of this version; refuses a folder that the generator did not make."""
+    """Tell whether the tree is of this version; refuse a folder that was not made here."""
     if not tree.exists():
         return False
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 def workspace(root: Path) -> Iterator[Path]:
     """A new folder in `root`, which is made where absent; gone with its content in the end.
 
-    Its name tells the machine and the process, for :func:`remove_stale`.
+    Its name tells the machine and the process, for `remove_stale`.
     """
     root.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f'.making-{_machine()}-{os.getpid()}-', dir=root))

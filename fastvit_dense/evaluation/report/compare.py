@@ -16,7 +16,7 @@ _SETTINGS = ('dataset', 'split', 'samples')
 
 
 def read_report(path: str | Path) -> dict[str, Any]:
-    """Read a ``report.json``; ``path`` may be the folder that holds it.
+    """Read a `report.json`; `path` may be the folder that holds it.
 
     Raises:
         DataError: The file is missing, cut off, or no report; the message names file and field.
@@ -44,14 +44,14 @@ def read_report(path: str | Path) -> dict[str, Any]:
 
 
 def change_from(report: dict[str, Any], result: EvaluationResult) -> dict[str, Any]:
-    """What a protocol says of the change from an earlier report.
+    """Tell of the change from an earlier report, for a protocol.
 
     Args:
         report: From `read_report`.
         result: What was measured now.
 
     Returns:
-        ``baseline``, the form of the model then, and ``change from baseline``: the difference of
+        `baseline`, the form of the model then, and `change from baseline`: the difference of
         each metric that is defined both times.
 
     Raises:
@@ -79,16 +79,16 @@ def compare_reports(
 ) -> dict[str, Any]:
     """Put several reports of one task into one table; the first is what the others differ from.
 
-    Prints the table as Markdown and, with ``work_dir``, writes ``compare.json`` and
-    ``compare.md`` there.
+    Prints the table as Markdown and, with `work_dir`, writes `compare.json` and
+    `compare.md` there.
 
     Args:
-        paths: At least two ``report.json`` files or folders that hold one.
+        paths: At least two `report.json` files or folders that hold one.
         work_dir: Where to write; None only prints.
 
     Returns:
-        ``task``, ``runs`` (their names), ``rows``: per metric ``metric``, ``values`` and
-        ``differences`` to the first run (None where a value is missing), and ``warnings``: what
+        `task`, `runs` (their names), `rows`: per metric `metric`, `values` and
+        `differences` to the first run (None where a value is missing), and `warnings`: what
         makes the runs hard to compare, such as another dataset, split or protocol.
 
     Raises:

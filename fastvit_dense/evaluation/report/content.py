@@ -1,4 +1,4 @@
-"""What a report says, whatever it is written in: labels, headline numbers, names."""
+"""The content of a report, whatever it is written in: labels, headline numbers, names."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from .references import is_sample
 
 
 def data_labels(report: Mapping[str, Any]) -> list[str]:
-    """What a reader must know about the data before the numbers; empty for the real thing."""
+    """Labels that a reader must see before the numbers; empty where the data is the real thing."""
     labels = []
     if is_sample(report['dataset']):
         labels.append('Sample data: the numbers show that everything runs, not how good it is')
@@ -24,8 +24,8 @@ def headline_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The few numbers that matter most, each beside the paper's where the paper has one.
 
     Returns:
-        Dicts with ``metric``, ``label``, ``value``, ``paper`` (None without a row of this very
-        model) and ``difference`` (None unless both were measured on the same data).
+        Dicts with `metric`, `label`, `value`, `paper` (None without a row of this very
+        model) and `difference` (None unless both were measured on the same data).
     """
     papers = [row for row in report['reference'] if row.get('kind') == 'paper']
     paper = papers[0] if len(papers) == 1 else None

@@ -26,12 +26,12 @@ def curve_plots(curves: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     Args:
         curves: Families by name. A family is a dict of lists of equal length: the first holds the
-            positions on the axis, each other one is a line. Lines named ``bbox_...`` and
-            ``segm_...`` stand in plots of their own. Other entries are left out, as is a family
+            positions on the axis, each other one is a line. Lines named `bbox_...` and
+            `segm_...` stand in plots of their own. Other entries are left out, as is a family
             whose axis has gaps.
 
     Returns:
-        Pairs of a title and an ``<svg>`` element.
+        Pairs of a title and an `<svg>` element.
     """
     plots = []
     for family, entries in curves.items():
@@ -56,7 +56,7 @@ def curve_plots(curves: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _is_line(value: Any) -> bool:
-    """Whether an entry of a family is a list of numbers, None among them allowed."""
+    """Tell whether an entry of a family is a list of numbers, None among them allowed."""
     return (
         isinstance(value, list)
         and len(value) > 1
@@ -70,7 +70,7 @@ def _defined(value: float | None) -> float | None:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Kind and name of a line: ``segm_50`` is the line ``IoU 0.50`` among the masks'."""
+    """Kind and name of a line: `segm_50` is the line `IoU 0.50` among the masks'."""
     kind, _, rest = name.partition('_')
     if kind in KINDS and rest:
         return KINDS[kind], f'IoU {int(rest) / 100:.2f}' if rest.isdigit() else rest

@@ -1,4 +1,4 @@
-"""What a report says of the machine and the software."""
+"""The machine and the software, as reports tell of them."""
 
 import importlib.metadata
 import os

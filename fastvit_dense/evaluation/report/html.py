@@ -1,4 +1,4 @@
-"""``report.html``: one page with everything in it, no script, nothing loaded from outside."""
+"""`report.html`: one page with everything in it, no script, nothing loaded from outside."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,7 +41,7 @@ def render_report(
     gallery: Sequence[tuple],
     gallery_note: str,
 ) -> str:
-    """The page of one report; arguments as in `write_report`, ``report`` as it stands in JSON."""
+    """The page of one report; arguments as in `write_report`, `report` as it stands in JSON."""
     return render(
         'report.html.jinja',
         title=report_title(report),

@@ -1,4 +1,4 @@
-"""``report.md``."""
+"""`report.md`."""
 
 from collections.abc import Mapping
 from typing import Any

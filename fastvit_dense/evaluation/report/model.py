@@ -1,4 +1,4 @@
-"""What a report says of the model."""
+"""The model, as reports tell of it."""
 
 import copy
 from pathlib import Path
@@ -10,17 +10,17 @@ from ...checkpoints.files import file_sha256
 def model_info(
     model: Any, cfg: Any, checkpoint: str | Path | None, macs_size: tuple[int, int]
 ) -> dict[str, Any] | None:
-    """What a report says of the model; None without a checkpoint.
+    """Facts for reports on the model; None without a checkpoint.
 
     Args:
-        model: The ``torch.nn.Module`` that was scored.
+        model: The `torch.nn.Module` that was scored.
         cfg: Its config.
         checkpoint: The file that its weights came from.
         macs_size: Height and width on which multiply-accumulates are counted.
 
     Returns:
-        ``config`` (its path from ``configs`` on, or its name), ``checkpoint_sha256``,
-        ``parameters`` (a count), ``macs`` (None where they cannot be counted) and ``macs_of``:
+        `config` (its path from `configs` on, or its name), `checkpoint_sha256`,
+        `parameters` (a count), `macs` (None where they cannot be counted) and `macs_of`:
         what was counted, at which input size.
     """
     if checkpoint is None:
@@ -58,7 +58,7 @@ def _count_macs(model: Any, size: tuple[int, int]) -> tuple[int | None, str]:
 
 
 def _public_path(path: Any) -> str | None:
-    """A config's path from ``configs`` on, or its name: nothing that stands before names a user."""
+    """A config's path from `configs` on, or its name: nothing that stands before names a user."""
     if path is None:
         return None
     parts = Path(path).parts

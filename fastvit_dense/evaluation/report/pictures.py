@@ -1,4 +1,4 @@
-"""Which samples a report shows, and their pictures as data URIs."""
+"""The samples that a report shows, and their pictures as data URIs."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ class GalleryEntry(NamedTuple):
         title: What it shows, such as the image's name.
         score: The sample's score; None hides it.
         picture: Path or PIL image: the prediction beside the ground truth.
-        group: Heading that it stands under, such as ``'Best'``; entries of a group follow each
+        group: Heading that it stands under, such as `'Best'`; entries of a group follow each
             other.
     """
 
@@ -39,7 +39,7 @@ class GalleryEntry(NamedTuple):
 def pick_samples(
     per_sample: Sequence[dict[str, Any]], each: int = 2
 ) -> list[tuple[str, dict[str, Any]]]:
-    """The best, the median and the worst samples by ``score``, each sample at most once.
+    """The best, the median and the worst samples by `score`, each sample at most once.
 
     Samples without a finite score are left out. Equal scores keep their order.
 
@@ -48,7 +48,7 @@ def pick_samples(
         each: How many of each kind.
 
     Returns:
-        Pairs of ``'Best'``, ``'Median'`` or ``'Worst'`` and the sample's dict.
+        Pairs of `'Best'`, `'Median'` or `'Worst'` and the sample's dict.
     """
     ranked = sorted(
         (sample for sample in per_sample if is_number(sample.get('score'))),

@@ -66,7 +66,7 @@ def line_plot(
         y_label: Axis title with its unit.
 
     Returns:
-        An ``<svg>`` element.
+        An `<svg>` element.
     """
     with _figure(_WIDTH, 3.3) as (figure, axes):
         many = len(series) > len(SERIES)
@@ -92,7 +92,7 @@ def confusion_plot(matrix: np.ndarray, names: Sequence[str]) -> str:
         names: The C class names.
 
     Returns:
-        An ``<svg>`` element.
+        An `<svg>` element.
     """
     count = len(names)
     side = max(4.8, min(7.2, 0.34 * count + 1.6))

@@ -1,4 +1,4 @@
-"""How a report shows the results of a task."""
+"""The words and the order in which a report shows the results of a task."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

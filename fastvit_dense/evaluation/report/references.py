@@ -178,14 +178,14 @@ HAND = Published(
 
 
 def is_sample(dataset: str) -> bool:
-    """Whether a result's dataset name says that it is the project's embedded sample data."""
+    """Tell whether a result's dataset name says that it is the project's embedded sample data."""
     return 'sample' in dataset.lower()
 
 
 def why_not_comparable(
     published: Published, dataset: str, samples: int, standin: bool = False, split: str = ''
 ) -> str:
-    """Why published rows were measured otherwise than this result; empty if alike."""
+    """Tell why published rows were measured otherwise than this result; empty if alike."""
     where = f'{published.dataset} {published.split} ({published.samples:,} images)'
     if is_sample(dataset):
         return f'measured on {where}, not on the sample data'
@@ -215,18 +215,18 @@ def find_references(
         dataset: Dataset name of the result.
         samples: Number of images that the result covers; published rows on another number of
             images are marked as not comparable.
-        arch: FastViT variant of the model (``cfg.model.backbone.arch``). The rows are those of
+        arch: FastViT variant of the model (`cfg.model.backbone.arch`). The rows are those of
             backbones of that size. None: the paper's own rows of all sizes; a variant without
             any published neighbour (MCi3, MCi4): no rows.
         standin: Whether the stand-in hand made the result, in MANO's place.
-        split: Part of the dataset, as :class:`EvaluationResult` names it; published rows on
+        split: Part of the dataset, as `EvaluationResult` names it; published rows on
             another part are marked as not comparable. Empty: not known.
 
     Returns:
-        Dicts with ``name``, ``backbone``, ``kind`` (``'paper'``: the paper's row of this very
-        variant; ``'peer'`` otherwise), ``method``, ``source``, ``note``, ``parameters`` (of the
-        backbone, or None), ``metrics`` in the units of the project's metrics, ``dataset``, and
-        ``not_comparable``: why the row was measured otherwise, empty if alike.
+        Dicts with `name`, `backbone`, `kind` (`'paper'`: the paper's row of this very
+        variant; `'peer'` otherwise), `method`, `source`, `note`, `parameters` (of the
+        backbone, or None), `metrics` in the units of the project's metrics, `dataset`, and
+        `not_comparable`: why the row was measured otherwise, empty if alike.
     """
     if published is None:
         return []

@@ -24,7 +24,7 @@ def write_summary(
     out: str | Path,
     presentations: Mapping[str, Presentation],
 ) -> Path:
-    """Write ``summary.html`` and ``summary.md``: the headline numbers of reports, with links.
+    """Write `summary.html` and `summary.md`: the headline numbers of reports, with links.
 
     Args:
         report_dirs: Folders that `write_report` wrote into.
@@ -32,7 +32,7 @@ def write_summary(
         presentations: How the results of each task are shown, by its name.
 
     Returns:
-        Path of ``summary.html``.
+        Path of `summary.html`.
 
     Raises:
         DataError: No report, or a folder holds none that is whole; the message names the file.

@@ -13,7 +13,7 @@ def cell(text: object) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], text_columns: int = 1) -> str:
-    """A table whose first ``text_columns`` columns stand left and whose others stand right.
+    """A table whose first `text_columns` columns stand left and whose others stand right.
 
     The cells are padded, so that it can be read in a terminal too.
     """

@@ -13,16 +13,16 @@ _FIELDS = ('metric', 'value', 'tolerance')
 def check_results(
     metrics: Mapping[str, float], expected: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Compare measured metrics with a config's ``expected_results``, one by one.
+    """Compare measured metrics with a config's `expected_results`, one by one.
 
     Args:
         metrics: Measured values by name.
-        expected: Dicts with ``metric``, ``value``, ``tolerance`` (both in the metric's own unit,
-            the bounds included, on either side) and, optionally, ``source``.
+        expected: Dicts with `metric`, `value`, `tolerance` (both in the metric's own unit,
+            the bounds included, on either side) and, optionally, `source`.
 
     Returns:
-        One dict per expected value: ``metric``, ``expected``, ``tolerance``, ``source``,
-        ``measured`` (None if the metric is missing), ``passed`` and ``message``, a readable line.
+        One dict per expected value: `metric`, `expected`, `tolerance`, `source`,
+        `measured` (None if the metric is missing), `passed` and `message`, a readable line.
 
     Raises:
         ConfigError: The list is empty (nothing would be verified) or an entry is incomplete.

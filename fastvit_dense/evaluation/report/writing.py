@@ -1,4 +1,4 @@
-"""The report of an evaluation: ``report.json``, ``report.md`` and ``report.html``."""
+"""The report of an evaluation: `report.json`, `report.md` and `report.html`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -30,24 +30,24 @@ def write_report(
     presentation: Presentation | None = None,
     expected: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Write the three files of a report at the top of ``work_dir``, all of them or none.
+    """Write the three files of a report at the top of `work_dir`, all of them or none.
 
     Args:
         result: What was measured.
         work_dir: Folder to write into; made if it does not exist.
         model_info: What `model_info` gives; None when predictions were scored without a model.
-        gallery: Entries ``(title, score, picture)`` or ``(title, score, picture, group)`` in the
-            order to show them: ``picture`` is a path or a PIL image of the prediction beside the
-            ground truth, ``group`` a heading such as ``'Best'``.
-        gallery_note: Why the gallery is left out; used when ``gallery`` is empty.
+        gallery: Entries `(title, score, picture)` or `(title, score, picture, group)` in the
+            order to show them: `picture` is a path or a PIL image of the prediction beside the
+            ground truth, `group` a heading such as `'Best'`.
+        gallery_note: Why the gallery is left out; used when `gallery` is empty.
         environment: Versions and devices; None collects them here.
         seconds: Wall time by phase.
         references: Published rows, see `find_references`.
         presentation: How the task's results are shown; None: plainly.
-        expected: The config's ``expected_results``; each is shown beside what was measured.
+        expected: The config's `expected_results`; each is shown beside what was measured.
 
     Returns:
-        The content of ``report.json``: full precision, NaN and infinity as None.
+        The content of `report.json`: full precision, NaN and infinity as None.
     """
     report = {
         'task': result.task,
@@ -78,7 +78,7 @@ def write_report(
 
 
 def to_json(value: Any) -> Any:
-    """``value`` with everything in it as plain JSON: NaN and infinity become None.
+    """`value` with everything in it as plain JSON: NaN and infinity become None.
 
     Raises:
         TypeError: Something in it has no JSON form.

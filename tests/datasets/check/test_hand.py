@@ -72,7 +72,7 @@ def other_tip(verts):
          ' entries, first entry 4'),
         ('xyz', far_right, 'warning', 'inside the image, found otherwise in 2 of 12'
          ' entries, first entry 2'),
-        ('scale', other_bone, 'warning', "first bone, found otherwise in 1 of 12"),
+        ('scale', other_bone, 'warning', 'first bone, found otherwise in 1 of 12'),
         ('mano', strong_shape, 'warning', 'betas between -10 and 10'),
         ('verts', other_tip, 'warning', 'version 1 of the dataset), found otherwise in 1 of 12'),
         ('K', lambda K: K * 0, 'error', 'K of entry 0'),
