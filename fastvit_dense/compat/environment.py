@@ -112,8 +112,8 @@ def _openmmlab_problems(installed: Mapping[str, str]) -> list[Problem]:
         mend = 'pip install ' + ' '.join(tested[module] for module in missing)
         problems.append(Problem(f'{", ".join(missing)} not installed', mend))
     for module in (module for module in gone if module not in missing):
-        names = [name for name in DISTRIBUTIONS[module] if name in installed]
-        what = f'{" and ".join(names)} installed, but there is no {module} to import'
+        claimed = [name for name in DISTRIBUTIONS[module] if name in installed]
+        what = f'{" and ".join(claimed)} installed, but there is no {module} to import'
         mend = f'pip install --force-reinstall --no-deps {tested[module]}'
         problems.append(Problem(what, mend))
 

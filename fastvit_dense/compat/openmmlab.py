@@ -58,7 +58,7 @@ def _find_library_configs_by_path(config: types.ModuleType) -> None:
         return path if os.path.isfile(path) else search(package_path, cfg_file)
 
     find.by_path = True  # type: ignore[attr-defined]
-    config._get_external_cfg_path = find
+    config._get_external_cfg_path = find  # type: ignore[attr-defined]
 
 
 def swaps_channels(preprocessor: Any) -> bool:
