@@ -7,6 +7,7 @@ import pytest
 from mmengine.registry import Registry
 
 from fastvit_dense.compat.registries import known_names, late_types
+from tests.facts import raises_naming
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_telling_it_twice_changes_nothing(parent):
 
 
 def test_another_type_of_that_name_is_refused(parent):
-    with pytest.raises(KeyError, match='already registered'):
+    with raises_naming(KeyError, 'Late', 'already registered'):
         parent.register_module(name='Late', module=list)
 
 

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from fastvit_dense.datasets.freihand import VERSIONS, FreiHAND, decode_mano, portion_indices
-from fastvit_dense.errors import DataError, MissingFileError
+from fastvit_dense.errors import ConfigError, DataError, MissingFileError
 from fastvit_dense.hand import Mano, standin_mano
 from tests.facts import raises_naming
 
@@ -93,9 +93,9 @@ def test_versions(hand_tree):
     dataset = FreiHAND(hand_tree, versions=('auto', 'gs'))
     assert [dataset[i]['img_id'] for i in (0, COUNT - 1, COUNT)] == [3 * COUNT, 4 * COUNT - 1, 0]
     assert len(FreiHAND(hand_tree, versions='hom')) == COUNT
-    with raises_naming(ValueError, 'FreiHAND', 'versions', *VERSIONS, 'found', 'green'):
+    with raises_naming(ConfigError, 'FreiHAND', 'versions', *VERSIONS, 'found', 'green'):
         FreiHAND(hand_tree, versions=('green',))
-    with raises_naming(ValueError, 'FreiHAND', 'split', 'training', 'evaluation', 'test'):
+    with raises_naming(ConfigError, 'FreiHAND', 'split', 'training', 'evaluation', 'test'):
         FreiHAND(hand_tree, split='test')
 
 

@@ -355,7 +355,7 @@ def test_sparse_indices_out_of_range_are_caught(model, tmp_path):
 
 def test_missing_file_says_where_from_where_to_and_what_meanwhile(tmp_path):
     path = tmp_path / 'MANO_RIGHT.pkl'
-    places = ['https://mano.is.tue.mpg.de', 'data/mano/MANO_RIGHT.pkl', 'mano=dict(standin=True)']
+    places = ['https://mano.is.tue.mpg.de', 'data/mano/MANO_RIGHT.pkl', 'model.mano.standin=True']
     with raises_naming(MissingFileError, path, *places):
         read_mano(path)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...config.types import refused_argument
-from ...errors import DataError
+from ...errors import DataError, reason_of
 from ...hand.mano import FINGERTIP_VERTICES
 from ...hand.units import check_unit
 from ..freihand import FreiHAND
@@ -27,7 +27,7 @@ def check_freihand(
     try:
         data = FreiHAND(**{**settings, 'serialize_data': False, 'lazy_init': False})
     except (OSError, TypeError, ValueError) as error:
-        return [('error', refused_argument(FreiHAND, settings, error) or str(error))], {}
+        return [('error', refused_argument(FreiHAND, settings, error) or reason_of(error))], {}
     counts = {'images': len(data), 'annotations': len(data.annotations['K'])}
     messages = _check_annotations(data.annotations, annotation_prefix(data.ann_file).name)
     if not read_files:
