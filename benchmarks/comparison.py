@@ -221,8 +221,7 @@ def _fill(
     reference: Timing | None,
     peaks: dict[str, float],
 ) -> None:
-    row['seconds'], row['spread'] = timing.median, timing.spread
-    row['quartiles'], row['rounds'] = list(timing.quartiles), list(timing.rounds)
+    row |= timing.columns(reference)
     row['images_per_second'] = row['batch_size'] / timing.median
     macs_per_second = row['batch_size'] * row['macs'] / timing.median
     row['matrix_share'] = macs_per_second / peaks[f'macs_per_second_{row["precision"]}']
@@ -230,10 +229,6 @@ def _fill(
         scale = 0.5 if row['precision'] == 'bf16' else 1
         bytes_per_second = scale * row['eager_bytes'] / timing.median
         row['bandwidth_share'] = bytes_per_second / peaks['bytes_per_second']
-    if reference is not None:
-        ratio = timing.times_faster_than(reference)
-        row['times_faster'] = ratio.median
-        row['times_faster_quartiles'] = list(ratio.quartiles)
 
 
 def largest_error(found: list[np.ndarray], expected: list[np.ndarray]) -> float:

@@ -139,14 +139,8 @@ class _Comparison:
         first = next(iter(timings.values()), None)
         for form, timing in timings.items():
             row, parts = rows[form], timed[form].medians()
-            ratio = timing.times_faster_than(first)
             row.update(
-                seconds=timing.median,
-                quartiles=list(timing.quartiles),
-                spread=timing.spread,
-                rounds=list(timing.rounds),
-                times_faster=ratio.median,
-                times_faster_quartiles=list(ratio.quartiles),
+                timing.columns(first),
                 part_seconds=parts,
                 post_share=parts['post-processing'] / sum(parts.values()),
             )

@@ -47,6 +47,18 @@ class Timing:
         pairs = zip(self.rounds, other.rounds, strict=True)
         return Timing(tuple(theirs / ours for ours, theirs in pairs))
 
+    def columns(self, reference: 'Timing | None') -> dict[str, Any]:
+        """The entries of a row of results, with the ratios to a reference where there is one."""
+        ratio = reference and self.times_faster_than(reference)
+        return {
+            'seconds': self.median,
+            'quartiles': list(self.quartiles),
+            'spread': self.spread,
+            'rounds': list(self.rounds),
+            'times_faster': ratio and ratio.median,
+            'times_faster_quartiles': ratio and list(ratio.quartiles),
+        }
+
 
 def time_in_turns(
     candidates: Mapping[str, Callable[[], Any]],
