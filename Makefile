@@ -24,7 +24,7 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
-# A quarter slower than `make test` on Python 3.11; 3.12 has a cheaper way to watch lines.
+# The same tests, up to a third slower on Python 3.11; 3.12 has a cheaper way to watch lines.
 coverage: setup
 	$(BIN)/coverage erase
 	COVERAGE_CORE=$(WATCH) $(BIN)/coverage run -m pytest -q -n 2 --dist loadfile -m "not slow"
