@@ -3,8 +3,9 @@ VENV := .venv
 UPSTREAM := .venv-upstream
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WATCH = $(shell $(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
 
-.PHONY: setup demo test test-slow test-upstream lint docs clean
+.PHONY: setup demo test coverage test-slow test-upstream lint docs clean
 
 setup: $(STAMP)
 
@@ -22,6 +23,13 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+# The same tests, up to a third slower on Python 3.11; 3.12 has a cheaper way to watch lines.
+coverage: setup
+	$(BIN)/coverage erase
+	COVERAGE_CORE=$(WATCH) $(BIN)/coverage run -m pytest -q -n 2 --dist loadfile -m "not slow"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow
