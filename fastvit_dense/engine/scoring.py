@@ -22,7 +22,7 @@ def score_predictions(
     *,
     sample: bool = False,
     cfg_options: Iterable[str] = (),
-    work_dir: str | None = None,
+    work_dir: str | Path | None = None,
 ) -> dict[str, float]:
     """Score saved predictions and write the report; the images are needed for its gallery only.
 

@@ -31,7 +31,7 @@ def evaluate_checkpoint(
     *,
     sample: bool = False,
     cfg_options: Iterable[str] = (),
-    work_dir: str | None = None,
+    work_dir: str | Path | None = None,
     fuse: bool = False,
     verify: bool = False,
     save_predictions: str | None = None,

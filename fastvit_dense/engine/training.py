@@ -18,7 +18,7 @@ def train(
     *,
     sample: bool = False,
     cfg_options: Iterable[str] = (),
-    work_dir: str | None = None,
+    work_dir: str | Path | None = None,
     resume: str | None = None,
     amp: bool = False,
     auto_scale_lr: bool = False,

@@ -57,7 +57,8 @@ def load_model(
     with explained_building(cfg):
         network = build_model(cfg)
         if checkpoint is None:
-            warnings.warn(f'{model}: no checkpoint, random weights', stacklevel=2)
+            name = cfg.filename or 'model'
+            warnings.warn(f'{name}: no checkpoint, random weights', stacklevel=2)
         else:
             load_model_state(network, checkpoint)
         return Predictor(network.to(device).eval(), cfg)

@@ -18,7 +18,7 @@ def load_config(
     sample: bool = False,
     cfg_options: Iterable[str] | dict[str, Any] | None = None,
     pretrained: bool = True,
-    work_dir: str | None = None,
+    work_dir: str | os.PathLike | None = None,
 ) -> Config:
     """Read a config file and make it ready to build from.
 
@@ -40,5 +40,5 @@ def load_config(
     spread_classes(cfg)
     if sample or not pretrained:
         remove_pretrained(cfg.model)
-    cfg.work_dir = work_dir or cfg.get('work_dir') or default_work_dir(path)
+    cfg.work_dir = str(work_dir or cfg.get('work_dir') or default_work_dir(path))
     return cfg
