@@ -5,9 +5,7 @@ One launch for all checks, since importing OpenMMLab is most of the time.
 
 import hashlib
 import json
-import runpy
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import torch
 from torch import distributed
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / 'tools')]
+sys.path.insert(0, str(ROOT))
 
 
 class Features(torch.nn.Module):
@@ -104,15 +102,21 @@ def main(folder: Path, config: str, checkpoint: str, *test_options: str) -> None
     found['world_size'] = distributed.get_world_size()
     found['gradients'] = compare_gradients()
     options = ['--launcher', 'pytorch', '--work-dir', str(folder)]
-    tool('train')([config, *options, '--cfg-options', 'train_dataloader.batch_size=1'])
-    status = tool('test')([config, checkpoint, *options, *test_options])
-    found['status'] = status
+    trained = command('train', [config, *options, '--cfg-options', 'train_dataloader.batch_size=1'])
+    assert trained == 0
+    found['status'] = command('test', [config, checkpoint, *options, *test_options])
     (folder / f'rank_{distributed.get_rank()}.json').write_text(json.dumps(found))
 
 
-def tool(name: str) -> Callable:
-    """`main` of a command line."""
-    return runpy.run_path(str(ROOT / 'tools' / f'{name}.py'))['main']
+def command(name: str, arguments: list[str]) -> int:
+    """Exit status of a command line."""
+    from fastvit_dense.cli import run_command
+
+    try:
+        run_command(name, f'python tools/{name}.py', arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
 
 
 if __name__ == '__main__':

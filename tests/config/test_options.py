@@ -321,7 +321,14 @@ def test_metrics_of_the_model_zoos_become_ours():
         (dict(type='CocoMetric', metric='proposal'), dict(type='CocoMetric')),
         (dict(type='CityscapesMetric'), dict(type='CityscapesMetric')),
     ):
-        cfg = Config(dict(test_evaluator=theirs))
+        dataset = 'BaseSegDataset' if 'IoU' in theirs['type'] else 'CocoDataset'
+        cfg = Config(
+            dict(
+                default_scope='mmseg' if 'Seg' in dataset else 'mmdet',
+                test_dataloader=dict(dataset=dict(type=dataset)),
+                test_evaluator=theirs,
+            )
+        )
         use_own_metrics(cfg)
         assert cfg.test_evaluator == {
             k: v for k, v in {**theirs, **ours}.items() if k != 'use_mp_eval'

@@ -14,7 +14,7 @@ from fastvit_dense.engine.distributed import LAUNCHERS, adapt_sync_bn, join_proc
 from fastvit_dense.errors import ConfigError
 
 pytestmark = pytest.mark.integration
-WORKER = Path(__file__).with_name('distributed_worker.py')
+WORKER = Path(__file__).parents[1] / 'distributed_worker.py'
 # three pictures for two processes: the sampler pads one
 THREE_PICTURES = ('--cfg-options', 'test_dataloader.dataset.indices=3')
 

@@ -219,11 +219,11 @@ def test_head_with_another_number_of_classes(run_tool, tiny_instance, tmp_path):
         ([TINY, '--cfg-options', 'model.backbone=None'], r'model \(MaskRCNN\): cfg should be'),
         (
             [TINY, '--cfg-options', 'optim_wrapper.optimizer=None'],
-            r'optim_wrapper \(OptimWrapper',
+            r'optim_wrapper \(OptimWrapper\)',
         ),
         (
             [TINY, '--cfg-options', 'train_cfg.max_epochs=None'],
-            r'train_cfg \(EpochBasedTrainLo',
+            r'train_cfg \(EpochBasedTrainLoop\)',
         ),
     ],
 )
