@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..checkpoints.model import load_model_state
 from ..config.building import explained_building, quiet_log
-from ..config.checks import check_channels
+from ..config.checks import check_channels, check_test_cfg
 from ..config.loaders import dataset_classes, datasets_of
 from ..config.reading import remove_pretrained
 from ..errors import ImageError
@@ -68,8 +68,10 @@ def build_model(cfg: Config) -> torch.nn.Module:
     """Build the model of a config with initialised weights; no pretrained file is looked for.
 
     Raises:
-        ConfigError: `in_channels` behind the backbone are not the backbone's.
+        ConfigError: `in_channels` behind the backbone are not the backbone's, or a segmentor's
+            `test_cfg` does not fit together.
     """
+    check_test_cfg(cfg)
     check_channels(cfg)
     scope = cfg.get('default_scope') or 'mmengine'
     init_default_scope(scope)
@@ -77,6 +79,7 @@ def build_model(cfg: Config) -> torch.nn.Module:
     remove_pretrained(model_cfg)
     with DefaultScope.overwrite_default_scope(scope):
         model = MODELS.build(model_cfg)
+        check_channels(cfg, model)
         with quiet_log():
             model.init_weights()
     return model
