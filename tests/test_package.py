@@ -171,12 +171,16 @@ print(json.dumps([fastvit_dense.__file__, model.cfg.filename, result.labels.shap
     assert shape == [40, 60]
 
 
-def test_train_from_another_folder(installed):
-    installed.run(
-        *('fastvit-dense', 'train', 'semfpn_fastvit_t8', '--sample', '--cfg-options'), *SHORT
-    )
-    work_dir = installed.folder / 'work_dirs/semfpn_fastvit_t8'
-    assert (work_dir / 'epoch_1.pth').is_file()
+@pytest.fixture(scope='module')
+def trained(installed):
+    """The checkpoint of a training of two iterations, by the name of a config."""
+    options = ('--sample', '--cfg-options', *SHORT)
+    installed.run('fastvit-dense', 'train', 'semfpn_fastvit_t8', *options)
+    return installed.folder / 'work_dirs/semfpn_fastvit_t8/epoch_1.pth'
+
+
+def test_train_from_another_folder(trained):
+    assert trained.is_file()
 
 
 def test_check_data_from_another_folder(installed):
@@ -188,15 +192,13 @@ def test_check_data_from_another_folder(installed):
 
 
 @pytest.mark.slow
-def test_train_test_and_predict_from_another_folder(installed):
-    """The README's commands with a name for the config, on the sample data as it is."""
-    config = 'maskrcnn_fastvit_t8'
-    work_dir = installed.folder / f'work_dirs/{config}'
-    installed.run('fastvit-dense', 'train', config, '--sample')
-    checkpoint = (work_dir / 'last_checkpoint').read_text().strip()
-    installed.run('fastvit-dense', 'test', config, checkpoint, '--sample')
-    report = json.loads((work_dir / 'report.json').read_text())
+def test_test_and_predict_from_another_folder(installed, trained):
+    config = 'semfpn_fastvit_t8'
+    installed.run('fastvit-dense', 'test', config, trained, '--sample')
+    report = json.loads((trained.parent / 'report.json').read_text())
     assert report['model']['config'] == f'configs/{config}.py'
-    picture = min((installed.folder / 'data/sample/coco/val2017').iterdir())
-    installed.run('fastvit-dense', 'predict', config, checkpoint, picture, '--sample')
+    assert (trained.parent / 'report.html').is_file()
+    pictures = installed.folder / 'data/sample/ade20k/ADEChallengeData2016/images/validation'
+    picture = min(pictures.iterdir())
+    installed.run('fastvit-dense', 'predict', config, trained, picture, '--sample')
     assert (installed.folder / 'predictions' / f'{picture.stem}.json').is_file()
