@@ -1,9 +1,12 @@
-"""Scoring saved predictions."""
+"""Scoring saved predictions, and the report that ends every scoring and every test."""
 
+import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from ..config.building import explained_building
@@ -11,9 +14,13 @@ from ..config.loaders import datasets_of, evaluators_of
 from ..datasets.loading import use_checked_loading
 from ..errors import ConfigError
 from ..evaluation.predictions import evaluate_predictions
+from ..evaluation.record import EvaluationResult
+from ..evaluation.report.pictures import make_gallery, save_gallery
+from ..evaluation.report.references import backbone_arch, find_references
+from ..evaluation.report.writing import write_report
+from ..tasks import Task, task_of
 from ..tasks.config import load_config
 from ..tasks.evaluators import own_evaluator, use_own_metrics
-from .reporting import report_result
 
 
 def score_predictions(
@@ -59,3 +66,83 @@ def score_predictions(
         result = evaluate_predictions(evaluator, predictions, dataset)
     report_result(cfg, result, Path(predictions), {'evaluate': time.perf_counter() - start})
     return result.metrics
+
+
+def report_result(
+    cfg: Config,
+    result: EvaluationResult,
+    predictions: Path,
+    seconds: dict[str, float],
+    info: dict[str, Any] | None = None,
+    expected: list[dict] | None = None,
+) -> None:
+    """Write the three report files and say where they are.
+
+    Args:
+        cfg: Of which the test dataset is used; the files go to its `work_dir`.
+        result: Dataset and split are filled in where it names none.
+        predictions: Where the predictions are, for the gallery.
+        seconds: What took how long.
+        info: `model_info` of the model, if there is one.
+        expected: The config's `expected_results`.
+    """
+    task = task_of(cfg)
+    result.dataset = cfg.get('dataset_name') or result.dataset or _dataset_name(cfg, task)
+    result.split = result.split or _split_name(cfg)
+    result.protocol |= task.protocol(cfg)
+    gallery, note = make_gallery(cfg, result, predictions, task.draw)
+    save_gallery(gallery, Path(cfg.work_dir) / 'pictures')
+    references = find_references(
+        task.published,
+        result.dataset,
+        result.samples,
+        arch=backbone_arch(cfg),
+        standin='hand_model' in result.protocol,
+        split=result.split,
+    )
+    write_report(
+        result,
+        cfg.work_dir,
+        model_info=info,
+        gallery=gallery,
+        gallery_note=note,
+        seconds=seconds,
+        references=references,
+        presentation=task.presentation,
+        expected=expected,
+    )
+    print(json.dumps({name: round(value, 4) for name, value in result.metrics.items()}))
+    print(f'report: {Path(cfg.work_dir) / "report.html"}')
+    if gallery:
+        print(f'pictures: {Path(cfg.work_dir) / "pictures"}')
+    else:
+        print(f'no pictures: {note}')
+
+
+def image_size(cfg: Config) -> str | None:
+    """Size that the test pipeline gives a picture, width x height; None where it changes none.
+
+    With `keep_ratio` the longer side is at most the larger number, the shorter one the smaller.
+    """
+    dataset = next(datasets_of(cfg, ['test_dataloader']))
+    for step in dataset.get('pipeline') or ():
+        size = step.get('scale') or step.get('size')
+        if size:
+            width, height = (size, size) if isinstance(size, int) else size
+            return f'{width} x {height}' + (', ratio kept' if step.get('keep_ratio') else '')
+    return None
+
+
+def _split_name(cfg: Config) -> str:
+    """The dataset's split, or the folder of its pictures."""
+    dataset = next(datasets_of(cfg, ['test_dataloader']))
+    folder = (dataset.get('data_prefix') or {}).get('img_path') or ''
+    return dataset.get('split') or Path(folder).name
+
+
+def _dataset_name(cfg: Config, task: Task) -> str:
+    """The official dataset where its own classes are used, else the data folder's name."""
+    dataset = next(datasets_of(cfg, ['test_dataloader']))
+    own_classes = (dataset.get('metainfo') or {}).get('classes')
+    official = None if own_classes else task.official_datasets.get(dataset.type)
+    return official or Path(dataset.get('data_root') or '.').resolve().name

@@ -22,7 +22,7 @@ from ..tasks import task_of
 from ..tasks.config import load_config
 from ..tasks.evaluators import outcome, use_own_metrics
 from .build import build_runner, check_checkpoint
-from .reporting import image_size, report_result
+from .scoring import image_size, report_result
 
 
 def evaluate_checkpoint(

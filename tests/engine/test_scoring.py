@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastvit_dense.engine.reporting import image_size
+from fastvit_dense.engine.scoring import image_size
 from fastvit_dense.tasks.config import load_config
 
 pytestmark = pytest.mark.integration
