@@ -15,14 +15,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from .blocks import (
-    AttentionBlock,
-    ConditionalPosEnc,
-    MobileOneBlock,
-    PatchEmbed,
-    RepMixerBlock,
-    build_norm,
-)
+from .blocks import AttentionBlock, RepMixerBlock
+from .convolutions import ConditionalPosEnc, MobileOneBlock, PatchEmbed
+from .norms import build_norm
 from .reparam import double, fold_affine_before, norm_affine, reparameterize, set_folded
 from .variants import VARIANTS, Variant
 

@@ -11,7 +11,9 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from fastvit_dense.backbones import FastViT, count_macs, reparameterize
-from fastvit_dense.backbones.blocks import Attention, LayerNorm2d, SqueezeExcite
+from fastvit_dense.backbones.blocks import Attention
+from fastvit_dense.backbones.convolutions import SqueezeExcite
+from fastvit_dense.backbones.norms import LayerNorm2d
 from fastvit_dense.backbones.variants import VARIANTS
 from fastvit_dense.errors import ConfigError
 
