@@ -188,28 +188,37 @@ def compare_coco(images: int, detections: int) -> dict[str, Any]:
     """All of InstanceMetric's scoring, curves and image scores included, against pycocotools."""
     results = {}
     for name, kind in (('boxes', 'bbox'), ('masks', 'segm')):
-        found, ours = measured(_inputs_of_ours, _score_ours, kind, images, detections)
+        found, ours = measured(inputs_of_ours, score_ours, kind, images, detections)
         expected, other = measured(
-            _inputs_of_pycocotools, _score_pycocotools, kind, images, detections
+            inputs_of_pycocotools, score_pycocotools, kind, images, detections
         )
         difference = float(np.abs(np.subtract(found, expected)).max())
         results[name] = _compared(ours, other, difference, 'pycocotools')
     return results
 
 
-def _inputs_of_ours(kind: str, images: int, detections: int) -> tuple[InstanceMetric, list[dict]]:
+def inputs_of_ours(kind: str, images: int, detections: int) -> tuple[InstanceMetric, list[dict]]:
+    """Our metric of made-up truth, and the predictions that `score_ours` scores with it.
+
+    Args:
+        kind: 'bbox' or 'segm'.
+        images: Number of images.
+        detections: Number of predictions in each.
+    """
     truth, entries = make_coco(images, detections)
     metric = InstanceMetric(metric=kind)
     metric.truth = FasterCOCO(truth)
     return metric, compact_samples(entries, detections)
 
 
-def _score_ours(inputs: tuple[InstanceMetric, list[dict]]) -> list[float]:
+def score_ours(inputs: tuple[InstanceMetric, list[dict]]) -> list[float]:
+    """The twelve numbers of our metric, in COCO's order, from `inputs_of_ours`."""
     metric, samples = inputs
     return list(metric.score(samples).metrics.values())
 
 
-def _inputs_of_pycocotools(kind: str, images: int, detections: int) -> tuple[COCO, list[dict], str]:
+def inputs_of_pycocotools(kind: str, images: int, detections: int) -> tuple[COCO, list[dict], str]:
+    """The same truth and predictions for `score_pycocotools`; arguments as of `inputs_of_ours`."""
     truth, entries = make_coco(images, detections)
     if kind == 'segm':
         for entry in entries:
@@ -221,7 +230,8 @@ def _inputs_of_pycocotools(kind: str, images: int, detections: int) -> tuple[COC
     return coco, entries, kind
 
 
-def _score_pycocotools(inputs: tuple[COCO, list[dict], str]) -> list[float]:
+def score_pycocotools(inputs: tuple[COCO, list[dict], str]) -> list[float]:
+    """The twelve numbers of pycocotools, from `inputs_of_pycocotools`."""
     coco, entries, kind = inputs
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator = COCOeval(coco, coco.loadRes(entries), kind)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..errors import ExportError
+from ..errors import ExportError, reason_of
 from ..graphs.agreement import MAX_ERROR, Line, relative_error
 from .check import check_images, expected_maps
 from .job import Job, example_image, writing
@@ -73,8 +73,9 @@ def convert(traced: Any, shape: torch.Size, output_names: tuple[str, ...]) -> 'M
                 skip_model_load=True,
             )
         except Exception as error:  # coremltools' errors have no common base
+            reason = ' '.join(reason_of(error).split())[:300]
             raise ExportError(
-                f'coremltools cannot convert the model: {" ".join(str(error).split())[:300]}; '
+                f'coremltools cannot convert the model: {reason}; '
                 '--part backbone exports the backbone of any model'
             ) from error
 

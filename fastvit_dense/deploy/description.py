@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from ..errors import ExportError
+from ..errors import ExportError, reason_of
 from ..version import __version__
 
 LAYOUT = '(1, 3, height, width), RGB, 0-255; normalised inside'
@@ -81,7 +81,7 @@ class Description:
             try:
                 values[name] = strings[name] if kind is str else json.loads(strings[name])
             except json.JSONDecodeError as error:
-                raise ExportError(f'{path}: metadata {name}: {error}') from error
+                raise ExportError(f'{path}: metadata {name}: {reason_of(error)}') from error
             if not isinstance(values[name], getattr(kind, '__origin__', kind)):
                 raise ExportError(
                     f'{path}: metadata {name}: expected {kind}, found {strings[name][:80]}'

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from ..errors import ExportError
+from ..errors import ExportError, reason_of
 from ..graphs.agreement import Line
 from ..inference.exported import exported_model_cfg, is_exported
 from ..tasks.config import load_config
@@ -212,7 +212,7 @@ def _check_place(out: Path, checkpoint: str | Path) -> None:
         if not os.access(out.parent, os.W_OK):
             raise PermissionError('no right to write into this folder')
     except OSError as error:
-        raise ExportError(f'{out}: cannot be written: {error}') from error
+        raise ExportError(f'{out}: cannot be written: {reason_of(error)}') from error
 
 
 register_format(

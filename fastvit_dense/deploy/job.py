@@ -15,7 +15,7 @@ from mmengine.config import Config
 from torch import nn
 
 from ..backbones.reparam import reparameterize
-from ..errors import ExportError
+from ..errors import ExportError, reason_of
 from ..evaluation.report.model import model_info
 from ..graphs.common import BackboneGraph, Normalize, fold_surroundings
 from ..inference.predictor import Predictor, load_model
@@ -111,7 +111,7 @@ def writing(out: Path) -> Iterator[Path]:
                     shutil.rmtree(place)
                 os.replace(file, place)
     except OSError as error:
-        raise ExportError(f'{out}: cannot be written: {error}') from error
+        raise ExportError(f'{out}: cannot be written: {reason_of(error)}') from error
 
 
 def _graph(task: Task, model: nn.Module, normalize: Normalize, part: str, with_mano: bool) -> Any:

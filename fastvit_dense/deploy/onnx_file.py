@@ -16,7 +16,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from ..errors import ExportError
+from ..errors import ExportError, reason_of
 from ..graphs.detector import OPSET
 from .description import Description
 
@@ -63,7 +63,7 @@ def trace_onnx(graph: nn.Module, image: Tensor) -> 'ModelProto':
                 dynamic_axes={'image': {2: 'height', 3: 'width'}, **axes},
             )
         except torch.onnx.errors.OnnxExporterError as error:
-            reason = str(error).splitlines()[0].partition('. ')[0]
+            reason = reason_of(error).splitlines()[0].partition('. ')[0]
             raise ExportError(
                 f'the model cannot be written as ONNX: {reason}; '
                 '--part backbone exports the backbone of any model'

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ExportError
+from ..errors import ExportError, reason_of
 from .description import Description
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def read_openvino(path: str | Path) -> tuple['Model', Description]:
         model = openvino.Core().read_model(path, weights)
     except RuntimeError as error:
         raise ExportError(
-            f'{path}: truncated, damaged or no OpenVINO model ({_reason(error)})'
+            f'{path}: truncated, damaged or no OpenVINO model ({_last_line(error)})'
         ) from error
     places = [[ENTRY, field.name] for field in fields(Description)]
     strings = {
@@ -54,6 +54,5 @@ def read_openvino(path: str | Path) -> tuple['Model', Description]:
     return model, Description.from_strings(strings, path)
 
 
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:160] if lines else type(error).__name__
+def _last_line(error: Exception) -> str:
+    return reason_of(error).splitlines()[-1].strip()[:160]

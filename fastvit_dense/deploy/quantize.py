@@ -16,7 +16,7 @@ import numpy as np
 from mmengine.registry import DATASETS, DefaultScope
 
 from ..config.loaders import datasets_of
-from ..errors import ExportError
+from ..errors import ExportError, reason_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -59,7 +59,7 @@ def calibration_inputs(predictor: 'Predictor', count: int) -> Iterator[np.ndarra
             picture = predictor.load(info)
         except Exception as error:
             raise ExportError(
-                f'{info.get("img_path")}: this training image cannot be read: {error}'
+                f'{info.get("img_path")}: this training image cannot be read: {reason_of(error)}'
             ) from error
         yield predictor.transform(picture)['inputs'].flip(0)[None].float().numpy()
 

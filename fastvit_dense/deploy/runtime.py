@@ -19,7 +19,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from ..checkpoints.files import file_sha256
-from ..errors import ExportError
+from ..errors import ExportError, reason_of
 from ..tasks import find_task
 from .description import Description
 from .onnx_file import read_onnx
@@ -132,7 +132,7 @@ class ExportedNetwork:
         try:
             session = onnxruntime.InferenceSession(data, options, [provider])
         except Exception as error:  # onnxruntime's own types have no common base
-            raise ExportError(f'{self.path}: onnxruntime refuses it: {error}') from error
+            raise ExportError(f'{self.path}: onnxruntime refuses it: {reason_of(error)}') from error
         if session.get_providers()[0] != provider:  # it falls back to the CPU without an error
             raise ExportError(f'{self.path}: onnxruntime could not start {provider}')
         self._check_inputs(one.name for one in session.get_inputs())
@@ -162,7 +162,7 @@ class ExportedNetwork:
         try:
             compiled = core.compile_model(model, 'CPU', settings)
         except RuntimeError as error:
-            raise ExportError(f'{self.path}: OpenVINO refuses it: {error}') from error
+            raise ExportError(f'{self.path}: OpenVINO refuses it: {reason_of(error)}') from error
         self._check_inputs(one.any_name for one in compiled.inputs)
         self._images = compiled.inputs[0].partial_shape[0].get_length()
         names = [output.any_name for output in compiled.outputs]

@@ -75,7 +75,7 @@ class _Upsample(nn.Module):
         return F.interpolate(x, size=size, **self.args)
 
 
-class _AdaptivePool(nn.Module):
+class AdaptivePool(nn.Module):
     """`nn.AdaptiveAvgPool2d`, which ONNX has for one cell alone, as a product with two matrices."""
 
     def __init__(self, source: nn.AdaptiveAvgPool2d) -> None:
@@ -84,6 +84,7 @@ class _AdaptivePool(nn.Module):
         self.cells = (size, size) if isinstance(size, int) else tuple(size)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps (B, C, H, W) to (B, C, rows, columns) of averages."""
         rows, columns = (_averages(n, k, x) for n, k in zip(x.shape[2:], self.cells, strict=True))
         return rows @ x @ columns.T
 
@@ -104,6 +105,6 @@ def _replace_python_sizes(module: nn.Module) -> None:
         if is_mmseg and not child.size and float(child.scale_factor).is_integer():
             setattr(module, name, _Upsample(child))
         elif isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size not in (1, (1, 1)):
-            setattr(module, name, _AdaptivePool(child))
+            setattr(module, name, AdaptivePool(child))
         else:
             _replace_python_sizes(child)

@@ -17,7 +17,7 @@ from ..config.building import explained_building, quiet_log
 from ..config.checks import check_channels, check_test_cfg
 from ..config.loaders import dataset_classes, datasets_of
 from ..config.reading import remove_pretrained
-from ..errors import ImageError
+from ..errors import ImageError, reason_of
 from ..results.base import Result
 from ..tasks import task_of
 from ..tasks.config import load_config
@@ -133,7 +133,9 @@ class Predictor:
             try:
                 results = self.load({'img_path': str(path), 'img_id': 0})
             except Exception as error:
-                raise ImageError(f'{path}: cannot be decoded as an image: {error}') from error
+                raise ImageError(
+                    f'{path}: cannot be decoded as an image: {reason_of(error)}'
+                ) from error
             if results is None or results.get('img') is None:
                 raise ImageError(f'{path}: cannot be decoded as an image')
             return results

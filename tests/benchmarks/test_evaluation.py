@@ -20,8 +20,8 @@ def test_hands_and_label_maps_agree():
 
 @pytest.mark.parametrize('kind', ['bbox', 'segm'])
 def test_made_up_coco_sets_agree(kind):
-    ours = benchmark._score_ours(benchmark._inputs_of_ours(kind, 5, 20))
-    other = benchmark._score_pycocotools(benchmark._inputs_of_pycocotools(kind, 5, 20))
+    ours = benchmark.score_ours(benchmark.inputs_of_ours(kind, 5, 20))
+    other = benchmark.score_pycocotools(benchmark.inputs_of_pycocotools(kind, 5, 20))
     assert np.abs(np.subtract(ours, other)).max() < 1e-10
     assert 0 < ours[0] < 1
 

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks import machine
+from tests.facts import raises_naming
 
 
 @pytest.mark.parametrize('device', ['cpu', 'meta'])
@@ -45,7 +46,7 @@ def test_threads():
         assert torch.get_num_threads() == 1
         machine.set_threads(None)
         assert torch.get_num_threads() == machine.usable_cores()
-        with pytest.raises(machine.BenchmarkError, match='threads is 0, expected 1 or more'):
+        with raises_naming(machine.BenchmarkError, 'threads', 0, 1):
             machine.set_threads(0)
     finally:
         torch.set_num_threads(before)

@@ -15,6 +15,7 @@ from fastvit_dense.deploy.job import prepare
 from fastvit_dense.errors import CheckpointError, ConfigError, ImageError
 from fastvit_dense.inference.predictor import load_model
 from fastvit_dense.tasks.config import load_config
+from tests.facts import raises_naming
 
 pytestmark = pytest.mark.integration
 SCHEDULE = Schedule(rounds=2, seconds=1)
@@ -124,22 +125,22 @@ def test_files_that_do_not_fit(tiny_semantic, tmp_path, picture):
     broken.write_bytes(b'no checkpoint')
     no_picture = tmp_path / 'text.jpg'
     no_picture.write_text('no picture')
-    for error, message, kwargs in (
-        (BenchmarkError, '1 checkpoints for 2 configs', dict(checkpoints=['a.pth'])),
-        (BenchmarkError, 'exactly one config', dict(exported=['a.onnx'])),
+    for facts, kwargs in (
+        ((1, 'checkpoints', 2, 'configs'), dict(checkpoints=['a.pth'])),
+        (('exported files', 'one config'), dict(exported=['a.onnx'])),
     ):
-        with pytest.raises(error, match=message):
+        with raises_naming(BenchmarkError, *facts):
             benchmark_models([tiny_semantic] * 2, schedule=SCHEDULE, **kwargs)
-    for error, message, kwargs in (
-        (BenchmarkError, 'a.pth: expected an exported file', dict(exported=['a.pth'])),
-        (BenchmarkError, 'rounds is 0', dict(schedule=Schedule(rounds=0))),
-        (ImageError, 'no/such.jpg: no such file', dict(image='no/such.jpg')),
-        (ImageError, 'text.jpg: cannot be decoded', dict(image=str(no_picture))),
-        (CheckpointError, 'broken.pth', dict(checkpoints=[str(broken)], image=picture)),
+    for error, facts, kwargs in (
+        (BenchmarkError, ('a.pth', '.onnx', '.xml'), dict(exported=['a.pth'])),
+        (BenchmarkError, ('rounds', 0), dict(schedule=Schedule(rounds=0))),
+        (ImageError, ('no/such.jpg', 'no such file'), dict(image='no/such.jpg')),
+        (ImageError, (no_picture, 'decoded'), dict(image=str(no_picture))),
+        (CheckpointError, (broken,), dict(checkpoints=[str(broken)], image=picture)),
     ):
-        with pytest.raises(error, match=message):
+        with raises_naming(error, *facts):
             benchmark_models([tiny_semantic], progress=len, **{'schedule': SCHEDULE} | kwargs)
-    with pytest.raises(ConfigError, match='no such config file'):
+    with raises_naming(ConfigError, 'configs/nothing.py', 'no such config file'):
         benchmark_models(['configs/nothing.py'], schedule=SCHEDULE)
 
 

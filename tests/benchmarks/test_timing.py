@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.timing import Timing, time_in_turns
+from tests.facts import raises_naming
 
 
 class Machine:
@@ -69,11 +70,11 @@ def test_ratios_are_taken_within_a_round():
     slow_then_fast = Timing((10.0, 1.0, 10.0))
     twice = Timing(tuple(np.multiply(2, slow_then_fast.rounds)))
     assert slow_then_fast.times_faster_than(twice).spread == 0
-    with pytest.raises(ValueError, match='argument'):
+    with raises_naming(ValueError, 'argument'):
         ours.times_faster_than(Timing((1.0,)))
 
 
 def test_nothing_to_time_and_no_rounds():
     assert time_in_turns({}) == {}
-    with pytest.raises(ValueError, match='rounds is 0'):
+    with raises_naming(ValueError, 'rounds', 0, 1):
         time_in_turns({'a': lambda: None}, rounds=0)

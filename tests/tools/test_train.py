@@ -10,6 +10,8 @@ import sys
 import pytest
 import torch
 
+from tests.facts import raises_naming
+
 from ..tiny import read_log
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures('quick_logs')]
@@ -246,7 +248,7 @@ def test_type_that_nothing_registers(run_tool, tiny_instance, tmp_path):
 
 def test_a_fault_of_the_program_keeps_its_traceback(run_tool, tiny_instance, tmp_path):
     """Only what was raised on purpose is put in one line."""
-    with pytest.raises(RuntimeError, match='expected input'):
+    with raises_naming(RuntimeError, 'expected input'):
         run_tool(
             *('train', tiny_instance, '--work-dir', tmp_path, '--cfg-options'),
             'model.rpn_head.in_channels=7',
