@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from benchmarks.comparison import Network, Schedule, compare_networks, setups_of
 from benchmarks.machine import BenchmarkError
 from benchmarks.metaformer import MIXERS, MetaFormer
+from benchmarks.networks import Network, Schedule, compare_networks, setups_of
 from fastvit_dense.backbones.fastvit import FastViT
 from fastvit_dense.backbones.reparam import reparameterize
 from fastvit_dense.backbones.variants import VARIANTS

@@ -10,8 +10,8 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from benchmarks.comparison import Schedule, reason_of
 from benchmarks.machine import BenchmarkError, describe_machine
+from benchmarks.networks import Schedule, reason_of
 from benchmarks.parts import PARTS, TimedPredictor
 from benchmarks.pictures import make_picture, picture_size
 from benchmarks.timing import time_in_turns

@@ -83,8 +83,8 @@ def schedule(args: argparse.Namespace) -> object:
     """The schedule, and the threads that it is measured with."""
     import torch
 
-    from benchmarks.comparison import Schedule
     from benchmarks.machine import set_threads
+    from benchmarks.networks import Schedule
 
     set_threads(args.threads)
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from benchmarks import backbones as benchmark
-from benchmarks import comparison
+from benchmarks import networks as comparison
 from benchmarks.backbones import GROUPS, PEERS, benchmark_backbones, benchmark_repmixer, networks_of
-from benchmarks.comparison import Schedule
 from benchmarks.machine import BenchmarkError
+from benchmarks.networks import Schedule
 from fastvit_dense.backbones.variants import VARIANTS
 from tests.facts import raises_naming
 

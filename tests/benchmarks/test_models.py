@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.comparison import Schedule
 from benchmarks.machine import BenchmarkError
 from benchmarks.models import benchmark_models, score_threshold
+from benchmarks.networks import Schedule
 from benchmarks.parts import PARTS
 from benchmarks.pictures import make_picture
 from fastvit_dense.deploy.export import trace, write

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import comparison
+from benchmarks import networks as comparison
 from benchmarks.backends import Setup
-from benchmarks.comparison import Network, Schedule, compare_networks, setups_of
 from benchmarks.machine import BenchmarkError
+from benchmarks.networks import Network, Schedule, compare_networks, setups_of
 from tests.facts import raises_naming
 
 
