@@ -124,8 +124,8 @@ def _window_problem(test_cfg: Any, modes: tuple[str, ...]) -> str | None:
         return None
     for key in ('crop_size', 'stride'):
         size = test_cfg.get(key)
-        pair = isinstance(size, list | tuple) and len(size) == 2
-        if not (pair and all(type(length) is int and length > 0 for length in size)):
+        sides = size if isinstance(size, list | tuple) else ()
+        if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
             return f'.{key}: expected (height, width) in pixels for mode {mode!r}, found {size!r}'
     crop, stride = test_cfg['crop_size'], test_cfg['stride']
     if stride[0] > crop[0] or stride[1] > crop[1]:
@@ -182,7 +182,7 @@ def _channels_built(model: nn.Module | None, path: str) -> tuple[int, ...] | Non
     for name in path.split('.')[1:]:
         backbone = getattr(backbone, name, None)
     channels, strides = (getattr(backbone, f'out_{name}', None) for name in ('channels', 'strides'))
-    if not all(isinstance(value, list | tuple) for value in (channels, strides)):
+    if not isinstance(channels, list | tuple) or not isinstance(strides, list | tuple):
         return None
     return tuple(channels) if len(channels) == len(strides) else None
 

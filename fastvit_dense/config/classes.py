@@ -16,8 +16,8 @@ def spread_classes(cfg: Config) -> None:
     The one knob is `metainfo.classes` of the training dataset; datasets of the other
     dataloaders that name no classes of their own take it over.
     """
-    training = next(datasets_of(cfg, LOADERS[:1]), {})
-    metainfo = training.get('metainfo') or {}
+    training = next(datasets_of(cfg, LOADERS[:1]), None)
+    metainfo = (training or {}).get('metainfo') or {}
     if not metainfo.get('classes'):
         return
     if isinstance(metainfo['classes'], str):
@@ -36,6 +36,8 @@ def set_num_classes(model: Any, count: int) -> None:
             if head.get(key):
                 head[key] = count
         loss = head.get('loss_cls')
-        weights = loss.get('class_weight') if isinstance(loss, dict) else None
+        if not isinstance(loss, dict):
+            continue
+        weights = loss.get('class_weight')
         if isinstance(weights, list | tuple) and before and len(weights) == before + 1:
             loss['class_weight'] = [weights[0]] * count + [weights[-1]]

@@ -1,6 +1,6 @@
 """The one walk over a config."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -18,7 +18,7 @@ def dicts_of(node: Any, path: str = '') -> Iterator[tuple[str, dict]]:
     """
     if isinstance(node, dict):
         yield path, node
-        children = node.items()
+        children: Iterable[tuple[Any, Any]] = node.items()
     elif isinstance(node, list | tuple):
         children = enumerate(node)
     else:

@@ -2,6 +2,7 @@
 
 import math
 from numbers import Integral, Real
+from typing import TypeGuard
 
 
 def is_integer(value: object) -> bool:
@@ -9,7 +10,7 @@ def is_integer(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Tell whether a value is a finite real number, Python's or NumPy's."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 

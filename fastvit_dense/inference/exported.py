@@ -1,5 +1,6 @@
 """Exported files in the place of checkpoints: recognised by name, built by the registry."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def is_exported(path: Any) -> bool:
     return path is not None and Path(path).suffix in EXPORT_SUFFIXES
 
 
-def exported_model_cfg(cfg: Config, path: str | Path) -> dict:
+def exported_model_cfg(cfg: Config, path: str | os.PathLike) -> dict:
     """The `model` that takes the place of a config's own where an exported file is given."""
     dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')))
     return dict(

@@ -2,8 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ def load_model(
             wrong.
     """
     cfg = model if isinstance(model, Config) else load_config(model, pretrained=False)
-    if is_exported(checkpoint):
+    if checkpoint is not None and is_exported(checkpoint):
         return Predictor(MODELS.build(exported_model_cfg(cfg, checkpoint)).eval(), cfg)
     if device is None:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -60,7 +60,7 @@ def load_model(
             name = cfg.filename or 'model'
             warnings.warn(f'{name}: no checkpoint, random weights', stacklevel=2)
         else:
-            load_model_state(network, checkpoint)
+            load_model_state(network, os.fspath(checkpoint))
         return Predictor(network.to(device).eval(), cfg)
 
 
@@ -94,7 +94,7 @@ class Predictor:
     """
 
     def __init__(self, model: torch.nn.Module, cfg: Config) -> None:
-        self.model = model
+        self.model: Any = model
         self.cfg = cfg
         self.task = task_of(cfg)
         scope = cfg.get('default_scope')
@@ -106,7 +106,15 @@ class Predictor:
             self.load = Compose(steps[:1])
             self.transform = Compose(steps[1:])
 
-    def __call__(self, images: ImageInput | Sequence[ImageInput]) -> Result | list[Result]:
+    @overload
+    def __call__(self, images: ImageInput) -> Result: ...
+
+    @overload
+    def __call__(self, images: list[ImageInput] | tuple[ImageInput, ...]) -> list[Result]: ...
+
+    def __call__(
+        self, images: ImageInput | list[ImageInput] | tuple[ImageInput, ...]
+    ) -> Result | list[Result]:
         """Predict one picture, or each of a list."""
         if isinstance(images, list | tuple):
             return [self.predict(image) for image in images]

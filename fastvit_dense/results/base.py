@@ -20,6 +20,19 @@ class Result:
 
     image: np.ndarray | None
 
+    @property
+    def picture(self) -> np.ndarray:
+        """The image, (H, W, 3) uint8, RGB.
+
+        Raises:
+            PredictionError: It was not kept.
+        """
+        if self.image is None:
+            raise PredictionError(
+                f'{type(self).__name__}: expected an image to draw on, found None'
+            )
+        return self.image
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able fields."""
         raise NotImplementedError

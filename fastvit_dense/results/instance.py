@@ -39,7 +39,7 @@ class InstanceResult(Result):
         from pycocotools import mask as coco_mask
 
         if not self.rles:
-            return np.zeros((0, *self.image.shape[:2]), dtype=bool)
+            return np.zeros((0, *self.picture.shape[:2]), dtype=bool)
         return coco_mask.decode(self.rles).transpose(2, 0, 1).astype(bool)
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,9 +65,14 @@ class InstanceResult(Result):
         from ..visualization.instance import draw_instances
 
         keep = self.scores >= self.score_threshold
-        masks = None if self.rles is None else self.masks[keep]
+        masks = self.masks
         return draw_instances(
-            self.image, self.boxes[keep], self.labels[keep], self.classes, masks, self.scores[keep]
+            self.picture,
+            self.boxes[keep],
+            self.labels[keep],
+            self.classes,
+            None if masks is None else masks[keep],
+            self.scores[keep],
         )
 
 

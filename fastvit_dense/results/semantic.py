@@ -43,7 +43,7 @@ class SemanticResult(Result):
         """The image coloured by class."""
         from ..visualization.semantic import draw_semantic
 
-        return draw_semantic(self.image, self.labels, self.classes, self.palette)
+        return draw_semantic(self.picture, self.labels, self.classes, self.palette)
 
     def save_all(self, base: str | Path) -> Path:
         """Write the picture, the data, and the labels as `base` with `_labels.png`."""

@@ -15,7 +15,7 @@ from torch import nn
 
 from ..config.loaders import LOADERS, datasets_of
 from ..config.types import base_names, find_type
-from ..errors import ConfigError, ExportError
+from ..errors import ConfigError, DataError, ExportError
 from ..evaluation.metric_names import METRICS, MetricInfo
 from ..evaluation.report.presentation import Presentation
 from ..evaluation.report.references import Published
@@ -66,7 +66,7 @@ class Task:
         self,
         sample: Any,
         image: np.ndarray,
-        model: nn.Module,
+        model: Any,
         classes: tuple[str, ...],
         palette: Any,
     ) -> Result:
@@ -97,7 +97,7 @@ class Task:
         Raises:
             FileNotFoundError, DataError: There is nothing to draw; a report says so.
         """
-        raise NotImplementedError
+        raise DataError(f'the task {self.name!r} draws no pictures')
 
     def protocol(self, cfg: Config) -> dict[str, Any]:
         """Tell what a report must say of how the predictions were made or scored."""
@@ -120,7 +120,7 @@ class Task:
         scale = test_scale(cfg)
         return tuple(cfg.model.data_preprocessor.get('size') or (min(scale), min(scale)))
 
-    def graph(self, normalize: Normalize, model: nn.Module, with_mano: bool = False) -> nn.Module:
+    def graph(self, normalize: Normalize, model: Any, with_mano: bool = False) -> nn.Module:
         """Wrap a folded model as a graph: one RGB image in, tensors named `output_names` out.
 
         Args:
@@ -136,7 +136,7 @@ class Task:
             'their backbone'
         )
 
-    def expected_outputs(self, model: nn.Module, image: np.ndarray) -> dict[str, np.ndarray]:
+    def expected_outputs(self, model: Any, image: np.ndarray) -> dict[str, np.ndarray]:
         """Outputs by name that a graph should give for a picture (H, W, 3) uint8, RGB."""
         raise ExportError(f'the task {self.name!r} has no outputs of its own to compare')
 
@@ -163,7 +163,7 @@ class Task:
         """Compare predictions of the PyTorch model with those of an exported file."""
         raise ExportError(f'predictions of the task {self.name!r} cannot be compared')
 
-    def recheck(self, model: nn.Module, lines: Sequence[Line]) -> nn.Module | None:
+    def recheck(self, model: Any, lines: Sequence[Line]) -> nn.Module | None:
         """Return a copy of the model that predicts more, where the lines compare too little."""
         return None
 
@@ -225,5 +225,8 @@ def task_of(cfg: Config) -> Task:
 def test_scale(cfg: Config) -> tuple[int, int]:
     """Return the `scale` of the first Resize of the test pipeline; 512 x 512 without one."""
     dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')))
-    scales = (step.get('scale') for step in dataset.pipeline if step['type'] == 'Resize')
-    return next((scale for scale in scales if isinstance(scale, list | tuple)), (512, 512))
+    for step in dataset.pipeline:
+        if step['type'] == 'Resize' and isinstance(step.get('scale'), list | tuple):
+            width, height = step['scale']
+            return width, height
+    return 512, 512

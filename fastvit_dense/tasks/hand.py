@@ -17,6 +17,7 @@ from ..graphs.agreement import Line, Pair, compare_elements
 from ..graphs.common import Normalize
 from ..graphs.inputs import normalized
 from ..hand.camera import ROOT
+from ..hand.mano import Mano
 from ..results.hand import HandResult
 from .base import Pictures, Task
 from .sample import SAMPLE_ROOT, Schedule, schedule_of, shorten, split_loaders
@@ -56,7 +57,7 @@ class HandTask(Task):
         self,
         sample: Any,
         image: np.ndarray,
-        model: nn.Module,
+        model: Any,
         classes: tuple[str, ...],
         palette: Any,
     ) -> HandResult:
@@ -154,14 +155,14 @@ class HandTask(Task):
         side = next((s['size'] for s in dataset.pipeline if s['type'] == 'HandCrop'), 224)
         return side, side
 
-    def graph(self, normalize: Normalize, model: nn.Module, with_mano: bool = False) -> nn.Module:
+    def graph(self, normalize: Normalize, model: Any, with_mano: bool = False) -> nn.Module:
         """See `Task.graph`."""
         from ..graphs.hand import HandGraph
 
         return HandGraph(normalize, model, with_mano)
 
     @torch.inference_mode()
-    def expected_outputs(self, model: nn.Module, image: np.ndarray) -> dict[str, np.ndarray]:
+    def expected_outputs(self, model: Any, image: np.ndarray) -> dict[str, np.ndarray]:
         """Parameters, mesh and, where the head has them, its numbers."""
         inputs = normalized(model, image)
         hand = model(inputs, mode='tensor')
@@ -211,7 +212,7 @@ class _HandFile(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, images: Tensor, mano: nn.Module) -> list:
+    def forward(self, images: Tensor, mano: Mano) -> list:
         """Parameters of RGB images (B, 3, W, W), one stage."""
         from ..hand.heads import HandParameters, decode
 

@@ -60,7 +60,7 @@ class InstanceTask(Task):
         self,
         sample: Any,
         image: np.ndarray,
-        model: nn.Module,
+        model: Any,
         classes: tuple[str, ...],
         palette: Any,
     ) -> InstanceResult:
@@ -167,7 +167,7 @@ class InstanceTask(Task):
         scale = test_scale(cfg)
         return min(scale), max(scale)
 
-    def graph(self, normalize: Normalize, model: nn.Module, with_mano: bool = False) -> nn.Module:
+    def graph(self, normalize: Normalize, model: Any, with_mano: bool = False) -> nn.Module:
         """See `Task.graph`."""
         from ..graphs.detector import DetectorGraph
 
@@ -187,7 +187,7 @@ class InstanceTask(Task):
         """See `Task.compare`."""
         yield from compare_instances(pairs)
 
-    def recheck(self, model: nn.Module, lines: Sequence[Line]) -> nn.Module | None:
+    def recheck(self, model: Any, lines: Sequence[Line]) -> nn.Module | None:
         """A copy that keeps detections of any score, where too few could be compared."""
         if lines[-1].value >= MIN_DETECTIONS:
             return None

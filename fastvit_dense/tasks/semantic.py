@@ -56,7 +56,7 @@ class SemanticTask(Task):
         self,
         sample: Any,
         image: np.ndarray,
-        model: nn.Module,
+        model: Any,
         classes: tuple[str, ...],
         palette: Any,
     ) -> SemanticResult:
@@ -128,13 +128,13 @@ class SemanticTask(Task):
         known = isinstance(head, dict) and head.get('type') == 'FPNHead'
         shorten(cfg, schedule_of(cfg, SCHEDULES, known))
 
-    def graph(self, normalize: Normalize, model: nn.Module, with_mano: bool = False) -> nn.Module:
+    def graph(self, normalize: Normalize, model: Any, with_mano: bool = False) -> nn.Module:
         """See `Task.graph`."""
         from ..graphs.segmentor import SegmentorGraph
 
         return SegmentorGraph(normalize, model)
 
-    def expected_outputs(self, model: nn.Module, image: np.ndarray) -> dict[str, np.ndarray]:
+    def expected_outputs(self, model: Any, image: np.ndarray) -> dict[str, np.ndarray]:
         """Logits of every pixel."""
         sample = predict_picture(model, image, self.data_sample())
         return {'logits': sample.seg_logits.data[None].numpy()}

@@ -36,7 +36,10 @@ def headline_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         value = report['metrics'][name]
         published = paper['metrics'].get(name) if paper else None
         comparable = (
-            published is not None and is_defined(name, value) and not paper.get('not_comparable')
+            paper is not None
+            and published is not None
+            and is_defined(name, value)
+            and not paper.get('not_comparable')
         )
         rows.append(
             {

@@ -38,9 +38,10 @@ def curve_plots(curves: Mapping[str, Any]) -> list[tuple[str, str]]:
         if not isinstance(entries, Mapping):
             continue
         lists = {name: value for name, value in entries.items() if _is_line(value)}
-        axis, x = next(iter(lists.items()), ('', [None]))
-        if None in x:
+        axis = next(iter(lists), None)
+        if axis is None or None in lists[axis]:
             continue
+        x = lists[axis]
         title, x_label, y_label = _FAMILIES.get(
             family, (family.replace('_', ' '), axis.replace('_', ' '), '')
         )

@@ -278,8 +278,13 @@ def _gallery(entries: Sequence[tuple], presentation: Presentation) -> list[dict[
     """Groups of figures; a picture that cannot be read leaves a line in its place."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for entry in (GalleryEntry(*entry) for entry in entries):
-        figure = {'title': entry.title, 'uri': None, 'problem': '', 'score': ''}
-        if is_number(entry.score):
+        figure: dict[str, Any] = {
+            'title': entry.title,
+            'uri': None,
+            'problem': '',
+            'score': '',
+        }
+        if entry.score is not None and is_number(entry.score):
             score = presentation.sample_sign * entry.score
             figure['score'] = presentation.sample_score.format(score)
         try:

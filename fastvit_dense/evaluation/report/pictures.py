@@ -78,15 +78,16 @@ def data_uri(picture: str | Path | Image.Image) -> tuple[str, int, int]:
         ValueError: The file is missing, no picture, cut off or too large.
     """
     if not isinstance(picture, Image.Image):
+        path = Path(picture)
         try:
-            with Image.open(picture) as opened:
+            with Image.open(path) as opened:
                 if opened.width * opened.height > MAX_PIXELS:
                     size = f'{opened.width} × {opened.height}'
                     raise ValueError(f'expected at most {MAX_PIXELS:,} pixels, found {size}')
                 picture = opened.convert('RGBA')
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = 'no such file' if isinstance(error, FileNotFoundError) else error
-            raise ValueError(f'{Path(picture).name}: not a readable picture: {reason}') from None
+            raise ValueError(f'{path.name}: not a readable picture: {reason}') from None
     image = Image.new('RGB', picture.size, 'white')
     image.paste(picture, mask=picture.getchannel('A') if 'A' in picture.getbands() else None)
     if image.width > MAX_WIDTH:
@@ -141,5 +142,8 @@ def save_gallery(entries: list[GalleryEntry], folder: Path) -> None:
             old.unlink()
     for place, entry in enumerate(entries):
         name = f'{place:02d}_{entry.group.lower()}_{Path(entry.title).stem}.png'
+        picture = entry.picture
+        if not isinstance(picture, Image.Image):
+            picture = Image.open(picture)
         with replacing(folder / name) as part:
-            entry.picture.save(part)
+            picture.save(part)

@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,13 +144,13 @@ class _figure:
         import matplotlib
         from matplotlib.figure import Figure
 
-        self.style = matplotlib.rc_context(_STYLE)
-        self.style.__enter__()
+        self.style = ExitStack()
+        self.style.enter_context(matplotlib.rc_context(_STYLE))  # type: ignore[arg-type]
         figure = Figure(figsize=self.size, layout='constrained')
         return figure, figure.add_subplot()
 
     def __exit__(self, *error: object) -> None:
-        self.style.__exit__(*error)
+        self.style.close()
 
 
 def _to_svg(figure: 'Figure', title: str) -> str:
