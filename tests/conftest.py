@@ -127,6 +127,16 @@ def random_semantic(tiny_semantic):
     return tiny.save_random(tiny_semantic, tiny_semantic.with_name('semantic.pth'))
 
 
+@pytest.fixture(scope='session')
+def photo(sample_data):
+    """(H, W, 3) uint8, RGB, with sides that no stride divides."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(next((sample_data / 'coco/val2017').glob('*.jpg'))) as image:
+        return np.asarray(image.convert('RGB'))[:151, :203].copy()
+
+
 @pytest.fixture
 def logged():
     """Messages that go to mmengine's log, which pytest's `caplog` does not see."""

@@ -194,6 +194,11 @@ def read_log(work_dir: Path) -> str:
     return ''.join(path.read_text() for path in sorted(work_dir.glob('*/*.log')))
 
 
+def read_report(work_dir: Path) -> dict:
+    """The report.json of a work dir."""
+    return json.loads((work_dir / 'report.json').read_text())
+
+
 def _fill(text: str, **values: object) -> str:
     for name, value in values.items():
         text = text.replace(f'{{{name}}}', str(value))

@@ -22,6 +22,7 @@ from fastvit_dense import engine
 from fastvit_dense.config.building import explained_building, try_building
 from fastvit_dense.errors import ConfigError
 from fastvit_dense.tasks.config import load_config
+from tests.facts import raises_naming
 
 NAME = 'configs/maskrcnn_fastvit_t8.py'
 
@@ -142,7 +143,7 @@ def test_what_is_not_the_configs_is_left_to_the_true_building():
     cfg.model.mano.path = 'missing/MANO_RIGHT.pkl'
     assert try_building(cfg) is None
     cfg.optim_wrapper.optimizer.betas = (0.9, 2.0)  # is looked at all the same
-    with pytest.raises(ConfigError, match=r'optimizer \(AdamW\): Invalid beta parameter'):
+    with raises_naming(ConfigError, 'optim_wrapper.optimizer', 'AdamW', 2.0):
         try_building(cfg)
 
 
@@ -178,15 +179,11 @@ def build(**settings):
 
 
 def test_arguments_of_base_classes():
-    with pytest.raises(
-        ConfigError, match=r"^config: model\.with: .* nearest known one is 'width'$"
-    ):
+    with raises_naming(ConfigError, 'config', 'model.with', "'width'"):
         build(depth=1, **{'with': 3})
-    with pytest.raises(
-        ConfigError, match=r"^config: model\.width: Thing expects a number, found '"
-    ):
+    with raises_naming(ConfigError, 'config', 'model.width', 'Thing', 'a number', "'wide'"):
         build(depth=1, width='wide')
-    with pytest.raises(ConfigError, match=r'^config: model: Thing needs depth$'):
+    with raises_naming(ConfigError, 'config', 'model', 'Thing', 'depth'):
         build()
     assert build(depth=1).helper == 2
 
@@ -221,20 +218,20 @@ def test_what_code_builds_is_told_by_the_dict_around_it():
             MODELS.build(parts or dict(inner, kernel=None))
 
     for parts, place in (
-        (None, r'model \(AroundOfTestBuilding\)'),
-        ([dict(type='ReLU'), inner], r'model\.parts\.1 \(ThingOfTestBuilding\)'),
+        (None, 'model (AroundOfTestBuilding)'),
+        ([dict(type='ReLU'), inner], 'model.parts.1 (ThingOfTestBuilding)'),
     ):
         model = dict(type='AroundOfTestBuilding', parts=parts)
         cfg = Config(dict(first=dict(inner, depth=1), model=model))
         with (
-            pytest.raises(ConfigError, match=rf'^config: {place}: can only concatenate'),
+            raises_naming(ConfigError, 'config', place, 'can only concatenate'),
             explained_building(cfg),
         ):
             MODELS.build(cfg.model)
 
 
 def test_errors_that_no_dict_of_the_config_is_part_of():
-    with pytest.raises(KeyError, match='is not in the'), explained_building(Config()):
+    with raises_naming(KeyError, 'NothingOfTestBuilding'), explained_building(Config()):
         MODELS.build(dict(type='NothingOfTestBuilding'))
 
 
@@ -252,7 +249,7 @@ def test_types_that_initialise_weights():
 
     cfg = Config(dict(model=dict(type='Layer', init_cfg=dict(type='Normall', layer='Conv2d'))))
     with (
-        pytest.raises(ConfigError, match=r"^config: model\.init_cfg: no type 'Normall' is reg"),
+        raises_naming(ConfigError, 'config', 'model.init_cfg', "'Normall'"),
         explained_building(cfg),
     ):
         Layer(cfg.model.init_cfg).init_weights()
@@ -264,11 +261,11 @@ def test_types_that_are_not_built_by_a_registry():
     data = dict(dataset=[1, 2], batch_size=-1, sampler=None)
     cfg = Config(dict(param_scheduler=[schedule], val_dataloader=data))
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1)
-    nearest = r"param_scheduler\.0\.start_facto: LinearLR .* one is 'start_factor'"
-    with pytest.raises(ConfigError, match=nearest), explained_building(cfg):
+    facts = ('param_scheduler.0.start_facto', 'LinearLR', "'start_factor'")
+    with raises_naming(ConfigError, *facts), explained_building(cfg):
         PARAM_SCHEDULERS.build(schedule, default_args=dict(optimizer=optimizer, epoch_length=3))
-    refused = r'val_dataloader \(DataLoader\): batch_size should be a positive'
-    with pytest.raises(ConfigError, match=refused), explained_building(cfg):
+    facts = ('val_dataloader', 'DataLoader', 'batch_size')
+    with raises_naming(ConfigError, *facts), explained_building(cfg):
         Runner.build_dataloader(data)
 
 
@@ -276,8 +273,9 @@ def test_errors_of_the_package_stay(tmp_path):
     """They say what is wrong already."""
     from fastvit_dense.errors import DataError
 
-    with pytest.raises(DataError, match=r'^a file$'), explained_building(Config()):
+    with raises_naming(DataError, 'a file') as error, explained_building(Config()):
         raise DataError('a file')
+    assert str(error.value) == 'a file'
 
 
 @DATASETS.register_module('FailsOfTestBuilding')
@@ -293,7 +291,7 @@ class Fails:
 def test_what_a_constructor_does():
     cfg = Config(dict(data=dict(type='FailsOfTestBuilding', path='x')))
     with (
-        pytest.raises(ConfigError, match=r'^config: data \(Fails.*\): line 3 is broken$'),
+        raises_naming(ConfigError, 'config', 'data', 'FailsOfTestBuilding', 'line 3 is broken'),
         explained_building(cfg),
     ):
         DATASETS.build(cfg.data)
@@ -304,26 +302,26 @@ def test_what_a_constructor_does():
 
 @pytest.mark.integration
 @pytest.mark.parametrize(
-    ('text', 'message'),
+    ('text', 'facts'),
     [
         (
             'default_hooks = dict(logger=dict(intervall=3))',
-            r"default_hooks\.logger\.intervall: LoggerHook .* 'interval'",
+            ('default_hooks.logger.intervall', 'LoggerHook', "'interval'"),
         ),
         (
             'train_dataloader = dict(sampler=dict(shufle=True))',
-            r"train_dataloader\.sampler\.shufle: SeededInfiniteSampler .* 'shuffle'",
+            ('train_dataloader.sampler.shufle', 'SeededInfiniteSampler', "'shuffle'"),
         ),
         (
             'val_evaluator = dict(iou_metric=3)',
-            r"val_evaluator\.iou_metric: SemanticMetric .* 'iou_metrics'",
+            ('val_evaluator.iou_metric', 'SemanticMetric', "'iou_metrics'"),
         ),
     ],
 )
-def test_unknown_keys_that_training_finds(tiny_semantic, tmp_path, text, message):
+def test_unknown_keys_that_training_finds(tiny_semantic, tmp_path, text, facts):
     config = tmp_path / 'config.py'
     config.write_text(f'_base_ = {str(tiny_semantic)!r}\n{text}\n')
-    with pytest.raises(ConfigError, match=rf'config\.py: {message}'):
+    with raises_naming(ConfigError, config, *facts):
         engine.train(config, work_dir=str(tmp_path))
 
 
@@ -331,5 +329,5 @@ def test_unknown_keys_that_training_finds(tiny_semantic, tmp_path, text, message
 def test_unknown_key_of_an_evaluator(tiny_semantic, tmp_path):
     config = tmp_path / 'config.py'
     config.write_text(f'_base_ = {str(tiny_semantic)!r}\ntest_evaluator = dict(prefixx=3)\n')
-    with pytest.raises(ConfigError, match=r"test_evaluator\.prefixx: .* is 'prefix'"):
+    with raises_naming(ConfigError, config, 'test_evaluator.prefixx', "'prefix'"):
         engine.score_predictions(config, str(tmp_path), work_dir=str(tmp_path / 'work'))

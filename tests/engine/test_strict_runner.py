@@ -190,27 +190,3 @@ def test_fine_tuning_with_other_classes(tiny_instance, trained, tmp_path):
     log = read_log(tmp_path)
     assert log.count('6 of another shape: ') == 1
     assert 'size mismatch' not in log
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize(
-    ('kind', 'error', 'fact'),
-    [
-        ('missing', CheckpointError, 'no such checkpoint file'),
-        ('backbone', CheckpointMismatch, '0 of its'),
-    ],
-)
-def test_files_are_refused_before_data_is_read(
-    tiny_instance, tmp_path, monkeypatch, kind, error, fact
-):
-    def refuse(*_):
-        raise AssertionError('data was read')
-
-    monkeypatch.setattr('fastvit_dense.engine.build.quick_check', refuse)
-    path = f'{tmp_path}/from.pth'
-    if kind == 'backbone':
-        save(tmp_path, FastViT('t8').state_dict())
-    with raises_naming(error, path, fact):
-        engine.train(
-            tiny_instance, work_dir=str(tmp_path / 'work'), cfg_options=[f'load_from={path}']
-        )

@@ -11,6 +11,7 @@ from fastvit_dense.errors import ConfigError
 from fastvit_dense.evaluation import EvaluationResult, TaskMetric
 from fastvit_dense.tasks.config import load_config
 from fastvit_dense.tasks.evaluators import outcome, own_evaluator, use_own_metrics
+from tests.facts import raises_naming
 
 ZOO = dict(type='CocoMetric', ann_file='a.json', metric=['bbox', 'segm'])
 OURS = dict(type='InstanceMetric', ann_file='a.json')
@@ -39,6 +40,29 @@ def test_ours_takes_the_place_of_mmdets(tiny_instance, evaluator, types):
     own = own_evaluator(cfg)
     assert (own is None) == ('InstanceMetric' not in types)
     assert own is None or own['ann_file'] == 'a.json'
+
+
+def test_metrics_of_the_model_zoos_become_ours():
+    """With their arguments; what ours do not score stays theirs."""
+    zoo = dict(type='CocoMetric', ann_file='a.json', metric=['bbox', 'segm'], use_mp_eval=True)
+    for theirs, ours in (
+        (zoo, dict(type='InstanceMetric', ann_file='a.json', metric=['bbox', 'segm'])),
+        (dict(type='mmseg.IoUMetric', iou_metrics=['mIoU']), dict(type='SemanticMetric')),
+        (dict(type='CocoMetric', metric='proposal'), dict(type='CocoMetric')),
+        (dict(type='CityscapesMetric'), dict(type='CityscapesMetric')),
+    ):
+        dataset = 'BaseSegDataset' if 'IoU' in theirs['type'] else 'CocoDataset'
+        cfg = Config(
+            dict(
+                default_scope='mmseg' if 'Seg' in dataset else 'mmdet',
+                test_dataloader=dict(dataset=dict(type=dataset)),
+                test_evaluator=theirs,
+            )
+        )
+        use_own_metrics(cfg)
+        assert cfg.test_evaluator == {
+            k: v for k, v in {**theirs, **ours}.items() if k != 'use_mp_eval'
+        }
 
 
 def test_ours_takes_the_place_of_mmsegs(tiny_semantic):
@@ -124,10 +148,8 @@ def test_predictions_only_are_never_verified(listed, trained, tmp_path, capsys):
 def test_predictions_need_a_metric_that_reads_them(tiny_instance, tmp_path):
     config = tmp_path / 'none.py'
     config.write_text(f"_base_ = '{tiny_instance}'\ntest_evaluator = [dict(type='DumpResults')]\n")
-    with pytest.raises(ConfigError) as error:
+    with raises_naming(ConfigError, config, 'test_evaluator', 'DumpResults'):
         score_predictions(config, tmp_path)
-    assert 'test_evaluator' in str(error.value)
-    assert 'DumpResults' in str(error.value)
 
 
 def test_the_check_of_data_follows_lists(tiny_instance):
@@ -141,9 +163,8 @@ def test_the_check_of_data_follows_lists(tiny_instance):
 def test_what_is_no_evaluator(tiny_instance, evaluator):
     cfg = load_config(tiny_instance)
     cfg.test_evaluator = evaluator
-    with pytest.raises(ConfigError) as error:
+    with raises_naming(ConfigError, 'test_evaluator'):
         own_evaluator(cfg)
-    assert 'test_evaluator' in str(error.value)
 
 
 def test_no_evaluator_at_all():

@@ -1,0 +1,22 @@
+"""Evaluations that several tests read."""
+
+import pytest
+
+from fastvit_dense import engine
+
+
+@pytest.fixture(scope='session')
+def evaluated(tiny_instance, trained, tmp_path_factory):
+    """Work dir of the evaluation of the trained Mask R-CNN."""
+    work_dir = tmp_path_factory.mktemp('evaluated')
+    assert engine.evaluate_checkpoint(tiny_instance, str(trained), work_dir=str(work_dir)) == 0
+    return work_dir
+
+
+@pytest.fixture(scope='session')
+def evaluated_semantic(tiny_semantic, trained_semantic, tmp_path_factory):
+    """Work dir of the evaluation of the trained Semantic FPN."""
+    work_dir = tmp_path_factory.mktemp('evaluated_semantic')
+    checkpoint = str(trained_semantic)
+    assert engine.evaluate_checkpoint(tiny_semantic, checkpoint, work_dir=str(work_dir)) == 0
+    return work_dir
