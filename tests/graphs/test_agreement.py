@@ -16,7 +16,7 @@ def test_comparison_sees_what_differs(job, file, exported):
     image = [('random', np.random.default_rng(1).integers(0, 256, (96, 128, 3), dtype=np.uint8))]
     kind = job.predictor.task.data_sample()
     expected = predict_picture(job.predictor.model, image[0][1], kind)
-    same = predict_picture(exported(job, file, exported), image[0][1], kind)
+    same = predict_picture(exported(job, file), image[0][1], kind)
     assert all(line.passed for line in compare_instances([('x', expected, same)]))
 
     found = same.pred_instances
