@@ -6,8 +6,6 @@ Every pair runs on the same data, one after the other, and must agree.
 import contextlib
 import io
 import multiprocessing
-import os
-import platform
 import resource
 import time
 from collections.abc import Callable
@@ -26,6 +24,8 @@ from scipy.spatial import cKDTree
 from fastvit_dense.evaluation.hand import evaluate_hand
 from fastvit_dense.evaluation.instance import InstanceMetric
 from fastvit_dense.evaluation.semantic import count_pixels
+
+from .machine import describe_machine
 
 IMAGE_SIZE = (480, 640)
 CATEGORIES = 80
@@ -55,12 +55,7 @@ def benchmark_evaluation(sizes: Sizes = Sizes()) -> dict[str, Any]:
         `over_mb` how much of it came on top of the inputs.
     """
     results = {
-        'machine': {
-            'cpu': platform.processor() or platform.machine(),
-            'cores': os.cpu_count(),
-            'torch_threads': torch.get_num_threads(),
-            'load': os.getloadavg()[0],
-        },
+        'machine': describe_machine('cpu'),
         'sizes': vars(sizes) | {},
     }
     results |= compare_coco(sizes.images, sizes.detections)

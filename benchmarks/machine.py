@@ -101,7 +101,7 @@ def _best(call: Callable[[], Any], device: str, repeats: int = 5) -> float:
 
 
 class _Traffic(TorchDispatchMode):
-    """Adds up the bytes of what every operator reads and writes."""
+    """Add up the bytes of what every operator reads and writes."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ POST_PROCESSING = ('roi_head.mask_head.predict_by_feat', 'postprocess_result')
 
 
 class PartClock:
-    """Adds up the time of parts of a call; what a part does inside another is not the other's.
+    """Add up the time of parts of a call; what a part does inside another is not the other's.
 
     Args:
         device: Waited for at the ends of every part.

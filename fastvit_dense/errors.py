@@ -12,6 +12,11 @@ def reason_of(error: BaseException) -> str:
 class FastViTDenseError(Exception):
     """Base of the package's own errors."""
 
+    def __init__(self, message: str = '') -> None:
+        # torch raises a data loading worker's error anew, with the worker's traceback for a message
+        name = f'{type(self).__module__}.{type(self).__qualname__}: '
+        super().__init__(message.rpartition(name)[2].rstrip('\n'))
+
 
 class ConfigError(FastViTDenseError, ValueError):
     """A config file or an option that cannot be used; the message says which and why."""
@@ -34,10 +39,6 @@ class DataError(FastViTDenseError, ValueError):
 
     The message names the file and the entry, what was expected and what was found.
     """
-
-    def __init__(self, message: str = '') -> None:
-        # torch raises a data loading worker's error anew, with the worker's traceback for a message
-        super().__init__(message.rpartition(f'{__name__}.{type(self).__name__}: ')[2].rstrip('\n'))
 
 
 class PredictionError(DataError):

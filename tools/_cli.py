@@ -1,4 +1,4 @@
-"""Puts this checkout's fastvit_dense before any other; the command lines import from here."""
+"""Put this checkout's fastvit_dense before any other; the command lines import from here."""
 
 import sys
 from pathlib import Path

@@ -152,7 +152,7 @@ def _no_method(*_: Any) -> None:
 
 
 class _History(HistoryBuffer):
-    """Takes the place of a HistoryBuffer while its state is set, and becomes one."""
+    """Stand-in for a HistoryBuffer while its state is set, which becomes one."""
 
     def __setstate__(self, state: dict) -> None:
         arrays = state['_log_history'], state['_count_history']

@@ -22,7 +22,7 @@ def after_import(name: str, function: Callable[[ModuleType], None]) -> None:
 
 
 class _Waiting(MetaPathFinder):
-    """Finds one module as all other finders would, and lets a function follow its execution."""
+    """Find one module as all other finders would, and let a function follow its execution."""
 
     def __init__(self, name: str, function: Callable[[ModuleType], None]) -> None:
         self.name = name

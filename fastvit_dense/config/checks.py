@@ -1,6 +1,7 @@
 """Faults in the settings of a config, as far as they can be told without building."""
 
 import inspect
+import logging
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -42,6 +43,7 @@ def check_settings(cfg: Config, loaders: Collection[str] = LOADERS) -> None:
     """
     from torch.utils.data import DataLoader
 
+    _check_words(cfg)
     training = 'train_dataloader' in loaders
     for place in NEEDED_BY_TRAINING if training else ():
         if not isinstance(cfg.get(place), dict):
@@ -80,6 +82,19 @@ def check_settings(cfg: Config, loaders: Collection[str] = LOADERS) -> None:
             cls = find_type(node.get('type'), node.get('_scope_', cfg.get('default_scope')))
             if cls is not None and (reason := word_for_number(path, node, cls)):
                 raise ConfigError(f'{cfg.filename}: {reason}')
+
+
+def _check_words(cfg: Config) -> None:
+    scope, level = cfg.get('default_scope'), cfg.get('log_level', 'INFO')
+    if scope is not None and not isinstance(scope, str):
+        raise ConfigError(
+            f"{cfg.filename}: default_scope: expected a word such as 'mmdet', found {scope!r}"
+        )
+    known = logging.getLevelNamesMapping()
+    if level not in known and level not in known.values():
+        raise ConfigError(
+            f'{cfg.filename}: log_level: expected one of {", ".join(known)}, found {level!r}'
+        )
 
 
 def _check_whole_numbers(cfg: Config, place: str, smallest: dict[str, int]) -> None:

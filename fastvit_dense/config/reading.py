@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..errors import ConfigError
+from ..errors import ConfigError, FastViTDenseError
 from .loaders import LOADERS
 from .walk import dicts_of
 
@@ -63,6 +63,8 @@ def read_config(config: str | os.PathLike) -> Config:
     path = find_config(config)
     try:
         cfg = Config.fromfile(path)
+    except FastViTDenseError as error:  # of what the file imports
+        raise ConfigError(f'{path}: {error}') from error
     except Exception as error:  # the file is a program, which fails in any way
         raise ConfigError(f'{path}: cannot be read: {_reason(error)}') from error
     if not isinstance(cfg.get('model'), dict):

@@ -132,7 +132,7 @@ def _map(path: Path, field: str) -> np.ndarray:
 
 
 def _parse(path: Path, field: str, output: IO[bytes]) -> None:
-    """Writes one JSON list as a .npy file; the length in the header is filled in at the end."""
+    """Write one JSON list as a .npy file; the length in the header is filled in at the end."""
     shape = FIELDS[field]
 
     def header(count: int) -> None:
@@ -164,7 +164,7 @@ def _parse(path: Path, field: str, output: IO[bytes]) -> None:
 def write_predictions(
     path: str | Path, joints: Iterable[np.ndarray], vertices: Iterable[np.ndarray]
 ) -> Path:
-    """Writes FreiHAND's `pred.json`, or a `.zip` that holds it, as its eval.py takes it.
+    """Write FreiHAND's `pred.json`, or a `.zip` that holds it, as its eval.py takes it.
 
     `[list of joints, list of vertices]` with nine significant digits: float32 numbers come back as
     they were, so that saved hands score as they did. Both are walked through once, first the
@@ -226,7 +226,7 @@ def read_predictions(
     reference: np.ndarray | None = None,
     dtype: type = np.float64,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reads `pred.json`, or the `.zip` that holds it, entry by entry.
+    """Read `pred.json`, or the `.zip` that holds it, entry by entry.
 
     Args:
         path: The file.

@@ -41,7 +41,7 @@ META_FIELDS = (
 
 
 def split_affine(A: np.ndarray, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Writes an affine change of the image as another camera that is rolled about its axis.
+    """Write an affine change of the image as another camera that is rolled about its axis.
 
     A K X = K' R X for all points X: K' upper triangular, R a rotation about the optical axis (RQ
     decomposition of the upper left 2 x 2 of A K). This is exact for every affine A, wherever
@@ -66,7 +66,7 @@ def split_affine(A: np.ndarray, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def warp_image(
     image: np.ndarray, A: np.ndarray, size: tuple[int, int], border: tuple = BORDER
 ) -> np.ndarray:
-    """Moves the content of an image by an affine map, without aliasing when it shrinks.
+    """Move the content of an image by an affine map, without aliasing when it shrinks.
 
     Args:
         image: (H, W, 3) or (H, W).
@@ -88,7 +88,7 @@ def warp_image(
 
 
 def move_hand(results: dict, A: np.ndarray, size: tuple[int, int]) -> dict:
-    """Applies an affine map to the image and the change of camera that goes with it; in place.
+    """Apply an affine map to the image and the change of camera that goes with it; in place.
 
     Args:
         results: The sample.
@@ -116,7 +116,7 @@ def move_hand(results: dict, A: np.ndarray, size: tuple[int, int]) -> dict:
 
 
 def mirror_hand(results: dict) -> dict:
-    """Mirrors image and hand left to right; in place.
+    """Mirror image and hand left to right; in place.
 
     With M = diag(-1, 1, 1) in camera space, points become M X and rotations M R M, which is how
     `Mano(side='left')` is defined: a right hand becomes a left hand of the same betas.
@@ -146,7 +146,7 @@ def _remember(results: dict, A: np.ndarray) -> None:
 
 @TRANSFORMS.register_module()
 class HandCrop:
-    """Brings the hand to the network's square input: the whole image, or a box if there is one.
+    """Bring the hand to the network's square input: the whole image, or a box if there is one.
 
     Args:
         size: Side of the result, pixels.
@@ -159,7 +159,7 @@ class HandCrop:
         self.margin = margin
 
     def __call__(self, results: dict) -> dict:
-        """Crops `results`, in place."""
+        """Crop `results`, in place."""
         return self.crop(results)
 
     def crop(
@@ -231,7 +231,7 @@ class RandomHandCrop(HandCrop):
         self.prob = prob
 
     def __call__(self, results: dict) -> dict:
-        """Crops `results`, in place."""
+        """Crop `results`, in place."""
         if np.random.rand() >= self.prob:
             return self.crop(results)
         return self.crop(
@@ -244,7 +244,7 @@ class RandomHandCrop(HandCrop):
 
 @TRANSFORMS.register_module()
 class RandomHandFlip:
-    """Mirrors image and hand; a right hand becomes a left one (`is_right` tells).
+    """Mirror image and hand; a right hand becomes a left one (`is_right` tells).
 
     A model of right hands needs it only to bring left hands to the right: `prob=1` for those.
     """
@@ -253,13 +253,13 @@ class RandomHandFlip:
         self.prob = prob
 
     def __call__(self, results: dict) -> dict:
-        """Mirrors `results`, in place."""
+        """Mirror `results`, in place."""
         return mirror_hand(results) if np.random.rand() < self.prob else results
 
 
 @TRANSFORMS.register_module()
 class RandomHandBackground:
-    """Puts another photograph behind hands that were recorded before a green screen.
+    """Put another photograph behind hands that were recorded before a green screen.
 
     Only samples with `mask_path` change: `FreiHAND` gives it to images of the version `gs`.
     Goes before the crop, which moves hand and background together.
@@ -277,7 +277,7 @@ class RandomHandBackground:
             raise MissingFileError(f'{folder}: expected photographs (.jpg, .png), found none')
 
     def __call__(self, results: dict) -> dict:
-        """Replaces the background of `results`, in place."""
+        """Replace the background of `results`, in place."""
         if not results.get('mask_path') or np.random.rand() >= self.prob:
             return results
         image = results['img']
@@ -303,7 +303,7 @@ def _random_patch(photo: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class RandomHandColor:
-    """Changes each colour channel's brightness, the contrast, and adds noise.
+    """Change each colour channel's brightness and the contrast, and add noise.
 
     Args:
         channel: Each channel is multiplied by 1 - `channel` to 1 + `channel` (METRO: 0.4).
@@ -317,7 +317,7 @@ class RandomHandColor:
         self.noise = noise
 
     def __call__(self, results: dict) -> dict:
-        """Changes `results['img']`."""
+        """Change `results['img']`."""
         image = results['img'].astype(np.float32)
         image *= np.random.uniform(1 - self.channel, 1 + self.channel, 3).astype(np.float32)
         mean = image.mean()
@@ -332,7 +332,7 @@ class RandomHandColor:
 
 @TRANSFORMS.register_module()
 class RandomHandOcclusion:
-    """Covers part of the image with an ellipse or a box of one colour or of other image content.
+    """Cover part of the image with an ellipse or a box of one colour or of other image content.
 
     After Zhong et al., "Random Erasing Data Augmentation"; the annotations stay as they are.
 
@@ -346,7 +346,7 @@ class RandomHandOcclusion:
         self.area = area
 
     def __call__(self, results: dict) -> dict:
-        """Changes `results['img']`."""
+        """Change `results['img']`."""
         if np.random.rand() >= self.prob:
             return results
         image = results['img']
@@ -375,14 +375,14 @@ class RandomHandOcclusion:
 
 @TRANSFORMS.register_module()
 class PackHandInputs:
-    """Packs a sample into `inputs` (3, H, W) uint8 BGR and a data sample.
+    """Pack a sample into `inputs` (3, H, W) uint8 BGR and a data sample.
 
     The data sample carries `META_FIELDS` as meta information (arrays stay NumPy arrays) and, where
     anything is known of the hand, `gt_hand` with float32 tensors.
     """
 
     def __call__(self, results: dict) -> dict:
-        """Returns `dict(inputs=..., data_samples=...)`."""
+        """Return `dict(inputs=..., data_samples=...)`."""
         meta = {name: results[name] for name in META_FIELDS if name in results}
         sample = BaseDataElement(metainfo=meta)
         known = [name for name in GT_FIELDS if name in results]

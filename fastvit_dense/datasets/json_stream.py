@@ -1,4 +1,4 @@
-"""Reads lists of numbers from large JSON files one entry at a time.
+"""Read lists of numbers from large JSON files one entry at a time.
 
 FreiHAND's files are JSON lists of a gigabyte and more. `json.load` would turn one into Python
 objects of ten times its size; here only the entry in hand is held.
@@ -21,7 +21,7 @@ _AFTER = tuple(_SPACE + ',]')
 
 
 class JsonReader:
-    """Walks through a JSON text from left to right.
+    """Walk through a JSON text from left to right.
 
     Args:
         stream: The text, open for reading.
@@ -57,7 +57,7 @@ class JsonReader:
             self._read_more()
 
     def expect(self, character: str, where: str) -> None:
-        """Steps over one character ('' stands for the end of the file).
+        """Step over one character ('' stands for the end of the file).
 
         Raises:
             DataError: Something else stands there.

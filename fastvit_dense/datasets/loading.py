@@ -260,7 +260,7 @@ def use_checked_loading(cfg: Config) -> None:
     for loader in LOADERS:
         skip = MAX_BROKEN_IMAGES if loader == 'train_dataloader' else 0
         metrics = evaluators_of(cfg, loader.replace('dataloader', 'evaluator'))
-        scored = not any(metric.get('format_only') for metric in metrics)
+        scored = not metrics or not all(metric.get('format_only') for metric in metrics)
         for dataset in datasets_of(cfg, [loader]):
             masks = mask_classes(dataset, cfg.get('default_scope'))
             if masks and not scored:

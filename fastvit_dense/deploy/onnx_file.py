@@ -32,7 +32,7 @@ STANDARD_DOMAINS = ('', 'ai.onnx')
 
 
 def trace_onnx(graph: nn.Module, image: Tensor) -> 'ModelProto':
-    """Trace a graph of `graphs.py` or `detector.py`; height and width of the input stay free.
+    """Trace a graph of `fastvit_dense.graphs`; height and width of the input stay free.
 
     Args:
         graph: Module with `output_names`, in eval mode.

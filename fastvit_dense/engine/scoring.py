@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,7 @@ def report_result(
     seconds: dict[str, float],
     info: dict[str, Any] | None = None,
     expected: list[dict] | None = None,
+    measured: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the three report files and say where they are.
 
@@ -85,6 +86,7 @@ def report_result(
         seconds: What took how long.
         info: `model_info` of the model, if there is one.
         expected: The config's `expected_results`.
+        measured: What they are compared with; the result's metrics by default.
     """
     task = task_of(cfg)
     result.dataset = cfg.get('dataset_name') or result.dataset or _dataset_name(cfg, task)
@@ -110,6 +112,7 @@ def report_result(
         references=references,
         presentation=task.presentation,
         expected=expected,
+        measured=measured,
     )
     print(json.dumps({name: round(value, 4) for name, value in result.metrics.items()}))
     print(f'report: {Path(cfg.work_dir) / "report.html"}')

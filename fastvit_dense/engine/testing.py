@@ -12,6 +12,7 @@ from mmengine.dist import is_main_process
 from ..backbones.reparam import reparameterize
 from ..checkpoints.model import load_model_state
 from ..config.building import explained_building
+from ..config.loaders import evaluators_of
 from ..errors import ConfigError
 from ..evaluation.base import TaskMetric
 from ..evaluation.report.compare import change_from, read_report
@@ -61,6 +62,8 @@ def evaluate_checkpoint(
     )
     cfg.launcher = launcher
     use_own_metrics(cfg)
+    if not evaluators_of(cfg, 'test_evaluator'):
+        raise ConfigError(f'{cfg.filename}: test_evaluator: expected a metric, found none')
     expected = _expected_results(cfg, required=verify)
     check_checkpoint(checkpoint)
     before = read_report(baseline) if baseline else None
@@ -88,16 +91,18 @@ def evaluate_checkpoint(
     if not is_main_process():
         return 0
     result = outcome(cfg, metrics, found, len(runner.test_dataloader.dataset))
+    # names with and without the prefix of our metric
+    measured = {**(result.metrics if result else {}), **found}
     if result is None:
         print(f'predictions only, in {keep}: no scores, hence no report')
     else:
         result.protocol |= {'form': form, 'image_size': image_size(cfg)}
         if before:
             result.protocol.update(change_from(before, result))
-        report_result(cfg, result, keep, {'test': seconds}, info, expected)
+        report_result(cfg, result, keep, {'test': seconds}, info, expected, measured)
     if not verify:
         return 0
-    misses = verify_results(found, expected)
+    misses = verify_results(measured, expected)
     for miss in misses:
         print(miss)
     return int(bool(misses))

@@ -1,4 +1,4 @@
-"""Draws triangle meshes on the CPU with PyTorch3D's rasteriser."""
+"""Draw triangle meshes on the CPU with PyTorch3D's rasteriser."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ class Fragments(NamedTuple):
 def rasterize(
     vertices: np.ndarray, faces: np.ndarray, K: np.ndarray, size: tuple[int, int]
 ) -> Fragments:
-    """Finds the nearest triangle of every pixel.
+    """Find the nearest triangle of every pixel.
 
     PyTorch3D's CPU rasteriser compares every pixel with every triangle (its bins exist on the GPU
     only). Here the image is cut into tiles, and each tile is a small image of its own that is given
@@ -163,7 +163,7 @@ def draw_mesh(
     opacity: float = 1.0,
     ambient: float = 0.4,
 ) -> np.ndarray:
-    """Draws a mesh over an image, with smooth edges (four samples per pixel).
+    """Draw a mesh over an image, with smooth edges (four samples per pixel).
 
     Args:
         background: (H, W, 3) uint8, any channel order that `colors` shares.

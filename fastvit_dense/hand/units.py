@@ -32,7 +32,7 @@ def thousandfold(found: float, expected: float) -> float | None:
 
 
 def check_unit(joints: np.ndarray, source: str, reference: np.ndarray | None = None) -> None:
-    """Refuses hands that are a thousand times too large or too small.
+    """Refuse hands that are a thousand times too large or too small.
 
     Args:
         joints: (N, 21, 3), meant to be metres.

@@ -175,8 +175,10 @@ def register_task(task: Task) -> Task:
     """Make a task known, by its name and the base class of its datasets.
 
     Raises:
-        ConfigError: Another task has the name, or an attribute is missing.
+        ConfigError: It is no task, another one has the name, or an attribute is missing.
     """
+    if not isinstance(task, Task):
+        raise ConfigError(f'register_task: expected an object of a Task, found {task!r}')
     for attribute in ('name', 'dataset_base', 'presentation'):
         if not hasattr(task, attribute):
             raise ConfigError(f'task {type(task).__name__}: expected an attribute {attribute!r}')

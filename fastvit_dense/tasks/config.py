@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
 
 from ..config.classes import spread_classes
 from ..config.options import merge_options
 from ..config.reading import default_work_dir, read_config, remove_pretrained
+from ..errors import ConfigError, reason_of
 from .sample import apply_sample_settings
 
 
@@ -37,8 +39,20 @@ def load_config(
         apply_sample_settings(cfg)
     if cfg_options:
         merge_options(cfg, cfg_options)
+        _import_modules(cfg)
     spread_classes(cfg)
     if sample or not pretrained:
         remove_pretrained(cfg.model)
     cfg.work_dir = str(work_dir or cfg.get('work_dir') or default_work_dir(path))
     return cfg
+
+
+def _import_modules(cfg: Config) -> None:
+    """Import what `custom_imports` names now; what the file named is imported already."""
+    imports = cfg.get('custom_imports')
+    if not imports:
+        return
+    try:
+        import_modules_from_strings(**imports)
+    except (ImportError, TypeError) as error:
+        raise ConfigError(f'{cfg.filename}: custom_imports: {reason_of(error)}') from error

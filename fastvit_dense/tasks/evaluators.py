@@ -52,14 +52,13 @@ def outcome(
         samples: Number of samples of the test dataset.
 
     Returns:
-        The result; None where nothing was scored, predictions were only written.
+        The result, of the numbers alone where no metric of ours scored; None where there are
+        none: predictions were only written.
     """
     own = next((metric for metric in metrics if isinstance(metric, TaskMetric)), None)
     numbers = {name: float(value) for name, value in found.items() if is_number(value)}
-    if own is None:
+    if own is None or own.result is None:
         return EvaluationResult(task_of(cfg).name, '', '', samples, numbers) if numbers else None
-    if own.result is None:
-        return None
     prefix = f'{own.prefix}/' if own.prefix else ''
     known = {f'{prefix}{name}' for name in own.result.metrics}
     own.result.metrics |= {name: v for name, v in numbers.items() if name not in known}

@@ -1,7 +1,7 @@
 """Pictures of hands and mesh files; drawn on the CPU, no window system needed.
 
 Points are metres in the OpenCV camera frame, joints in FreiHAND's order, images RGB, pixel
-coordinates counted from the outer corner (see `hand/transforms.py`).
+coordinates counted from the outer corner (see `datasets/hand_transforms.py`).
 """
 
 from functools import partial
@@ -40,7 +40,7 @@ def bones() -> list[tuple[int, int, tuple[int, int, int]]]:
 
 
 def draw_skeleton(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """Draws bones and joints.
+    """Draw bones and joints.
 
     Args:
         image: (H, W, 3) uint8.
@@ -73,7 +73,7 @@ def draw_skeleton(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
 def draw_overlay(
     image: np.ndarray, vertices: np.ndarray, faces: np.ndarray, K: np.ndarray, opacity: float = 0.9
 ) -> np.ndarray:
-    """Draws the mesh over the image; (H, W, 3) uint8."""
+    """Draw the mesh over the image; (H, W, 3) uint8."""
     return draw_mesh(image, vertices, faces, K, MESH_COLOR, opacity)
 
 
@@ -84,7 +84,7 @@ def draw_side_view(
     angle: float = 90.0,
     colors: np.ndarray | tuple = MESH_COLOR,
 ) -> np.ndarray:
-    """Draws the mesh alone, turned about the vertical axis through its middle and made to fit.
+    """Draw the mesh alone, turned about the vertical axis through its middle and made to fit.
 
     Args:
         vertices: (V, 3).
@@ -202,7 +202,7 @@ def _square(image: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def save_mesh(path: str | Path, vertices: np.ndarray, faces: np.ndarray) -> Path:
-    """Writes a mesh file in the coordinates given.
+    """Write a mesh file in the coordinates given.
 
     Args:
         path: Ends in `.obj` or `.ply` (binary).

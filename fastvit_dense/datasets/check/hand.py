@@ -4,6 +4,7 @@ import numpy as np
 
 from ...config.types import refused_argument
 from ...errors import DataError, reason_of
+from ...hand.camera import project
 from ...hand.mano import FINGERTIP_VERTICES
 from ...hand.units import check_unit
 from ..freihand import FreiHAND
@@ -14,7 +15,7 @@ from ..loading import read_image
 def check_freihand(
     dataset: dict, read_files: bool = True
 ) -> tuple[list[tuple[str, str]], dict[str, int]]:
-    """Looks for what is wrong with a FreiHAND tree.
+    """Look for what is wrong with a FreiHAND tree.
 
     Args:
         dataset: The dataset's part of a config; its pipeline is not used.
@@ -62,9 +63,8 @@ def _check_annotations(arrays: dict[str, np.ndarray], name: str) -> list[tuple[s
         check_unit(xyz, f'{name}_xyz.json')
     except DataError as error:
         return [('error', str(error))]
-    projected = xyz @ np.swapaxes(arrays['K'], 1, 2).astype(np.float64)
-    z = projected[..., 2]
-    uv = projected[..., :2] / np.where(z > 0, z, np.inf)[..., None]
+    z = xyz[..., 2]
+    uv = project(np.where(z[..., None] > 0, xyz, (0.0, 0.0, 1.0)), arrays['K'])
     bone = np.linalg.norm(xyz[:, 9] - xyz[:, 10], axis=-1)
     checks = [
         ('error', 'joints before the camera (z > 0)', (z > 0).all(1)),

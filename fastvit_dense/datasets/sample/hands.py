@@ -65,7 +65,7 @@ def make_sample_hands(
     force: bool = False,
     workers: int | None = None,
 ) -> Path:
-    """Writes `root/freihand`, the same bytes on every run; it appears whole or not at all.
+    """Write `root/freihand`, the same bytes on every run; it appears whole or not at all.
 
     `train` annotations with four versions of each image (green screen, then three backgrounds) and
     masks, `evaluation` annotations with one. A tree that was made with the same settings is kept.
@@ -209,7 +209,7 @@ def sample_hands(count: int, rng: np.random.Generator, model: ManoModel | None =
 
 
 class _Pictures(Dataset):
-    """Draws and writes the pictures of one hand each; a dataset only to use a loader's workers."""
+    """Draw and write the pictures of one hand each; a dataset only to use a loader's workers."""
 
     def __init__(self, hands: Hands, folder: Path, key: tuple[int, int]) -> None:
         self.hands = hands
@@ -245,7 +245,7 @@ class _Pictures(Dataset):
 
 
 class Skin:
-    """Draws posed hands with a forearm in the colours of skin."""
+    """Draw posed hands with a forearm in the colours of skin."""
 
     RINGS = 5
 
@@ -295,7 +295,7 @@ class Skin:
     def draw(
         self, vertices: np.ndarray, K: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draws one hand under a random light.
+        """Draw one hand under a random light.
 
         Args:
             vertices: (778, 3) camera space, metres.

@@ -2,17 +2,20 @@
 
 import base64
 import io
+import logging
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from PIL import Image, UnidentifiedImageError
 
 from ...checkpoints.files import replacing
 from ...config.loaders import datasets_of
 from ...datasets.values import is_number
-from ...errors import DataError
+from ...errors import DataError, reason_of
 from ..record import EvaluationResult
 
 MAX_WIDTH = 1280
@@ -131,6 +134,9 @@ def make_gallery(
         return [], f'no image {Path(error.filename).name} in the data folder'
     except (DataError, UnidentifiedImageError) as error:
         return [], str(error)
+    except Exception as error:  # a fault in drawing must not cost the numbers
+        print_log(traceback.format_exc(), 'current', logging.ERROR)
+        return [], f'drawing failed, see the log: {reason_of(error)}'
     return entries, ''
 
 

@@ -27,6 +27,8 @@ def check_results(
     Raises:
         ConfigError: The list is empty (nothing would be verified) or an entry is incomplete.
     """
+    if isinstance(expected, str | Mapping):
+        raise ConfigError(f'expected_results: expected a list of dicts, found {expected!r}')
     if not expected:
         raise ConfigError(
             'expected_results: nothing to verify; expected at least one '

@@ -29,6 +29,7 @@ def write_report(
     references: Sequence[Mapping[str, Any]] = (),
     presentation: Presentation | None = None,
     expected: Sequence[Mapping[str, Any]] | None = None,
+    measured: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write the three files of a report at the top of `work_dir`, all of them or none.
 
@@ -45,6 +46,7 @@ def write_report(
         references: Published rows, see `find_references`.
         presentation: How the task's results are shown; None: plainly.
         expected: The config's `expected_results`; each is shown beside what was measured.
+        measured: Numbers to compare them with; the result's metrics by default.
 
     Returns:
         The content of `report.json`: full precision, NaN and infinity as None.
@@ -65,7 +67,7 @@ def write_report(
     }
 
     if expected:
-        report['expected'] = check_results(result.metrics, expected)
+        report['expected'] = check_results(measured or result.metrics, expected)
     report = to_json(report)
     shown = report if presentation is None else presentation.shown(report)
     texts = {
