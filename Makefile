@@ -21,8 +21,13 @@ $(STAMP): requirements.txt
 demo: setup
 	$(BIN)/python tools/demo.py
 
+# Tests that open onnxruntime and OpenVINO run in processes of their own: their threads do not
+# survive the forks of loading processes.
+RUNTIMES = tests/benchmarks tests/deploy tests/extending tests/graphs tests/tools/test_export.py
+
 test: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(RUNTIMES:%=--ignore=%)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(RUNTIMES)
 
 # The same tests, up to a third slower on Python 3.11; 3.12 has a cheaper way to watch lines.
 coverage: setup

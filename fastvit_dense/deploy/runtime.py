@@ -153,10 +153,7 @@ class ExportedNetwork:
         if bf16 and 'BF16' not in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES'):
             raise ExportError(f'{self.path}: this processor has no bfloat16 for OpenVINO to use')
         # by itself it computes in bfloat16 where the processor has it
-        settings = {
-            'INFERENCE_PRECISION_HINT': 'bf16' if bf16 else 'f32',
-            'PERFORMANCE_HINT': 'LATENCY',
-        }
+        settings = {'INFERENCE_PRECISION_HINT': 'bf16' if bf16 else 'f32'}
         if threads:
             settings['INFERENCE_NUM_THREADS'] = threads
         try:
@@ -168,8 +165,8 @@ class ExportedNetwork:
         names = [output.any_name for output in compiled.outputs]
 
         def run(image: np.ndarray, copy: bool) -> dict[str, np.ndarray]:
-            found = compiled([image], share_outputs=not copy)
-            return {name: found[i] for i, name in enumerate(names)}
+            found = compiled([image])
+            return {name: found[i].copy() if copy else found[i] for i, name in enumerate(names)}
 
         self._run = run
 
