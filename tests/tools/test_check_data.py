@@ -1,5 +1,4 @@
 import json
-import runpy
 import subprocess
 import sys
 import time
@@ -9,13 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
+from fastvit_dense.cli import check_data
+from fastvit_dense.cli.common import make_parser
+
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'check_data.py'
 
 
 @pytest.fixture
-def main(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOL.parent))
-    return runpy.run_path(str(TOOL))['main']
+def main():
+    return lambda words: check_data.main(make_parser('', 'check-data'), words)
 
 
 @pytest.fixture
