@@ -5,6 +5,7 @@
 | mmengine's root registries | they know the names of this package's types, `TYPES` |
 | `mmengine.runner.checkpoint` | reads go through `checkpoints.reader`: no file runs code |
 | `mmengine.config` | `_base_ = 'mmseg::...'` is found by the import name, at once |
+| mmdet's `COCO` | reads annotation files as the checks do; labels follow the classes' names |
 | `mmcv._ext` | offered from torchvision where mmcv came without compiled operators |
 | `warnings` | mmengine 0.10.7's notice of pkg_resources' end is not shown |
 
@@ -62,6 +63,7 @@ def install() -> None:
     """Make the changes that are named above; cheap and idempotent."""
     after_import('mmengine.runner.checkpoint', _read_safely)
     after_import('mmengine.registry', _add_types)
+    after_import('mmdet.datasets.api_wrappers.coco_api', _read_annotations)
     openmmlab.install()
 
 
@@ -69,6 +71,12 @@ def _read_safely(checkpoint: ModuleType) -> None:
     from .checkpoints.mmengine_loading import use_safe_reader
 
     use_safe_reader(checkpoint)
+
+
+def _read_annotations(api: ModuleType) -> None:
+    from .datasets.formats.mmdet_coco import use_own_reader
+
+    use_own_reader(api)
 
 
 def _add_types(registry: ModuleType) -> None:

@@ -316,8 +316,8 @@ OWN_OPTIONS = [f'{key}={value}' for key, value in SHORT_SCHEDULE.items()]
 def test_own_data_is_checked_trained_tested_and_predicted(own_config, tmp_path):
     report = check_config(load_config(own_config, cfg_options=OWN_OPTIONS))
     assert report.errors == report.warnings == []
-    assert report.counts['train'] == {'images': 4, 'masks': 4}
-    assert list(report.classes['train']) == ['soil', 'crop', 'weed']
+    assert report.of('train').images_used == 4
+    assert list(report.of('train').per_class) == ['soil', 'crop', 'weed']
 
     work_dir = tmp_path / 'run'
     runner = train(str(own_config), cfg_options=OWN_OPTIONS, work_dir=str(work_dir))

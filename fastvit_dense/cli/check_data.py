@@ -7,6 +7,7 @@ Exit status 1 where there are errors.
 """
 
 import argparse
+import json
 
 from .common import Arguments, add_config
 
@@ -17,6 +18,9 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
     parser.add_argument(
         '--quick', action='store_true', help='annotations and file names only, no image is read'
     )
+    parser.add_argument(
+        '--json', action='store_true', help='print counts and findings as one JSON object'
+    )
     args = parser.parse_args(arguments)
 
     from ..datasets.check.datasets import check_config
@@ -26,5 +30,5 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
         args.config, sample=args.sample, cfg_options=args.cfg_options, pretrained=False
     )
     report = check_config(cfg, read_files=not args.quick, progress=True)
-    print(report)
+    print(json.dumps(report.to_dict(), indent=1) if args.json else report)
     return int(bool(report.errors))

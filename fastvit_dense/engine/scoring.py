@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 
 from ..config.building import explained_building
 from ..config.loaders import datasets_of, evaluators_of
+from ..datasets.check.datasets import quick_check
 from ..datasets.loading import use_checked_loading
 from ..errors import ConfigError
 from ..evaluation.predictions import evaluate_predictions
@@ -60,6 +61,7 @@ def score_predictions(
         )
     start = time.perf_counter()
     init_default_scope(cfg.get('default_scope') or 'mmengine')
+    quick_check(cfg, 'test_dataloader', with_files=False)
     use_checked_loading(cfg)
     dataset = next(datasets_of(cfg, ['test_dataloader']))
     with explained_building(cfg):

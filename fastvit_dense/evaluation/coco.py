@@ -1,120 +1,40 @@
 """COCO ground truth and scoring through faster-coco-eval, as plain functions."""
 
-import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
-from mmengine.fileio import get_local_path
 
-from ..datasets.values import is_box, is_integer, is_number
-from ..errors import DataError, MissingFileError, PredictionError
-from .masks import check_codes
+from ..datasets.check.coco_rules import structure_findings
+from ..datasets.formats.coco import read_coco
+from ..errors import DataError
 
 AREAS = ('all', 's', 'm', 'l')
 
 
-def load_annotations(path: str | Path, backend_args: dict | None = None) -> COCO:
-    """Read a COCO annotation file and check it.
+def load_annotations(
+    path: str | Path, backend_args: dict | None = None, with_masks: bool = False
+) -> COCO:
+    """Read a COCO annotation file by the rules that hold for training, too.
 
-    A file without `annotations` (COCO's test-dev) is read too.
+    A file without `annotations` (COCO's test-dev) is read as well.
 
     Args:
         path: The JSON file.
         backend_args: mmengine's file backend.
+        with_masks: Every annotation needs a mask.
 
     Raises:
         MissingFileError: There is no such file.
-        DataError: It is no COCO annotation file; the message names file, field and entry.
+        DataError: It cannot be scored against; the message names file, entry and field.
     """
-    with get_local_path(str(path), backend_args=backend_args) as local_path:
-        try:
-            text = Path(local_path).read_text(encoding='utf-8')
-        except FileNotFoundError:
-            raise MissingFileError(f'annotation file {path} does not exist') from None
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise DataError(f'annotation file {path} is not valid JSON ({error})') from None
-    check_annotations(content, str(path))
+    content = read_coco(path, backend_args)
+    faults = structure_findings(content, str(path), with_masks=with_masks, with_files=False)
+    if faults:
+        more = f' ... and {len(faults) - 1} more faults' if len(faults) > 1 else ''
+        raise DataError(f'{faults[0]}{more}')
     return COCO(content)
-
-
-def check_annotations(content: dict, path: str) -> None:
-    """Check what scoring needs of an annotation file; raise DataError at the first fault."""
-    where = f'annotation file {path}'
-    if not isinstance(content, dict):
-        raise DataError(f'{where}: expected an object, found {type(content).__name__}')
-    for field in ('images', 'categories'):
-        if not isinstance(content.get(field), list):
-            raise DataError(f'{where}: expected a list "{field}", found {content.get(field)!r}')
-    known = {}
-    for field in ('images', 'categories', 'annotations'):
-        ids: Counter[int] = Counter()
-        for index, entry in enumerate(content.get(field, ())):
-            if not isinstance(entry, dict) or not is_integer(entry.get('id')):
-                raise DataError(f'{where}: {field}[{index}] has no integer "id"')
-            ids[entry['id']] += 1
-        repeated = [i for i, count in ids.items() if count > 1]
-        if repeated:
-            raise DataError(f'{where}: {len(repeated)} ids of "{field}" repeat, e.g. {repeated[0]}')
-        known[field] = ids
-    for entry in content['images']:
-        for field in ('height', 'width'):
-            if not is_integer(entry.get(field)):
-                found = entry.get(field)
-                raise DataError(f'{where}: image {entry["id"]}: "{field}" is {found!r}')
-    for category in content['categories']:
-        if not isinstance(category.get('name'), str):
-            raise DataError(f'{where}: category {category["id"]} has no "name"')
-    for entry in content.get('annotations', ()):
-        fault = _annotation_fault(entry, known)
-        if fault:
-            raise DataError(f'{where}: annotation {entry["id"]}: {fault}')
-
-
-def _annotation_fault(entry: dict, known: dict[str, Counter]) -> str | None:
-    if entry.get('image_id') not in known['images']:
-        return f'"image_id" {entry.get("image_id")!r} is not among the images'
-    if entry.get('category_id') not in known['categories']:
-        return f'"category_id" {entry.get("category_id")!r} is not among the categories'
-    if not is_box(entry.get('bbox')):
-        return f'expected "bbox" [x, y, width, height], found {entry.get("bbox")!r}'
-    if not is_number(entry.get('area')):
-        return f'expected a number "area", found {entry.get("area")!r}'
-    return None
-
-
-def check_truth_masks(truth: COCO, path: str) -> None:
-    """Raise DataError unless every annotation has a mask that fits its image."""
-    for entry in truth.dataset.get('annotations', ()):
-        image = truth.imgs[entry['image_id']]
-        fault = mask_fault(entry.get('segmentation'), [image['height'], image['width']])
-        if fault:
-            raise DataError(f'annotation file {path}: annotation {entry["id"]}: {fault}')
-
-
-def mask_fault(mask: object, size: list[int]) -> str | None:
-    """Tell in words what keeps a "segmentation" from being a mask of an image [height, width]."""
-    if isinstance(mask, list):
-        for polygon in mask:
-            numbers = polygon if isinstance(polygon, list) else []
-            if len(numbers) < 4 or len(numbers) % 2 or not all(map(is_number, numbers)):
-                return f'"segmentation" holds no polygon x, y, x, y, ...: {str(polygon)[:40]}'
-        return None if mask else '"segmentation" is empty'
-    if isinstance(mask, dict) and isinstance(mask.get('counts'), list):
-        counts = mask['counts']
-        if mask.get('size') != size:
-            return f'"segmentation" is of size {mask.get("size")}, the image {size}'
-        good = all(is_integer(n) and n >= 0 for n in counts) and sum(counts) == size[0] * size[1]
-        return None if good else '"segmentation": the run lengths do not add up to the image'
-    try:
-        check_codes([mask], size, lambda _: '"segmentation"')
-    except PredictionError as error:
-        return str(error)
-    return None
 
 
 def truth_of_samples(samples: list[dict], classes: Sequence[str]) -> COCO:

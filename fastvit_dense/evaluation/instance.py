@@ -27,8 +27,8 @@ class InstanceMetric(TaskMetric):
     """COCO's box, mask and boundary scores with the arguments of mmdet's `CocoMetric`.
 
     The numbers are pycocotools', computed by faster-coco-eval. Masks are scored with mask areas.
-    Labels count the categories of the annotation file whose names are in the dataset's
-    `classes`, in the order of the file, as mmdet's `CocoDataset` gives them out.
+    Labels count the dataset's `classes`, whatever the order of the categories in the annotation
+    file; without `classes`, the categories of the file.
 
     Names: `{metric}_mAP`, `_mAP_50`, `_mAP_75`, `_mAP_s`, `_mAP_m`, `_mAP_l`,
     `_AR@1`, `_AR@10`, `_AR@100`, `_AR_s@100`, `_AR_m@100`, `_AR_l@100`; 0-1, -1 where
@@ -89,14 +89,13 @@ class InstanceMetric(TaskMetric):
         self.sort_categories = sort_categories
         self.truth: COCO | None = None
         if ann_file is not None:
-            self.truth = coco.load_annotations(ann_file, backend_args)
+            with_masks = bool(set(self.metrics) - {'bbox'})
+            self.truth = coco.load_annotations(ann_file, backend_args, with_masks)
             if 'annotations' not in self.truth.dataset and not format_only:
                 raise DataError(
                     f'annotation file {ann_file} holds no "annotations" (as COCO test-dev): '
                     'set format_only=True and outfile_prefix to write the result files'
                 )
-            if set(self.metrics) - {'bbox'}:
-                coco.check_truth_masks(self.truth, ann_file)
         self._category_ids: list[int] | None = None
 
     @property
@@ -128,23 +127,16 @@ class InstanceMetric(TaskMetric):
             categories = sorted(categories, key=lambda category: category['id'])
         if classes is None:
             return [category['id'] for category in categories]
-        names = [category['name'] for category in categories]
+        ids = {category['name']: category['id'] for category in categories}
         for name in classes:
-            if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
+            if name not in ids:
+                near = difflib.get_close_matches(name, ids, n=1)
                 hint = f'; did you mean {near[0]!r}?' if near else ''
                 raise DataError(
                     f'annotation file {self.ann_file}: no category {name!r} among the '
-                    f'{len(names)} there{hint}'
+                    f'{len(ids)} there{hint} (the classes are metainfo.classes of the dataset)'
                 )
-        chosen = [category for category in categories if category['name'] in set(classes)]
-        if [category['name'] for category in chosen] != list(classes):
-            print_log(
-                f'the classes stand in another order than the categories of {self.ann_file}; '
-                'labels follow the file',
-                'current',
-            )
-        return [category['id'] for category in chosen]
+        return [ids[name] for name in classes]
 
     def compact(self, sample: dict) -> dict:
         """Boxes (x, y, width, height), scores, labels and run-length codes of one image.

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from ..datasets.formats.rle import rle_error
 from ..errors import PredictionError
 
 STRIP_PIXELS = 1 << 20
@@ -60,63 +61,6 @@ def code_bytes(code: dict) -> bytes:
     """The `counts` of a compressed run-length code."""
     counts = code['counts']
     return counts.encode() if isinstance(counts, str) else counts
-
-
-def rle_error(counts: list[bytes], pixels: int) -> tuple[int, str] | None:
-    """The first broken code among compressed run-length codes of one image size, or None.
-
-    pycocotools trusts its input: a code that runs over the image is read beyond its end. A code
-    is a sequence of numbers in groups of 5 bits, low group first, bit 5 set when more follow, bit
-    4 of the last one the sign; from the fourth number on a run length is given as the difference
-    to the one two places before.
-
-    Args:
-        counts: The `counts` of the codes.
-        pixels: Height times width of the image.
-
-    Returns:
-        Index of the code and what is wrong with it.
-    """
-    lengths = np.array([len(c) for c in counts], dtype=np.int64)
-    if not lengths.size:
-        return None
-    if not lengths.all():
-        return int(np.argmin(lengths)), 'the run-length code is empty'
-    owner = np.repeat(np.arange(len(counts)), lengths)
-    groups = np.frombuffer(b''.join(counts), dtype=np.uint8).astype(np.int64) - 48
-    last = (groups & 0x20) == 0
-    bad = (groups < 0) | (groups > 63)
-    if bad.any():
-        return int(owner[np.argmax(bad)]), 'the run-length code holds a foreign character'
-    ends = np.cumsum(lengths) - 1
-    if not last[ends].all():
-        return int(np.argmin(last[ends])), 'the run-length code ends within a number'
-
-    stop = np.flatnonzero(last)
-    start = np.concatenate([[0], stop[:-1] + 1])
-    digits = stop - start + 1
-    if digits.max() > 12:
-        return int(owner[start[np.argmax(digits > 12)]]), 'the run-length code holds a huge number'
-    place = np.arange(groups.size) - np.repeat(start, digits)
-    number = np.add.reduceat((groups & 0x1F) << (5 * place), start)
-    number -= np.where(groups[stop] & 0x10, np.int64(1) << (5 * digits), 0)
-
-    owner = owner[start]
-    first = np.searchsorted(owner, np.arange(len(counts)))
-    index = np.arange(owner.size) - first[owner]
-    runs = number.copy()
-    for parity in (1, 0):
-        chain = (index % 2 == parity) & (index > 0)
-        total = np.cumsum(np.where(chain, number, 0))
-        before = np.concatenate([[0], total])[first]
-        runs = np.where(chain, total - before[owner], runs)
-    if (runs < 0).any():
-        return int(owner[np.argmax(runs < 0)]), 'the run-length code holds a negative run'
-    covered = np.add.reduceat(runs, first)
-    if (covered != pixels).any():
-        wrong = int(np.argmax(covered != pixels))
-        return wrong, f'the run-length code covers {covered[wrong]} pixels, the image has {pixels}'
-    return None
 
 
 @torch.no_grad()

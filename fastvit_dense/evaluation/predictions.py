@@ -13,6 +13,7 @@ from mmengine.registry import METRICS
 from pycocotools import mask as coco_mask
 
 from ..checkpoints.files import replacing
+from ..datasets.formats.rle import compressed, rle_problem
 from ..datasets.values import is_box, is_integer, is_number
 from ..errors import DataError, MissingFileError, PredictionError
 from .base import TaskMetric
@@ -132,8 +133,15 @@ def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[
             'labels': np.array([labels[entry['category_id']] for entry in chosen]),
         }
         if 'segmentation' in fields:
-            codes = [compressed(entry['segmentation']) for entry in chosen]
             size = [truth.imgs[image_id]['height'], truth.imgs[image_id]['width']]
+            codes = [entry['segmentation'] for entry in chosen]
+            for i, code in enumerate(codes):
+                if isinstance(code, dict) and isinstance(code.get('counts'), list):
+                    fault = rle_problem(code, (size[0], size[1]))
+                    if fault:
+                        name = _entry_name(entries, indices[i])
+                        raise PredictionError(f'{path}: {name}: segmentation{fault}')
+                    codes[i] = compressed(code)
             check_codes(codes, size, partial(_mask_name, path, entries, indices))
             sample |= {'masks': [code_bytes(code) for code in codes], 'size': size}
             if 'mask_score' in fields:
@@ -170,13 +178,3 @@ def _entry_fault(entry: object, fields: list[str], truth: COCO, labels: dict) ->
     if 'bbox' in fields and not is_box(entry['bbox']):
         return f'expected bbox [x, y, width, height], found {entry["bbox"]!r}'
     return None
-
-
-def compressed(code: Any) -> Any:
-    """A run-length code, compressed where it is a list of run lengths."""
-    if isinstance(code, dict) and isinstance(code.get('counts'), list):
-        try:
-            return coco_mask.frPyObjects(code, *code['size'])
-        except Exception:
-            return code
-    return code

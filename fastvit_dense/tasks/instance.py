@@ -87,10 +87,10 @@ class InstanceTask(Task):
         self, cfg: Config, dataset: ConfigDict, ids: Sequence[Any], predictions: Path
     ) -> Pictures:
         """See `Task.draw`; the ids are those of the annotation file."""
-        from faster_coco_eval import COCO
         from pycocotools import mask as coco_mask
 
-        from ..evaluation.predictions import compressed
+        from ..datasets.formats.rle import compressed
+        from ..evaluation.coco import load_annotations
         from ..visualization.instance import draw_instances
         from ..visualization.layout import read_picture, side_by_side
 
@@ -98,7 +98,7 @@ class InstanceTask(Task):
         ann_file = next((e['ann_file'] for e in evaluators if e.get('ann_file')), None)
         if not ann_file:
             raise DataError('test_evaluator.ann_file is not set')
-        truth = COCO(ann_file)
+        truth = load_annotations(ann_file)
         path = predictions / 'instances.json' if predictions.is_dir() else predictions
         by_image: dict[int, list[dict]] = {}
         for entry in json.loads(path.read_text()):
@@ -245,15 +245,15 @@ def _fewer_proposals(model: ConfigDict) -> None:
 
 def _has_mask(annotation: dict, info: dict) -> bool:
     """Tell whether it can be drawn; where boxes alone are scored, masks were not checked."""
-    from ..evaluation.coco import mask_fault
+    from ..datasets.check.coco_rules import mask_problem
 
-    return mask_fault(annotation.get('segmentation'), [info['height'], info['width']]) is None
+    return mask_problem(annotation.get('segmentation'), (info['height'], info['width'])) is None
 
 
 def _corners(entry: dict) -> list[float]:
     from pycocotools import mask as coco_mask
 
-    from ..evaluation.predictions import compressed
+    from ..datasets.formats.rle import compressed
 
     x, y, width, height = (
         entry['bbox'] if 'bbox' in entry else coco_mask.toBbox(compressed(entry['segmentation']))

@@ -16,21 +16,21 @@ from .test_instance import small_truth, write
 @pytest.mark.parametrize(
     ('change', 'facts'),
     [
-        (lambda t: t.pop('images'), ['images', 'found', None]),
-        (lambda t: t['images'][1].pop('height'), ['image 2', 'height', None]),
-        (lambda t: t['images'].append(t['images'][0]), [1, 'images', 1]),
-        (lambda t: t['annotations'][0].update(image_id=77), ['annotation 1', 'image_id', 77]),
+        (lambda t: t.pop('images'), ['images', 'found', 'only', 'categories']),
+        (lambda t: t['images'][1].pop('height'), ['images[1]', 'height']),
+        (lambda t: t['images'].append(t['images'][0]), ['images', 'id 1', 2]),
+        (lambda t: t['annotations'][0].update(image_id=77), ['annotations[0]', 'image_id', 77]),
         (
             lambda t: t['annotations'][1].update(category_id='x'),
-            ['annotation 2', 'category_id', "'x'"],
+            ['annotations[1]', 'category_id', "'x'"],
         ),
         (
             lambda t: t['annotations'][2].update(bbox=[1, 2, 3]),
-            ['annotation 3', 'bbox', 'found', [1, 2, 3]],
+            ['annotations[2]', 'bbox', 'found', [1, 2, 3]],
         ),
         (
             lambda t: t['annotations'][2].update(area=math.nan),
-            ['annotation 3', 'area', 'found', 'nan'],
+            ['annotations[2]', 'area', 'found', 'nan'],
         ),
         (lambda t: t['annotations'][0].pop('id'), ['annotations[0]', 'id']),
     ],
@@ -46,14 +46,15 @@ def test_broken_annotation_files(tmp_path, change, facts):
 @pytest.mark.parametrize(
     ('mask', 'facts'),
     [
-        (None, ['run-length', 'found', 'NoneType']),
-        ([], ['empty']),
-        ([[1, 2, 3]], ['polygon', [1, 2, 3]]),
-        ([1, 2, 3, 4], ['polygon', 1]),
-        ([[1, 2, 3, math.inf]], ['polygon', [1, 2, 3, math.inf]]),
-        ({'size': [60, 80], 'counts': [4, 5]}, ['run lengths', 'image']),
-        ({'size': [80, 60], 'counts': [4800]}, [[80, 60], 'image', [60, 80]]),
-        ({'size': [60, 80], 'counts': 'abc'}, ['run-length']),
+        (None, ['polygons', 'RLE', 'found', None]),
+        ([], ['polygons', 'RLE', 'found', []]),
+        ([[1, 2, 3]], ['segmentation[0]', 3, 'found', 3]),
+        ([[1, 2, 3, 4]], ['segmentation[0]', 3, 'found', 4]),  # pycocotools takes it for a box
+        ([1, 2, 3, 4], ['segmentation[0]', 'found', 1]),
+        ([[1, 2, 3, math.inf]], ['segmentation[0]', 'found', [1, 2, 3, math.inf]]),
+        ({'size': [60, 80], 'counts': [4, 5]}, ['run-length', 4800, 'found', 9]),
+        ({'size': [80, 60], 'counts': [4800]}, [[60, 80], 'found', [80, 60]]),
+        ({'size': [60, 80], 'counts': 'abc'}, ['run-length', 4800, 'found']),
     ],
 )
 def test_broken_true_masks(tmp_path, mask, facts):
@@ -61,7 +62,7 @@ def test_broken_true_masks(tmp_path, mask, facts):
     truth['annotations'][1]['segmentation'] = mask
     ann_file = write(tmp_path / 'truth.json', truth)
     InstanceMetric(ann_file, metric='bbox')
-    with raises_naming(DataError, ann_file, 'annotation 2', 'segmentation', *facts):
+    with raises_naming(DataError, ann_file, 'id 2', *facts):
         InstanceMetric(ann_file, metric=['bbox', 'segm'])
 
 

@@ -53,7 +53,7 @@ CODE = rectangle_rle([1, 1, 5, 5], SIZE)
         ({'segmentation': CODE | {'counts': CODE['counts'][:-2]}}, ['run-length']),
         ({'segmentation': CODE | {'counts': CODE['counts'] + '1'}}, ['run-length', 4806, 4800]),
         ({'segmentation': CODE | {'counts': 'é'}}, ['run-length', 'counts', 'found', 'é']),
-        ({'segmentation': CODE | {'counts': [3, 4]}}, ['run-length', 7, 4800]),
+        ({'segmentation': CODE | {'counts': [3, 4]}}, ['run-length', 4800, 'found', 7]),
     ],
 )
 def test_entries_that_cannot_be_scored(metric, tmp_path, change, facts):

@@ -53,10 +53,41 @@ def test_sound_data_exits_with_0(main, config, capsys):
 
 
 def test_errors_exit_with_1(main, config, capsys):
+    content = json.loads((config.parent / 'a.json').read_text())
+    content['images'].append({'id': 2, 'file_name': 'b.jpg', 'height': 20, 'width': 30})
+    (config.parent / 'a.json').write_text(json.dumps(content))
+    (config.parent / 'images/b.jpg').write_bytes((config.parent / 'images/a.jpg').read_bytes())
     (config.parent / 'images/a.jpg').write_bytes(b'')
-    assert main([str(config), '--quick']) == 0
+    assert main([str(config), '--quick']) == 0  # training skips a few
     assert main([str(config)]) == 1
     assert 'a.jpg: expected an image, found an empty file' in capsys.readouterr().out
+
+
+def test_json(main, config, capsys):
+    assert main([str(config), '--json']) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        'ok': True,
+        'datasets': [
+            {
+                'loader': 'train',
+                'source': str(config.parent / 'a.json'),
+                'images': 1,
+                'images_used': 1,
+                'annotations': 1,
+                'annotations_used': 1,
+                'discarded': {},
+                'per_class': {'cat': 1},
+                'errors': [],
+                'warnings': [],
+            }
+        ],
+    }
+    option = 'train_dataloader.dataset.ann_file=none.json'
+    assert main([str(config), '--json', '--cfg-options', option]) == 1
+    told = json.loads(capsys.readouterr().out)
+    (error,) = told['datasets'][0]['errors']
+    assert not told['ok']
+    assert (error['kind'], error['where']) == ('missing', str(config.parent / 'none.json'))
 
 
 def test_options_reach_the_check(main, config, capsys):

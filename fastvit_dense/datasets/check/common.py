@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from mmengine.dataset import BaseDataset
 from mmengine.utils import ProgressBar
 
-from .findings import DataReport
+from ...errors import DataError
+from .findings import DatasetReport
 
 Item = TypeVar('Item')
 Result = TypeVar('Result')
@@ -24,6 +25,10 @@ SOURCES = {
 }
 
 
+# How much is read: annotations alone; file names and the look at a few files, too; every file.
+DEPTHS = ('annotations', 'sample', 'all')
+
+
 @dataclass
 class DatasetCheck:
     """One dataset of a config under examination.
@@ -32,19 +37,19 @@ class DatasetCheck:
         kind: Its type's name.
         settings: Its dict in the config.
         built: The dataset object, its annotations not read.
-        split: 'train', 'val' or 'test', or several joined: the dataloaders that use it.
-        report: Takes the findings.
-        read_files: Also read every image and mask.
+        report: Takes counts and findings.
+        depth: One of `DEPTHS`.
+        scored_masks: An evaluator scores masks of it.
         progress: Show a progress bar.
     """
 
     kind: str
     settings: dict
     built: BaseDataset
-    split: str
-    report: DataReport
-    read_files: bool
-    progress: bool
+    report: DatasetReport
+    depth: str
+    scored_masks: bool = False
+    progress: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -56,13 +61,15 @@ class DatasetCheck:
         """The transforms of its pipeline."""
         return [step for step in self.settings.get('pipeline') or [] if isinstance(step, dict)]
 
-    def error(self, kind: str, message: str) -> None:
-        """Note an error."""
-        self.report.error(self.split, kind, message)
+    @property
+    def with_masks(self) -> bool:
+        """Whether masks of objects are read from its annotations."""
+        return self.scored_masks or any(step.get('with_mask') for step in self.steps)
 
-    def warning(self, kind: str, message: str) -> None:
-        """Note a warning."""
-        self.report.warning(self.split, kind, message)
+    @property
+    def filter_cfg(self) -> dict | None:
+        """Its filters; None where nothing is filtered."""
+        return None if self.settings.get('test_mode') else self.settings.get('filter_cfg')
 
     def found_on_disk(self, path: Path, what: str) -> bool:
         """Tell whether a file or folder is there; notes what was looked for and where to get it."""
@@ -75,11 +82,34 @@ class DatasetCheck:
         )
         if root.exists():
             there = f'data_root {root} holds {_listing(root)}'
-            self.error('dataset incomplete', f'{path}: no such {what}; {there}. {advice}')
+            self.report.error('missing', path, f'no such {what}; {there}. {advice}')
         else:
             expected = f'expected the data of the {self.kind} there'
-            self.error('dataset missing', f'{root}: no such folder; {expected}. {advice}')
+            self.report.error('missing', root, f'no such folder; {expected}. {advice}')
         return False
+
+    def broken(self, kind: str, error: DataError) -> None:
+        """Note an error of reading a file, whose message begins with the file."""
+        where, _, message = str(error).partition(': ')
+        self.report.error(kind, where, message)
+
+    def examine_pictures(
+        self, function: Callable[[Item], DataError | None], items: Sequence[Item]
+    ) -> None:
+        """Read every picture; or, before training, look for one that can be read.
+
+        Args:
+            function: Reads a picture and returns what is wrong with it.
+            items: The pictures that are there.
+        """
+        if self.depth == 'all':
+            for error in self.examine(function, items):
+                self.broken('broken_image', error)
+        elif self.depth == 'sample' and items:
+            first = function(items[0])
+            if first is not None and all(map(function, items[1:])):
+                found = f'none of {len(items)} pictures can be read, the first: {first}'
+                self.report.error('broken_image', self.report.source, found)
 
     def examine(
         self, function: Callable[[Item], Result | None], items: Sequence[Item]

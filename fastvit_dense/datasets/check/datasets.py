@@ -16,34 +16,42 @@ from ...config.walk import dicts_of
 from ...errors import DataError, reason_of
 from .coco import check_coco
 from .common import DatasetCheck, expected_names
-from .findings import DataReport
+from .findings import DataReport, DatasetReport
 from .semantic import check_semantic
+from .shared_pictures import find_shared_pictures
 
 # whose `num_classes` are those of ImageNet, and object or not
 NO_CLASSES = {'backbone', 'rpn_head'}
 MESSAGES = 10  # of a quick check's errors, shown in full
 
 
-def check_config(cfg: Config, read_files: bool = True, progress: bool = False) -> DataReport:
-    """Check the data of every dataloader of a config.
+def check_config(
+    cfg: Config,
+    read_files: bool = True,
+    progress: bool = False,
+    loaders: tuple[str, ...] = LOADERS,
+) -> DataReport:
+    """Check the data of the dataloaders of a config.
 
     Args:
         cfg: A config from `load_config`.
         read_files: Also read every image and mask; without, annotations and file names only.
         progress: Show a progress bar.
+        loaders: The dataloaders.
 
     Returns:
-        Errors, warnings and counts.
+        Errors, warnings and counts, dataset by dataset.
     """
-    return _check(cfg, LOADERS, read_files, progress)
+    return _check(cfg, loaders, 'all' if read_files else 'sample', progress)
 
 
-def quick_check(cfg: Config, loader: str) -> DataReport:
-    """Check annotations and file names of one dataloader, as is done before training.
+def quick_check(cfg: Config, loader: str, with_files: bool = True) -> DataReport:
+    """Check annotations and file names of one dataloader, as is done before training and scoring.
 
     Args:
         cfg: A config from `load_config`.
         loader: 'train_dataloader', 'val_dataloader' or 'test_dataloader'.
+        with_files: Pictures must be there; a few are looked at. Scoring needs none.
 
     Returns:
         Warnings (logged, too) and counts.
@@ -51,7 +59,7 @@ def quick_check(cfg: Config, loader: str) -> DataReport:
     Raises:
         DataError: The data cannot be used; the message tells why, file by file.
     """
-    report = _check(cfg, (loader,), read_files=False, progress=False)
+    report = _check(cfg, (loader,), 'sample' if with_files else 'annotations', progress=False)
     errors = report.errors
     if len(errors) == 1:
         raise DataError(errors[0])
@@ -67,64 +75,67 @@ def quick_check(cfg: Config, loader: str) -> DataReport:
     return report
 
 
-def _check(cfg: Config, loaders: tuple[str, ...], read_files: bool, progress: bool) -> DataReport:
-    report = DataReport()
-    datasets: dict[str, tuple[dict, list[str]]] = {}
+def _check(cfg: Config, loaders: tuple[str, ...], depth: str, progress: bool) -> DataReport:
+    reports: dict[str, tuple[dict, DatasetReport]] = {}
     for loader in loaders:
-        split = loader.removesuffix('_dataloader')
-        for dataset in datasets_of(cfg, [loader]):
-            _, splits = datasets.setdefault(_identity(dataset), (dataset, []))
-            splits.append(split)
-        if split != 'train':
-            _check_evaluator(cfg, split, report)
-    if not datasets:
-        report.error(
-            'config',
-            'no dataset',
-            f'{cfg.filename or "config"}: no dataset in {", ".join(loaders)}',
-        )
-    for dataset, splits in datasets.values():
-        _check_dataset(cfg, dataset, ', '.join(dict.fromkeys(splits)), report, read_files, progress)
-    return report
+        name = loader.removesuffix('_dataloader')
+        for position, dataset in enumerate(datasets_of(cfg, [loader])):
+            _, report = reports.setdefault(_identity(dataset), (dataset, DatasetReport([])))
+            if name not in report.loaders:
+                report.loaders.append(name)
+            if position == 0 and name != 'train':
+                _check_evaluator(cfg, name, dataset, report)
+    if not reports:
+        nothing = DatasetReport([loader.removesuffix('_dataloader') for loader in loaders])
+        where = cfg.filename or 'config'
+        nothing.error('no_dataset', where, f'no dataset in {", ".join(loaders)}')
+        return DataReport([nothing])
+    for dataset, report in reports.values():
+        _check_dataset(cfg, dataset, report, depth, progress)
+    result = DataReport([report for _, report in reports.values()])
+    find_shared_pictures(result, by_content=depth == 'all')
+    return result
 
 
 def _identity(dataset: dict) -> str:
-    """The same for datasets that read the same files."""
-    left_out = ('test_mode', 'filter_cfg', 'indices', 'backend_args')
+    """The same for datasets that read the same files and filter them alike."""
+    left_out = ('indices', 'backend_args')
     return json.dumps(
         {k: v for k, v in dataset.items() if k not in left_out}, sort_keys=True, default=str
     )
 
 
 def _check_dataset(
-    cfg: Config, dataset: dict, split: str, report: DataReport, read_files: bool, progress: bool
+    cfg: Config, dataset: dict, report: DatasetReport, depth: str, progress: bool
 ) -> None:
     name = dataset.get('type')
     cls = find_type(name, dataset.get('_scope_', cfg.get('default_scope')))
     if cls is None:
         where = cfg.filename or 'config'
-        report.error(split, 'dataset', f'{where}: no dataset type {name!r} is registered')
+        report.error('dataset', where, f'no dataset type {name!r} is registered')
         return
-    kind = cls.__name__
+    report.kind = kind = cls.__name__
     bases = base_names(cls)
     if 'FreiHAND' in bases:
-        _check_hand(dataset, split, report, read_files)
+        from .hand import check_freihand
+
+        check_freihand(dataset, report, depth)
         return
     function = next((CHECKS[base] for base in bases if base in CHECKS), None)
     if function is None:
-        report.warning(split, 'not checked', f'{kind}: there is no check for this type of dataset')
+        report.warning('not_checked', kind, 'there is no check for this type of dataset')
         return
     if '://' in f'{dataset.get("data_root")}{dataset.get("ann_file")}':
-        report.warning(split, 'not checked', f'{kind}: its data is not on this disk')
+        report.warning('not_checked', kind, 'its data is not on this disk')
         return
     known = cls.METAINFO.get('classes')
     wanted = (dataset.get('metainfo') or {}).get('classes')
     unknown = [name for name in wanted or () if name not in known] if known else []
     if unknown and 'BaseSegDataset' in bases:
         report.error(
-            split,
             'classes',
-            f'{kind}: metainfo.classes: expected classes of {kind}, but there is no '
+            kind,
+            f'metainfo.classes: expected classes of {kind}, but there is no '
             f'{expected_names(unknown, known)}; for classes of your own the type is '
             "'BaseSegDataset', with its own reduce_zero_label",
         )
@@ -134,11 +145,20 @@ def _check_dataset(
         built = cls(**{**settings, 'lazy_init': True})
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         reason = refused_argument(cls, settings, error) or reason_of(error)
-        report.error(split, 'dataset', f'{kind}: its settings do not fit: {reason}')
+        report.error('dataset', kind, f'its settings do not fit: {reason}')
         return
-    check = DatasetCheck(kind, dataset, built, split, report, read_files, progress)
+    masks = any(_scores_masks(cfg, loader) for loader in report.loaders)
+    check = DatasetCheck(kind, dataset, built, report, depth, masks, progress)
     _check_num_classes(cfg, check)
     function(check)
+
+
+def _scores_masks(cfg: Config, loader: str) -> bool:
+    for metric in evaluators_of(cfg, f'{loader}_evaluator'):
+        kinds = metric.get('metric') or ()
+        if {'segm', 'boundary'} & set([kinds] if isinstance(kinds, str) else kinds):
+            return True
+    return False
 
 
 # base class of the dataset -> what checks it
@@ -148,25 +168,16 @@ CHECKS: dict[str, Callable[[DatasetCheck], None]] = {
 }
 
 
-def _check_hand(dataset: dict, split: str, report: DataReport, read_files: bool) -> None:
-    from .hand import check_freihand
-
-    messages, counts = check_freihand(dataset, read_files)
-    report.sources[split] = f'FreiHAND, {dataset.get("data_root", "data/freihand")}'
-    report.counts[split] = counts
-    for severity, message in messages:
-        report.add(split, severity, 'FreiHAND', message)
-
-
 def _check_num_classes(cfg: Config, check: DatasetCheck) -> None:
     """Compare `num_classes` of every head with the classes of the dataset."""
     if not check.classes:
         return
     for path, count in _class_counts(cfg.get('model')):
         if count != len(check.classes):
-            check.error(
+            check.report.error(
                 'num_classes',
-                f'{path}: expected {len(check.classes)}, the number of classes of the '
+                path,
+                f'expected {len(check.classes)}, the number of classes of the '
                 f'{check.kind} ({check.classes[0]}, ...), found {count}',
             )
 
@@ -180,17 +191,13 @@ def _class_counts(model: Any) -> Iterator[tuple[str, int]]:
                     yield f'{path}.{key}', part[key]
 
 
-def _check_evaluator(cfg: Config, split: str, report: DataReport) -> None:
+def _check_evaluator(cfg: Config, loader: str, dataset: dict, report: DatasetReport) -> None:
     """An evaluator that reads another annotation file than the dataset."""
-    dataset = next(datasets_of(cfg, [f'{split}_dataloader']), None)
-    if not dataset:
-        return
     path = os.path.join(dataset.get('data_root') or '', dataset.get('ann_file') or '')
-    for metric in evaluators_of(cfg, f'{split}_evaluator'):
+    for metric in evaluators_of(cfg, f'{loader}_evaluator'):
         ann_file = metric.get('ann_file')
         if ann_file and os.path.realpath(path) != os.path.realpath(ann_file):
+            where = f'{loader}_evaluator.ann_file'
             report.warning(
-                split,
-                'evaluator',
-                f'{split}_evaluator.ann_file: expected {path} as in the dataset, found {ann_file}',
+                'evaluator', where, f'expected {path} as in the dataset, found {ann_file}'
             )

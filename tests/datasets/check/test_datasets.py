@@ -32,8 +32,8 @@ def test_one_dataset_in_two_loaders_is_told_once(coco_tree):
     coco_tree.write()
     report = check_config(cfg)
     assert len(report.errors) == 1
-    assert list(report.counts) == ['val, test']
-    assert 'val, test: box of no area: 1' in str(report)
+    assert [d.loaders for d in report.datasets] == [['val', 'test']]
+    assert 'val, test: box_without_area (box of no area): 1' in str(report)
 
 
 def test_heads_that_expect_another_number_of_classes(coco_tree):
@@ -69,7 +69,7 @@ def test_summary_shows_a_few_of_many(coco_tree):
         annotation['bbox'] = [4, 5, 0, 0]
     coco_tree.write()
     text = str(check_config(coco_tree.config()))
-    assert 'train: box of no area: 6' in text
+    assert 'train: box_without_area (box of no area): 6' in text
     assert text.count('expected a width and a height') == 3
     assert '... and 3 more' in text
     assert text.endswith('the data cannot be used as it is: 6 errors, 0 warnings')
@@ -146,4 +146,4 @@ def test_real_photographs_pass(shared_dir):
     cfg = Config({'default_scope': 'mmdet', 'train_dataloader': {'dataset': dataset}})
     report = check_config(cfg)
     assert report.errors == []
-    assert report.counts['train']['annotations'] == 12
+    assert report.of('train').annotations_used == 12

@@ -8,10 +8,21 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from fastvit_dense.datasets.check.findings import DatasetReport
 from fastvit_dense.datasets.check.hand import check_freihand
 from tests.facts import assert_names
 
 CONFIG = Path(__file__).parents[3] / 'configs' / '_base_' / 'datasets' / 'freihand.py'
+
+
+def examine(dataset, depth='all'):
+    report = DatasetReport(['train'])
+    check_freihand(dataset, report, depth)
+    return report
+
+
+def told(report):
+    return [(finding.severity, str(finding)) for finding in report.findings]
 
 
 def test_sound_data(hand_tree):
@@ -20,15 +31,15 @@ def test_sound_data(hand_tree):
     for name, size in (('train', 4 * 11), ('val', 1), ('test', 4)):
         dataset = cfg[f'{name}_dataloader'].dataset
         dataset.update(data_root=str(hand_tree), mano='standin')
-        messages, counts = check_freihand(dataset)
-        assert not messages
-        assert counts['images'] == size
+        report = examine(dataset)
+        assert not report.findings
+        assert report.images == report.images_used == size
 
 
 def test_evaluation_without_public_annotations(hand_copy):
     for field in ('xyz', 'verts', 'mano'):
         (hand_copy / f'evaluation_{field}.json').unlink()
-    messages, _ = check_freihand({'data_root': str(hand_copy), 'split': 'evaluation'})
+    messages = told(examine({'data_root': str(hand_copy), 'split': 'evaluation'}))
     assert [severity for severity, _ in messages] == ['warning']
     assert_names(messages[0][1], 'no xyz')
 
@@ -80,7 +91,7 @@ def other_tip(verts):
 )  # fmt: skip
 def test_what_the_check_finds(hand_copy, field, function, severity, words):
     change(hand_copy, field, function)
-    messages, _ = check_freihand({'type': 'FreiHAND', 'data_root': str(hand_copy)})
+    messages = told(examine({'type': 'FreiHAND', 'data_root': str(hand_copy)}))
     assert any(s == severity and words in text for s, text in messages), messages
 
 
@@ -89,9 +100,10 @@ def test_the_check_opens_the_images(hand_copy):
     (rgb / '00000003.jpg').write_bytes((rgb / '00000003.jpg').read_bytes()[:500])
     cv2.imwrite(str(rgb / '00000009.jpg'), np.zeros((100, 200, 3), np.uint8))
     settings = {'type': 'FreiHAND', 'data_root': str(hand_copy), 'pipeline': []}
-    messages, counts = check_freihand(settings)
-    assert counts == {'images': 48, 'annotations': 12, 'images opened': 48}
+    report = examine(settings)
+    messages = told(report)
+    assert (report.images, report.annotations) == (48, 12)
     assert [severity for severity, _ in messages] == ['error', 'warning']
     assert '00000003.jpg' in messages[0][1]
     assert '00000009.jpg: expected 224 x 224 pixels, found 200 x 100' in messages[1][1]
-    assert check_freihand(settings, read_files=False)[0] == []
+    assert told(examine(settings, 'sample')) == []

@@ -1,0 +1,289 @@
+"""What must hold in a COCO annotation file: one book of rules for checking, reading and scoring.
+
+`structure_findings` tells what cannot be read; `plausibility_findings` what can be read but cannot
+be meant.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..formats.coco import FLAGS
+from ..formats.rle import rle_extent, rle_problem
+from ..values import is_box, is_integer, is_number
+from .findings import Finding
+
+Extent = tuple[float, float, float, float]  # left, top, right, bottom
+
+FIELDS: dict[str, dict[str, type]] = {
+    'images': {'id': int, 'height': int, 'width': int},
+    'annotations': {'id': int, 'image_id': int, 'category_id': int, 'bbox': list},
+    'categories': {'id': int, 'name': str},
+}
+ROUNDING = 0.5  # pixels that a box may stand out without a word
+MOST_OUTSIDE = 0.5  # share of a box or polygon
+LEAST_OVERLAP = 0.5  # intersection over union of the extents of mask and box
+# Official files hold a few damaged entries, which mmdet leaves out (COCO train2017: 2 boxes of no
+# area among 860 001). Up to this share of the annotations they are warnings.
+TOLERATED = 1e-4
+MANY_MISMATCHES = 0.1  # share of the masks from which on it is an error that they miss their boxes
+
+
+def structure_findings(
+    content: dict, path: str, *, with_masks: bool, with_files: bool = True
+) -> list[Finding]:
+    """Tell what keeps an annotation file from being read, entry by entry.
+
+    Args:
+        content: From `read_coco`.
+        path: What the findings call the file.
+        with_masks: Every annotation needs a mask.
+        with_files: Every image needs the name of its file.
+    """
+    fields = {group: dict(types) for group, types in FIELDS.items()}
+    if with_files:
+        fields['images']['file_name'] = str
+    found = [
+        Finding('error', 'field', f'{path}: {group}[{index}]', problem)
+        for group, types in fields.items()
+        for index, entry in enumerate(content.get(group, ()))
+        if (problem := _field_problem(entry, types))
+    ]
+    if found:
+        return found
+    for group in fields:
+        found += _repeated(content.get(group, ()), path, group, 'id', 'duplicate_id')
+    found += _repeated(content['categories'], path, 'categories', 'name', 'duplicate_name')
+    sizes = sizes_of(content)
+    categories = {category['id'] for category in content['categories']}
+    for where, annotation in _annotations(content, path):
+        fault = _reference_problem(annotation, sizes, categories) or _value_problem(annotation)
+        if fault is None and with_masks:
+            size = sizes[annotation['image_id']]
+            broken = mask_problem(annotation.get('segmentation'), size)
+            fault = ('mask', broken) if broken else None
+        if fault:
+            found.append(Finding('error', fault[0], where, fault[1]))
+    return found
+
+
+def sizes_of(content: dict) -> dict[int, tuple[int, int]]:
+    """Image id -> height and width."""
+    return {image['id']: (image['height'], image['width']) for image in content['images']}
+
+
+def _annotations(content: dict, path: str) -> Iterator[tuple[str, dict]]:
+    for index, annotation in enumerate(content.get('annotations', ())):
+        yield f'{path}: annotations[{index}] (id {annotation["id"]})', annotation
+
+
+def _field_problem(entry: Any, types: dict[str, type]) -> str | None:
+    if not isinstance(entry, dict):
+        return f'expected an object, found {entry!r:.60}'
+    for name, kind in types.items():
+        if name not in entry:
+            return f'expected the field {name!r}, found only {", ".join(map(repr, entry))}'
+        if not isinstance(entry[name], kind) or isinstance(entry[name], bool):
+            expected = 'a whole number (int)' if kind is int else kind.__name__
+            return f'{name}: expected {expected}, found {entry[name]!r:.60}'
+        if kind is int and name in ('height', 'width') and entry[name] < 1:
+            return f'{name}: expected a number above 0, found {entry[name]!r:.60}'
+    return None
+
+
+def _repeated(
+    entries: Sequence[dict], path: str, group: str, key: str, kind: str
+) -> Iterator[Finding]:
+    for value, count in Counter(entry[key] for entry in entries).items():
+        if count > 1:
+            message = f'{key} {value!r} stands there {count} times'
+            yield Finding('error', kind, f'{path}: {group}', message)
+
+
+def _reference_problem(
+    annotation: dict, images: dict[int, Any], categories: set[int]
+) -> tuple[str, str] | None:
+    """(kind, message) where an annotation belongs to no image or no category of the file."""
+    image, category = annotation['image_id'], annotation['category_id']
+    if image not in images:
+        return 'unknown_image', f'image_id: expected the id of an image, found {image!r}'
+    if category not in categories:
+        return (
+            'unknown_category',
+            f'category_id: expected one of {_some(categories)}, found {category}',
+        )
+    return None
+
+
+def _some(values: set[int]) -> str:
+    shown = sorted(values)
+    return ', '.join(map(str, shown[:10])) + (', ...' if len(shown) > 10 else '')
+
+
+def _value_problem(annotation: dict) -> tuple[str, str] | None:
+    """(kind, message) where a box, an area or a flag is none."""
+    box, area = annotation['bbox'], annotation.get('area')
+    if not is_box(box):
+        return 'box', f'bbox: expected four finite numbers x, y, width, height, found {box!r:.80}'
+    if not is_number(area):
+        return 'area', f'area: expected a number above 0, found {area!r:.60}'
+    for flag in FLAGS:
+        value = annotation.get(flag, 0)
+        if not is_integer(value) or value not in (0, 1):
+            kind = flag.removeprefix('is')
+            return kind, f'{flag}: expected 0 or 1 (false or true), found {value!r:.60}'
+    return None
+
+
+def mask_problem(mask: Any, size: tuple[int, int]) -> str | None:
+    """Tell in words what keeps a `segmentation` from being a mask.
+
+    Args:
+        mask: Polygons [[x, y, x, y, ...], ...] of three points and more, or a run-length code.
+        size: Height and width of the image.
+    """
+    if isinstance(mask, dict):
+        fault = rle_problem(mask, size)
+        return f'segmentation{fault}' if fault else None
+    if not isinstance(mask, list) or not mask:
+        return f'segmentation: expected polygons or RLE, found {mask!r:.60}'
+    for index, polygon in enumerate(mask):
+        if not isinstance(polygon, list) or not all(map(is_number, polygon)):
+            expected = 'expected a list of finite numbers'
+            return f'segmentation[{index}]: {expected}, found {polygon!r:.80}'
+        if len(polygon) < 6 or len(polygon) % 2:
+            expected = 'expected at least 3 points x, y'
+            return f'segmentation[{index}]: {expected}, found {len(polygon)} numbers'
+    return None
+
+
+def plausibility_findings(content: dict, path: str, *, with_masks: bool) -> list[Finding]:
+    """Tell what an annotation file that can be read cannot mean.
+
+    Args:
+        content: Without `structure_findings`.
+        path: What the findings call the file.
+        with_masks: Judge the masks as well.
+    """
+    sizes = sizes_of(content)
+    faults: list[tuple[str, str, str]] = []
+    standing_out: list[tuple[float, str]] = []
+    mismatches: list[tuple[str, str]] = []
+    for where, annotation in _annotations(content, path):
+        size = sizes[annotation['image_id']]
+        fault = _box_fault(annotation, size)
+        extent = mask_extent(annotation['segmentation']) if with_masks else None
+        if fault is None and extent:
+            fault = _outside_fault(extent, size, 'segmentation')
+        if fault:
+            faults.append((where, *fault))
+            continue
+        x, y, w, h = annotation['bbox']
+        box = (x, y, x + w, y + h)
+        stands_out = max(_standing_out(e, size) for e in (box, extent) if e)
+        if stands_out > ROUNDING:
+            standing_out.append((stands_out, where))
+        if with_masks and min(w, h) >= 1 and _overlap(box, extent) < LEAST_OVERLAP:
+            mismatches.append((where, _mismatch(box, extent)))
+    count = len(content['annotations'])
+    severity = 'warning' if len(faults) <= TOLERATED * count else 'error'
+    found = [Finding(severity, kind, where, message) for where, kind, message in faults]
+    if standing_out:
+        far, where = max(standing_out)
+        message = (
+            f'{len(standing_out)} boxes or polygons leave their picture, the farthest by '
+            f'{far:.1f} pixels ({where.removeprefix(f"{path}: ")}): they are clipped'
+        )
+        found.append(Finding('warning', 'outside', path, message))
+    severity = 'error' if len(mismatches) >= MANY_MISMATCHES * count else 'warning'
+    found += [Finding(severity, 'mask_box_mismatch', *mismatch) for mismatch in mismatches]
+    return found + list(_doubled(content, path))
+
+
+def _box_fault(annotation: dict, size: tuple[int, int]) -> tuple[str, str] | None:
+    """(kind, message) where the box or the area of an annotation cannot be meant."""
+    x, y, w, h = box = annotation['bbox']
+    if w <= 0 or h <= 0:
+        return (
+            'box_without_area',
+            f'bbox: expected a width and a height above 0, found {box}; COCO boxes are '
+            'x, y, width, height',
+        )
+    if annotation['area'] <= 0:
+        return 'area', f'area: expected a number above 0, found {annotation["area"]!r}'
+    return _outside_fault((x, y, x + w, y + h), size, 'bbox')
+
+
+def _outside_fault(extent: Extent, size: tuple[int, int], field: str) -> tuple[str, str] | None:
+    height, width = size
+    inside = _intersection(extent, (0, 0, width, height))
+    area = _area(extent)
+    if not area or 1 - inside / area <= MOST_OUTSIDE:
+        return None
+    left, top, right, bottom = extent
+    found = [left, top, right - left, bottom - top] if field == 'bbox' else list(extent)
+    form = 'x, y, width, height' if field == 'bbox' else 'corners'
+    return (
+        'outside',
+        f'{field}: expected {form} inside {width}x{height} pixels, found {found}, '
+        f'{1 - inside / area:.0%} of it outside',
+    )
+
+
+def _standing_out(extent: Extent, size: tuple[int, int]) -> float:
+    left, top, right, bottom = extent
+    return max(-left, -top, right - size[1], bottom - size[0])
+
+
+def mask_extent(mask: list | dict) -> Extent | None:
+    """The box of a sound mask, in pixels; None: it is empty."""
+    if isinstance(mask, dict):
+        return rle_extent(mask)
+    xs = [x for polygon in mask for x in polygon[::2]]
+    ys = [y for polygon in mask for y in polygon[1::2]]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _area(extent: Extent) -> float:
+    return (extent[2] - extent[0]) * (extent[3] - extent[1])
+
+
+def _intersection(a: Extent, b: Extent) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return max(width, 0) * max(height, 0)
+
+
+def _overlap(box: Extent, extent: Extent | None) -> float:
+    """Intersection over union of two extents."""
+    if extent is None:
+        return 0.0
+    shared = _intersection(box, extent)
+    return shared / (_area(box) + _area(extent) - shared)
+
+
+def _mismatch(box: Extent, extent: Extent | None) -> str:
+    corners = ', '.join(f'{v:.6g}' for v in box)
+    if extent is None:
+        found = 'found an empty one'
+    else:
+        found = f'found one from {", ".join(f"{v:.4g}" for v in extent)}'
+    edges = 'left, top, right, bottom'
+    return f'segmentation: expected a mask where the box is ({corners}: {edges}), {found}'
+
+
+def _doubled(content: dict, path: str) -> Iterator[Finding]:
+    """Annotations that say the same, and pictures under several ids."""
+    first: dict[tuple, dict] = {}
+    for where, annotation in _annotations(content, path):
+        key = (annotation['image_id'], annotation['category_id'], *annotation['bbox'])
+        other = first.setdefault(key, annotation)
+        same = annotation.get('segmentation') == other.get('segmentation')
+        if other is not annotation and same:
+            message = f'expected an object of its own, found the same as id {other["id"]}'
+            yield Finding('warning', 'doubled', where, message)
+    names = Counter(image.get('file_name') for image in content['images'])
+    for name, count in names.items():
+        if name is not None and count > 1:
+            message = f'file_name {name!r} stands there under {count} ids'
+            yield Finding('warning', 'doubled_image', f'{path}: images', message)

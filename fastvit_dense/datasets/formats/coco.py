@@ -1,0 +1,84 @@
+"""Reading COCO annotation files: one way for training, checking and scoring."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import get_local_path
+
+from ...errors import DataError, MissingFileError
+
+# fields that hold whole numbers, which some tools write as 640.0
+WHOLE_NUMBERS = {
+    'images': ('id', 'height', 'width'),
+    'annotations': ('id', 'image_id', 'category_id'),
+    'categories': ('id',),
+}
+FLAGS = ('iscrowd', 'ignore')  # of annotations: 0 or 1, or false or true
+
+
+def read_json(path: str | Path, backend_args: dict | None = None) -> Any:
+    """Read a JSON file: UTF-8, UTF-16 or UTF-32, with a byte order mark or without.
+
+    Raises:
+        MissingFileError: There is no such file.
+        DataError: It is empty, no JSON, or cut off.
+    """
+    with get_local_path(str(path), backend_args=backend_args) as local_path:
+        try:
+            data = Path(local_path).read_bytes()
+        except FileNotFoundError:
+            raise MissingFileError(f'annotation file {path} does not exist') from None
+    if not data:
+        raise DataError(f'{path}: expected JSON, found an empty file (0 bytes)')
+    try:
+        return json.loads(data)
+    except (RecursionError, ValueError) as error:
+        raise DataError(
+            f'{path}: expected JSON, found it broken or truncated: {error} '
+            f'(the file has {len(data)} bytes)'
+        ) from error
+
+
+def read_coco(path: str | Path, backend_args: dict | None = None) -> dict[str, Any]:
+    """Read an annotation file; the entries are not judged.
+
+    Args:
+        path: The JSON file, in any encoding of `read_json`.
+        backend_args: mmengine's file backend.
+
+    Raises:
+        MissingFileError: There is no such file.
+        DataError: It is empty, no JSON, cut off, or not an object with lists of `images` and
+            `categories`.
+    """
+    content = read_json(path, backend_args)
+    if not isinstance(content, dict):
+        raise DataError(
+            f'{path}: expected an object with images, annotations and categories, found a '
+            f'{type(content).__name__}'
+        )
+    for key in WHOLE_NUMBERS:
+        if key == 'annotations' and key not in content:  # COCO's test-dev
+            continue
+        if not isinstance(content.get(key), list):
+            found = type(content[key]).__name__ if key in content else f'only {", ".join(content)}'
+            raise DataError(f'{path}: expected a list {key!r}, found {found}')
+    make_whole(content)
+    return content
+
+
+def make_whole(content: dict[str, Any]) -> None:
+    """Turn whole numbers written as 640.0, and flags written as true or false, into integers."""
+    for key, fields in WHOLE_NUMBERS.items():
+        flags = FLAGS if key == 'annotations' else ()
+        for entry in content.get(key, ()):
+            if not isinstance(entry, dict):
+                continue
+            for name in fields:
+                value = entry.get(name)
+                if isinstance(value, float) and value.is_integer():
+                    entry[name] = int(value)
+            for name in flags:
+                if isinstance(entry.get(name), bool):
+                    entry[name] = int(entry[name])
