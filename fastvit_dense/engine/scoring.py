@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import DATASETS, DefaultScope, init_default_scope
 
 from ..config.building import explained_building
 from ..config.loaders import datasets_of, evaluators_of
@@ -94,6 +94,9 @@ def report_result(
     result.dataset = cfg.get('dataset_name') or result.dataset or _dataset_name(cfg, task)
     result.split = result.split or _split_name(cfg)
     result.protocol |= task.protocol(cfg)
+    whole = _whole_split(cfg)
+    if whole is not None:
+        result.protocol['images_scored'] = f'{result.samples} of {whole}'
     gallery, note = make_gallery(cfg, result, predictions, task.draw)
     save_gallery(gallery, Path(cfg.work_dir) / 'pictures')
     references = find_references(
@@ -116,12 +119,23 @@ def report_result(
         expected=expected,
         measured=measured,
     )
+    if whole is not None and whole > result.samples:
+        print(f'images scored: {result.samples} of {whole}, by the indices of the test dataset')
     print(json.dumps({name: round(value, 4) for name, value in result.metrics.items()}))
     print(f'report: {Path(cfg.work_dir) / "report.html"}')
     if gallery:
         print(f'pictures: {Path(cfg.work_dir) / "pictures"}')
     else:
         print(f'no pictures: {note}')
+
+
+def _whole_split(cfg: Config) -> int | None:
+    """Number of images of the test datasets without their `indices`; None where they have none."""
+    datasets = list(datasets_of(cfg, ['test_dataloader']))
+    if all(dataset.get('indices') is None for dataset in datasets):
+        return None
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'):
+        return sum(len(DATASETS.build({**d, 'indices': None, 'pipeline': []})) for d in datasets)
 
 
 def image_size(cfg: Config) -> str | None:

@@ -37,6 +37,7 @@ class TaskMetric(BaseMetric):
     Attributes:
         result: The `EvaluationResult` of the last `evaluate()`; None before it, in
             format-only mode, and on every process but the first.
+        size: Number of samples that were loaded, of the last `evaluate()`.
     """
 
     default_prefix = ''
@@ -52,6 +53,7 @@ class TaskMetric(BaseMetric):
         super().__init__(collect_device, prefix, collect_dir)
         self.result: EvaluationResult | None = None
         self.predictions_dir: Path | None = None
+        self.size = 0
 
     @abstractmethod
     def compact(self, sample: dict) -> dict:
@@ -106,6 +108,7 @@ class TaskMetric(BaseMetric):
         Raises:
             PredictionError: The predictions cannot be scored. Raised on every process.
         """
+        self.size = size
         world_size = get_world_size()
         parts = [self.results]
         if world_size > 1:
@@ -131,9 +134,22 @@ class TaskMetric(BaseMetric):
             metrics = {f'{self.prefix}/{name}': value for name, value in metrics.items()}
         return metrics
 
-    def new_result(self, task: str, samples: int, **fields: Any) -> EvaluationResult:
-        """An `EvaluationResult` with the dataset's name and split filled in."""
+    def new_result(
+        self, task: str, samples: int, total: int | None = None, **fields: Any
+    ) -> EvaluationResult:
+        """An `EvaluationResult` with the dataset's name and split filled in.
+
+        Args:
+            task: Name of the task.
+            samples: Number of images scored.
+            total: Number of images of the ground truth; by default those that were loaded.
+            **fields: Other fields of the result.
+        """
         meta = self.dataset_meta or {}
+        fields['protocol'] = {
+            'images_scored': f'{samples} of {self.size if total is None else total}',
+            **fields.get('protocol', {}),
+        }
         return EvaluationResult(
             task=task,
             dataset=meta.get('dataset_name', ''),
@@ -151,6 +167,13 @@ def as_dict(sample: dict | BaseDataElement) -> dict:
         key: value.to_dict() if isinstance(value, BaseDataElement) else value
         for key, value in sample.items()
     }
+
+
+def loaded_part(samples: list[dict], indices: int | Sequence[int]) -> list[dict]:
+    """The samples that a dataset with `indices` loads, as mmengine's `BaseDataset` takes them."""
+    if isinstance(indices, int):
+        return samples[:indices] if indices >= 0 else samples[indices:]
+    return [samples[index] for index in indices]
 
 
 def each_once(parts: list[list[dict]], size: int) -> list[dict]:

@@ -37,6 +37,16 @@ def load_annotations(
     return COCO(content)
 
 
+def part_of(truth: COCO, image_ids: set[int]) -> COCO:
+    """The ground truth of some of its images; itself where these are all."""
+    if image_ids.issuperset(truth.imgs):
+        return truth
+    content = truth.dataset
+    images = [image for image in content['images'] if image['id'] in image_ids]
+    annotations = [a for a in content['annotations'] if a['image_id'] in image_ids]
+    return COCO({**content, 'images': images, 'annotations': annotations})
+
+
 def truth_of_samples(samples: list[dict], classes: Sequence[str]) -> COCO:
     """Ground truth from data samples, with box areas, as mmdet's `CocoMetric` converts it.
 

@@ -6,6 +6,7 @@ reflect; joints and vertices are fitted separately. AUC under the share of point
 """
 
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ from mmengine.registry import METRICS
 from numpy.typing import ArrayLike
 from scipy.integrate import trapezoid
 
+from ..datasets.json_stream import as_numbers
 from ..errors import DataError, PredictionError
 from ..hand.units import hand_size, thousandfold
 from .base import TaskMetric, as_dict
 from .nearest import shares_within
+from .predicted_folder import find_predicted, read_predicted
 from .record import EvaluationResult
 
 THRESHOLDS = np.linspace(0.0, 0.05, 100)
@@ -366,7 +369,7 @@ class HandMetric(TaskMetric):
         """Compact samples from `pred.json` or a `.zip` of it, in the order of the dataset.
 
         Args:
-            path: The file, or the folder that holds `pred.json`.
+            path: The file, the folder that holds `pred.json`, or the folder that `predict` wrote.
             dataset: Config of a FreiHAND dataset; its images are not needed.
         """
         from ..datasets.freihand_files import read_predictions
@@ -374,8 +377,6 @@ class HandMetric(TaskMetric):
 
         if dataset is None:
             raise DataError('scoring saved hands needs the config of the dataset')
-        if path.is_dir():
-            path = path / 'pred.json'
         built = build_lazily(dataset)
         self.dataset_meta = built.metainfo
         truth = built.annotations
@@ -383,7 +384,11 @@ class HandMetric(TaskMetric):
             raise DataError(f'{built.ann_file}: no xyz and verts to score against')
         count = len(truth['xyz'])
         ids = sorted(built.image_numbers())
-        joints, vertices = read_predictions(path, len(ids), truth['xyz'], np.float32)
+        if path.is_dir() and not (path / 'pred.json').is_file():
+            joints, vertices = _read_folder(path, ids)
+        else:
+            file = path / 'pred.json' if path.is_dir() else path
+            joints, vertices = read_predictions(file, len(ids), truth['xyz'], np.float32)
         return [
             {
                 'id': number,
@@ -394,6 +399,26 @@ class HandMetric(TaskMetric):
             }
             for i, number in enumerate(ids)
         ]
+
+
+def _read_folder(folder: Path, numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (N, 21, 3) and vertices (N, V, 3) of the pictures of these numbers."""
+    names = [f'{number:08d}.jpg' for number in numbers]
+    files = find_predicted(folder, names, '.json')
+    if len(files) < len(names):
+        first = next(name for name in names if name not in files)
+        raise PredictionError(
+            f'{folder}: expected pred.json, or a JSON file for each of {len(names)} pictures as '
+            f'predict writes them, found {len(files)}; the first that is missing is that of {first}'
+        )
+    joints, vertices = [], []
+    for name in names:
+        hand = read_predicted(files[name], 'hand')
+        joints.append(as_numbers(hand.get('joints'), (21, 3), f'{files[name]}: joints'))
+        vertices.append(as_numbers(hand.get('vertices'), (None, 3), f'{files[name]}: vertices'))
+    if len({len(mesh) for mesh in vertices}) > 1:
+        raise PredictionError(f'{folder}: expected meshes of one size, found several')
+    return np.stack(joints).astype(np.float32), np.stack(vertices).astype(np.float32)
 
 
 def _stack(points: list[np.ndarray], name: str, samples: list[dict]) -> np.ndarray:

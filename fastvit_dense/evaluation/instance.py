@@ -16,7 +16,7 @@ from torch import Tensor
 from ..config.loaders import dataset_classes
 from ..errors import DataError, PredictionError
 from . import coco
-from .base import TaskMetric, as_dict
+from .base import TaskMetric, as_dict, loaded_part
 from .masks import check_codes, code_bytes, encode_masks
 from .predictions import read_coco_results, write_coco_results
 from .record import EvaluationResult
@@ -211,7 +211,10 @@ class InstanceMetric(TaskMetric):
             found['size'] = size
 
     def score(self, samples: list[dict]) -> EvaluationResult:
-        """COCO's numbers over all images of the ground truth."""
+        """COCO's numbers over the images that were loaded.
+
+        Where some of them were not predicted, over all images: the rest counts as missed.
+        """
         first: dict[int, dict] = {}
         for sample in samples:
             first.setdefault(sample['id'], sample)
@@ -219,6 +222,8 @@ class InstanceMetric(TaskMetric):
         truth = self.truth
         if truth is None:
             truth = coco.truth_of_samples(samples, (self.dataset_meta or {})['classes'])
+        elif len(samples) >= self.size:
+            truth = coco.part_of(truth, {sample['id'] for sample in samples})
         entries, areas = self._entries(samples)
         names = [truth.cats[i]['name'] for i in sorted(self.category_ids)]
         metrics: dict[str, float] = {}
@@ -271,9 +276,12 @@ class InstanceMetric(TaskMetric):
             },
         )
 
-    def new_result(self, task: str, samples: int, **fields: object) -> EvaluationResult:
+    def new_result(
+        self, task: str, samples: int, total: int | None = None, **fields: object
+    ) -> EvaluationResult:
         """Name the split after the annotation file unless the dataset names it."""
-        result = super().new_result(task, samples, **fields)
+        total = self.size if self.truth is None else len(self.truth.imgs)
+        result = super().new_result(task, samples, total, **fields)
         if self.ann_file and not result.split:
             result.split = Path(self.ann_file).stem.removeprefix('instances_')
         return result
@@ -357,7 +365,8 @@ class InstanceMetric(TaskMetric):
         says so.
 
         Args:
-            path: The file, or the folder that holds it as `instances.json`.
+            path: The file, the folder that holds it as `instances.json`, or the folder that
+                `predict` wrote.
             dataset: The dataset or its config, whose classes choose the categories as in a test.
         """
         if self.truth is None:
@@ -366,9 +375,17 @@ class InstanceMetric(TaskMetric):
             is_config = isinstance(dataset, dict)
             classes = dataset_classes(dataset) if is_config else dataset.metainfo.get('classes')
             self.dataset_meta = {**(self.dataset_meta or {}), 'classes': classes}
-        if path.is_dir():
-            path = path / 'instances.json'
         samples = read_coco_results(path, self.truth, self.category_ids)
+        indices = dataset.get('indices') if isinstance(dataset, dict) else None
+        if indices is not None:
+            samples = loaded_part(samples, indices)
+        without = sum(not len(sample['labels']) for sample in samples)
+        if without:
+            print_log(
+                f'{path}: {without} of {len(samples)} images have no predictions: their objects '
+                'count as missed',
+                'current',
+            )
         if samples and 'masks' not in samples[0] and self.metrics != ['bbox']:
             if 'bbox' not in self.metrics:
                 raise PredictionError(

@@ -18,6 +18,7 @@ from ..datasets.values import is_box, is_integer, is_number
 from ..errors import DataError, MissingFileError, PredictionError
 from .base import TaskMetric
 from .masks import check_codes, code_bytes
+from .predicted_folder import find_predicted, read_predicted
 from .record import EvaluationResult
 
 FIELDS = ('bbox', 'segmentation', 'mask_score')  # of a COCO result entry; the same in all of a file
@@ -95,7 +96,7 @@ def _coco_entries(sample: dict, category_ids: list[int], kind: str) -> Iterator[
 def read_json(path: Path) -> Any:
     """Read a JSON file; raises PredictionError when it is none, e.g. cut short."""
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
+        return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise MissingFileError(f'no predictions at {path}') from None
     except ValueError as error:
@@ -103,26 +104,80 @@ def read_json(path: Path) -> Any:
 
 
 def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[dict]:
-    """Compact samples of `InstanceMetric` from a COCO result file, by image.
+    """Compact samples of `InstanceMetric`, one for every image of the truth.
 
-    Entries hold `image_id`, `category_id`, `score` and a `bbox`, a run-length coded
-    `segmentation` or both, the same in all. Boxes that are missing are those of the masks.
+    Args:
+        path: A COCO result file; the folder that holds it as `instances.json`; or the folder that
+            `predict` wrote.
+        truth: The ground truth.
+        category_ids: Category id of each label.
 
     Raises:
         PredictionError: An entry is wrong; the message names it.
     """
-    entries = read_json(path)
+    return coco_samples(coco_entries(path, truth, category_ids), path, truth, category_ids)
+
+
+def coco_entries(path: Path, truth: COCO, category_ids: list[int]) -> Any:
+    """Result entries, not judged yet; arguments are those of `read_coco_results`."""
+    if path.is_dir() and not (path / 'instances.json').is_file():
+        return _folder_entries(path, truth, category_ids)
+    return read_json(path / 'instances.json' if path.is_dir() else path)
+
+
+def _folder_entries(folder: Path, truth: COCO, category_ids: list[int]) -> list[dict]:
+    """Result entries from the JSON files of the pictures."""
+    ids = {truth.cats[category]['name']: category for category in category_ids}
+    pictures = {image.get('file_name', ''): number for number, image in truth.imgs.items()}
+    files = find_predicted(folder, pictures, '.json')
+    if not files:
+        raise MissingFileError(
+            f'{folder / "instances.json"}: no such file, nor a JSON file for each picture, as '
+            f'predict writes them, in {folder}'
+        )
+    entries = []
+    for picture, file in files.items():
+        found = read_predicted(file, 'instance').get('instances')
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            raise PredictionError(f'{file}: expected a list of objects "instances"')
+        for item in found:
+            if item.get('class') not in ids:
+                raise PredictionError(
+                    f'{file}: class {item.get("class")!r} is not among the {len(ids)} scored'
+                )
+            entry = {key: item[key] for key in ('score', *FIELDS) if key in item}
+            image, category = pictures[picture], ids[item['class']]
+            entries.append(entry | {'image_id': image, 'category_id': category})
+    return entries
+
+
+def coco_samples(entries: Any, path: Path, truth: COCO, category_ids: list[int]) -> list[dict]:
+    """Compact samples from COCO result entries, one for every image of the truth.
+
+    Entries hold `image_id`, `category_id`, `score` and a `bbox`, a run-length coded
+    `segmentation` or both, the same in all. Boxes that are missing are those of the masks.
+
+    Args:
+        entries: A list of objects.
+        path: What messages call it.
+        truth: The ground truth.
+        category_ids: Category id of each label.
+
+    Raises:
+        PredictionError: An entry is wrong; the message names it.
+    """
     if not isinstance(entries, list):
         raise PredictionError(f'{path}: expected a list of entries, found {type(entries).__name__}')
     labels = {category: label for label, category in enumerate(category_ids)}
     first = entries[0] if entries and isinstance(entries[0], dict) else {}
-    fields = [field for field in FIELDS if field in first]
-    by_image: dict[int, list[int]] = {}
+    # no entries: nothing was found, neither boxes nor masks
+    fields = [field for field in FIELDS if field in first or not entries]
+    by_image: dict[int, list[int]] = {image_id: [] for image_id in truth.imgs}
     for index, entry in enumerate(entries):
         fault = _entry_fault(entry, fields, truth, labels)
         if fault:
             raise PredictionError(f'{path}: {_entry_name(entries, index)}: {fault}')
-        by_image.setdefault(entry['image_id'], []).append(index)
+        by_image[entry['image_id']].append(index)
 
     samples = []
     for image_id, indices in sorted(by_image.items()):
@@ -130,7 +185,7 @@ def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[
         sample = {
             'id': int(image_id),
             'scores': np.array([entry['score'] for entry in chosen], dtype=np.float64),
-            'labels': np.array([labels[entry['category_id']] for entry in chosen]),
+            'labels': np.array([labels[entry['category_id']] for entry in chosen], dtype=np.int64),
         }
         if 'segmentation' in fields:
             size = [truth.imgs[image_id]['height'], truth.imgs[image_id]['width']]
@@ -147,7 +202,7 @@ def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[
             if 'mask_score' in fields:
                 sample['mask_scores'] = np.array([entry['mask_score'] for entry in chosen])
         boxes = [e['bbox'] for e in chosen] if 'bbox' in fields else coco_mask.toBbox(codes)
-        sample['boxes'] = np.asarray(boxes, dtype=np.float64)
+        sample['boxes'] = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
         samples.append(sample)
     return samples
 

@@ -14,9 +14,11 @@ from torch import Tensor
 from ..errors import DataError, PredictionError
 from .base import TaskMetric, as_dict
 from .label_maps import build_lazily, read_label_map, truth_of_dataset
+from .predicted_folder import find_predicted
 from .record import EvaluationResult
 from .saved_label_maps import find_label_maps, place_label_maps, stage_label_map, unknown_label_maps
 
+LABELS = '_labels.png'  # ending of the label maps that `predict` writes
 IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
 
 
@@ -174,7 +176,8 @@ class SemanticMetric(TaskMetric):
         """Count the label PNGs of a folder against the truth of a dataset.
 
         Args:
-            path: Folder of PNGs named like the images, see `find_label_maps`.
+            path: Folder of PNGs named like the images, see `find_label_maps`; or the folder that
+                `predict` wrote.
             dataset: Config of an mmseg dataset; its images are not needed.
         """
         if dataset is None:
@@ -187,18 +190,17 @@ class SemanticMetric(TaskMetric):
         image_dir = built.data_prefix.get('img_path')
         images, truths = truth_of_dataset(dataset, built)
         files = find_label_maps(path, images, image_dir)
-        extra, foreign = unknown_label_maps(path, files.values())
-        if extra:
-            raise PredictionError(
-                f'{extra[0]}: no such image in the dataset ({len(extra)} such files)'
-            )
-        if foreign:
-            print_log(f'{len(foreign)} other PNGs in {path} are not scored', 'current')
+        predicted = find_predicted(path, images, LABELS)
+        if predicted and not set(predicted.values()) & set(files.values()):
+            offset = 0  # `predict` writes class indices
+            files = {i: predicted.get(i, path / f'{Path(i).stem}{LABELS}') for i in images}
+        else:
+            _name_unknown(path, files)
         samples = []
         for image, truth in zip(images, truths, strict=True):
-            predicted = torch.from_numpy(read_label_map(files[image]) - offset)
+            labels = torch.from_numpy(read_label_map(files[image]) - offset)
             where = str(files[image])
-            samples.append(self._count(image, predicted, torch.from_numpy(truth), where))
+            samples.append(self._count(image, labels, torch.from_numpy(truth), where))
         self.predictions_dir = None  # of these they are there already
         return samples
 
@@ -360,6 +362,15 @@ def _sample_score(sample: dict, num_classes: int) -> float:
     hits = np.bincount(rows, counts * (rows == columns), num_classes)
     score = _mean_defined(_ratio(hits, truth + predicted - hits))
     return 0.0 if np.isnan(score) else percent(score)
+
+
+def _name_unknown(folder: Path, files: dict[str, Path]) -> None:
+    """Tell of label maps of no image; those of the run that wrote the folder stop the scoring."""
+    extra, foreign = unknown_label_maps(folder, files.values())
+    if extra:
+        raise PredictionError(f'{extra[0]}: no such image in the dataset ({len(extra)} such files)')
+    if foreign:
+        print_log(f'{len(foreign)} other PNGs in {folder} are not scored', 'current')
 
 
 def _label_map(element: dict) -> Tensor:

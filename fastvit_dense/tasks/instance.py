@@ -1,7 +1,6 @@
 """Instance segmentation: boxes and masks, scored as COCO does."""
 
 import copy
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,6 +90,7 @@ class InstanceTask(Task):
 
         from ..datasets.formats.rle import compressed
         from ..evaluation.coco import load_annotations
+        from ..evaluation.predictions import coco_entries
         from ..visualization.instance import draw_instances
         from ..visualization.layout import read_picture, side_by_side
 
@@ -99,11 +99,10 @@ class InstanceTask(Task):
         if not ann_file:
             raise DataError('test_evaluator.ann_file is not set')
         truth = load_annotations(ann_file)
-        path = predictions / 'instances.json' if predictions.is_dir() else predictions
-        by_image: dict[int, list[dict]] = {}
-        for entry in json.loads(path.read_text()):
-            by_image.setdefault(entry['image_id'], []).append(entry)
         order = sorted(truth.cats)
+        by_image: dict[int, list[dict]] = {}
+        for entry in coco_entries(predictions, truth, order):
+            by_image.setdefault(entry['image_id'], []).append(entry)
         names = [truth.cats[c]['name'] for c in order]
         place = {category: i for i, category in enumerate(order)}
         folder = Path(dataset.get('data_root') or '', dataset.data_prefix.get('img') or '')

@@ -283,3 +283,45 @@ def test_unknown_image_and_missing_masks(metric):
     del without['pred_instances']['masks']
     with raises_naming(PredictionError, 'image 1', 'metric', 'segm', 'masks'):
         metric.process({}, [without])
+
+
+def test_images_that_were_loaded_are_scored(truth_file):
+    """As pycocotools does with `imgIds`; what was loaded but not predicted counts as missed."""
+    truth = small_truth()
+    entries = [
+        {'image_id': 1, 'category_id': 3, 'score': 0.9, 'bbox': [10, 10, 20, 20]},
+        {'image_id': 1, 'category_id': 7, 'score': 0.8, 'bbox': [40, 12, 30, 38]},
+    ]
+    boxes, scores, labels = [[10, 10, 30, 30], [40, 12, 70, 50]], [0.9, 0.8], [0, 1]
+    for loaded, ids in ((1, [1]), (2, [1, 2, 3])):
+        metric = InstanceMetric(truth_file)
+        metric.dataset_meta = {'classes': ('cat', 'dog')}
+        metric.process({}, [sample(1, boxes, scores, labels)])
+        expected = pycocotools_scores(truth, entries, 'bbox', ids)
+        assert metric.evaluate(loaded) == pytest.approx(expected, abs=1e-12)
+        assert metric.result.protocol['images_scored'] == f'{len(ids)} of 3'
+        assert [row['id'] for row in metric.result.per_sample] == ids
+
+
+@pytest.mark.parametrize(('indices', 'ids'), [(1, [1]), (-2, [2, 3]), ([2, 0], [1, 3])])
+def test_saved_predictions_are_scored_on_what_the_dataset_loads(truth_file, tmp_path, indices, ids):
+    path = write(tmp_path / 'r.json', [])
+    dataset = {'type': 'CocoDataset', 'indices': indices, 'metainfo': {'classes': ('cat', 'dog')}}
+    result = evaluate_predictions(InstanceMetric(truth_file), path, dataset)
+    assert [row['id'] for row in result.per_sample] == ids
+    assert result.protocol['images_scored'] == f'{len(ids)} of 3'
+
+
+def test_order_of_categories_changes_no_score(tmp_path):
+    """Labels count the classes of the dataset in every file."""
+    truth = small_truth()
+    turned = {**truth, 'categories': truth['categories'][::-1]}
+    scores = []
+    for name, content in (('a', truth), ('b', turned)):
+        metric = InstanceMetric(write(tmp_path / f'{name}.json', content), metric=['bbox', 'segm'])
+        metric.dataset_meta = {'classes': ('cat', 'dog')}
+        metric.process({}, [sample(1, [[10, 10, 30, 30], [40, 10, 70, 50]], [0.9, 0.8], [0, 1])])
+        metric.process({}, [sample(2, [[5, 5, 65, 55]], [0.7], [0])])
+        scores.append(metric.evaluate(2))
+    assert scores[0] == scores[1]
+    assert scores[0]['bbox_mAP'] == 1

@@ -114,7 +114,8 @@ def test_uncompressed_codes_are_read(metric, tmp_path):
     path = write(
         tmp_path / 'results.json', [entry(segmentation={'size': list(SIZE), 'counts': runs})]
     )
-    (sample,) = read_coco_results(tmp_path / 'results.json', metric.truth, [3, 7])
+    sample, *others = read_coco_results(tmp_path / 'results.json', metric.truth, [3, 7])
+    assert not any(len(other['labels']) for other in others)
     assert sample['size'] == list(SIZE)
     assert evaluate_predictions(metric, path).protocol['detections'] == 1
 
