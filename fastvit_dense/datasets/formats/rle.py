@@ -24,7 +24,7 @@ def rle_problem(rle: Any, size: tuple[int, int]) -> str | None:
     wanted = f'.counts: expected run-length counts of {pixels} pixels in all'
     if isinstance(counts, list):
         whole = all(is_integer(n) and n >= 0 for n in counts)
-        total = f'{sum(counts):.0f}' if whole else 'broken ones'
+        total = str(sum(counts)) if whole else 'broken ones'
         if not whole or sum(counts) != pixels:
             return f'{wanted}, found {total:.40}'
         return None
