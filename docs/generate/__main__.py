@@ -1,6 +1,6 @@
 """Write all that is generated in docs/: `make docs`."""
 
-from . import api, architecture
+from . import api, architecture, checks
 
-for page in (architecture, api):
+for page in (architecture, api, checks):
     page.PATH.write_text(page.render(), encoding='utf-8')

@@ -5,11 +5,13 @@ import inspect
 import pytest
 
 import fastvit_dense
-from docs.generate import api, architecture
+from docs.generate import api, architecture, checks
 from docs.generate.code import PACKAGE, read_arrows, read_layers, read_modules
 
 
-@pytest.mark.parametrize('page', [architecture, api], ids=['architecture', 'api'])
+@pytest.mark.parametrize(
+    'page', [architecture, api, checks], ids=['architecture', 'api', 'data_checks']
+)
 def test_committed_page_is_that_of_the_code(page):
     assert page.PATH.read_text(encoding='utf-8') == page.render(), 'run `make docs`'
 

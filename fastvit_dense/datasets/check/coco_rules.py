@@ -1,4 +1,4 @@
-"""What must hold in a COCO annotation file: one book of rules for checking, reading and scoring.
+"""Rules for COCO annotation files: one book for checking, reading and scoring.
 
 `structure_findings` tells what cannot be read; `plausibility_findings` what can be read but cannot
 be meant.

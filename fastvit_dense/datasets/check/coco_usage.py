@@ -1,4 +1,4 @@
-"""What mmdet's `CocoDataset` gives to training of an annotation file, and what it leaves out."""
+"""Annotations that mmdet's `CocoDataset` gives to training, and those that it leaves out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
