@@ -63,7 +63,7 @@ class DatasetCheck:
 
     @property
     def with_masks(self) -> bool:
-        """Whether masks of objects are read from its annotations."""
+        """True where masks of objects are read from its annotations."""
         return self.scored_masks or any(step.get('with_mask') for step in self.steps)
 
     @property

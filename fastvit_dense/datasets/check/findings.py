@@ -92,7 +92,7 @@ class Finding:
 
 @dataclass
 class DatasetReport:
-    """What a check found in one dataset.
+    """Counts and findings of one dataset.
 
     "Used" is what the dataset gives to training after its own filters, `indices` aside.
 
@@ -138,7 +138,7 @@ class DatasetReport:
 
     @property
     def has_errors(self) -> bool:
-        """Whether an error was noted."""
+        """True where an error was noted."""
         return any(finding.severity == 'error' for finding in self.findings)
 
     def to_dicts(self) -> Iterator[dict[str, Any]]:
