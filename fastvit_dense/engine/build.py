@@ -47,9 +47,9 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -
         check_test_cfg(cfg)
     if training:
         _check_start(cfg)
-    for loader in loaders:
-        if cfg.get(loader):
-            quick_check(cfg, loader)
+    there = [loader for loader in loaders if cfg.get(loader)]
+    if there:
+        quick_check(cfg, *there)
     if not training:
         for key in OF_TRAINING:
             cfg.pop(key, None)

@@ -45,12 +45,12 @@ def check_config(
     return _check(cfg, loaders, 'all' if read_files else 'sample', progress)
 
 
-def quick_check(cfg: Config, loader: str, with_files: bool = True) -> DataReport:
-    """Check annotations and file names of one dataloader, as is done before training and scoring.
+def quick_check(cfg: Config, *loaders: str, with_files: bool = True) -> DataReport:
+    """Check annotations and file names of dataloaders, as is done before training and scoring.
 
     Args:
         cfg: A config from `load_config`.
-        loader: 'train_dataloader', 'val_dataloader' or 'test_dataloader'.
+        *loaders: Of 'train_dataloader', 'val_dataloader' and 'test_dataloader'.
         with_files: Pictures must be there; a few are looked at. Scoring needs none.
 
     Returns:
@@ -59,14 +59,14 @@ def quick_check(cfg: Config, loader: str, with_files: bool = True) -> DataReport
     Raises:
         DataError: The data cannot be used; the message tells why, file by file.
     """
-    report = _check(cfg, (loader,), 'sample' if with_files else 'annotations', progress=False)
+    report = _check(cfg, loaders, 'sample' if with_files else 'annotations', progress=False)
     errors = report.errors
     if len(errors) == 1:
         raise DataError(errors[0])
     if errors:
         more = f'\n  ... and {len(errors) - MESSAGES} more' if len(errors) > MESSAGES else ''
         raise DataError(
-            f'{loader}: {len(errors)} errors in the data:\n  '
+            f'{", ".join(loaders)}: {len(errors)} errors in the data:\n  '
             + '\n  '.join(errors[:MESSAGES])
             + f'{more}\ntools/check_data.py CONFIG tells more'
         )
