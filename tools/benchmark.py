@@ -4,6 +4,7 @@ python tools/benchmark.py backbone sa24 peers --sizes 512 --out backbone.json
 python tools/benchmark.py repmixer --sizes 384 1024 --out repmixer.json
 python tools/benchmark.py model configs/maskrcnn_fastvit_sa24.py --out model.json
 python tools/benchmark.py evaluation --out evaluation.json
+python tools/benchmark.py scaling --out scaling.json
 """
 
 import argparse
@@ -70,6 +71,13 @@ def evaluation(args: argparse.Namespace) -> None:
     results = benchmark_evaluation(QUICK if args.quick else Sizes())
     print(table(results))
     write_benchmark(args.out, results)
+
+
+def scaling(args: argparse.Namespace) -> None:
+    from benchmarks.scaling import benchmark_scaling, scaling_table
+
+    results = benchmark_scaling(args.configs)
+    show(args.out, results, scaling_table(results), None)
 
 
 def show(out: Path, results: dict, text: str, figure: object) -> None:
@@ -224,6 +232,12 @@ def main(argv: Sequence[str] | None) -> None:
     part.add_argument('--out', type=Path, required=True, help='JSON file of the results')
     part.add_argument('--quick', action='store_true', help='small sizes: seconds, not minutes')
     part.set_defaults(run=evaluation)
+    part = parts.add_parser(
+        'scaling', help='on paper: step time, memory and network of training on many GPUs'
+    )
+    part.add_argument('configs', nargs='*', metavar='CONFIG', default=CONFIGS)
+    part.add_argument('--out', type=Path, required=True, help='JSON file of the results')
+    part.set_defaults(run=scaling)
     args = parser.parse_args(argv)
 
     from benchmarks.output import check_out

@@ -1,0 +1,132 @@
+"""One, two and four processes, with sizes that divide by nothing; and accumulated gradients."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tiny import read_report
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+WORKER = Path(__file__).parents[1] / 'processes_worker.py'
+PROCESSES = (1, 2, 4)
+BATCH = 4  # of all processes together
+
+# Constant steps of SGD: Adam divides by the size of a gradient, which makes rounding errors of
+# small gradients as large as the steps themselves.
+STEPS = """
+_base_ = {base!r}
+optim_wrapper = dict(
+    _delete_=True, type='OptimWrapper', optimizer=dict(type='SGD', lr=1e-3, momentum=0.9)
+)
+param_scheduler = []
+custom_hooks = [dict(type='SeedHook'), dict(type='SameBuffersHook'), dict(type='NormsInEval')]
+model = dict(backbone=dict(drop_path_rate=0.0))
+default_hooks = dict(
+    checkpoint=dict(_delete_=True, type='CheckpointHook', interval=1, by_epoch={by_epoch})
+)
+"""
+# task -> the loop by epochs or iterations, last checkpoint, options: five or seven test images
+TASKS = {
+    'instance': (True, 'epoch_1.pth', 'test_dataloader = dict(dataset=dict(indices=3))'),
+    'semantic': (
+        False,
+        'iter_3.pth',
+        'model.update(decode_head=dict(dropout_ratio=0.0))\n'
+        'train_cfg = dict(max_iters=3, val_interval=3)\n'
+        'test_dataloader = dict(dataset=dict(indices=7))',
+    ),
+    'hand': (
+        True,
+        'epoch_1.pth',
+        'train_cfg = dict(max_epochs=1, val_interval=1)\n'
+        'train_dataloader = dict(dataset=dict(indices=14))\n'
+        'test_dataloader = dict(dataset=dict(indices=3))',
+    ),
+}
+
+HALF = [f'train_dataloader.batch_size={BATCH // 2}', 'optim_wrapper.accumulative_counts=2']
+ACCUMULATED = {
+    'instance': None,
+    'semantic': [*HALF, 'train_cfg.max_iters=6', 'train_cfg.val_interval=6'],
+    'hand': HALF,
+}
+
+
+@pytest.fixture(scope='module', params=TASKS)
+def runs(request, tmp_path_factory):
+    """Task, config, last checkpoint's name, and the work dir of each number of processes."""
+    task = request.param
+    by_epoch, last, more = TASKS[task]
+    base = request.getfixturevalue(f'tiny_{task}')
+    checkpoint = request.getfixturevalue('trained' if task == 'instance' else f'random_{task}')
+    folder = tmp_path_factory.mktemp(f'processes_{task}')
+    config = folder / f'{task}.py'
+    config.write_text(STEPS.format(base=str(base), by_epoch=by_epoch) + more)
+    folders = {}
+    for name, count, options in (
+        *((count, count, [f'train_dataloader.batch_size={BATCH // count}']) for count in PROCESSES),
+        ('accumulated', 1, ACCUMULATED[task]),
+    ):
+        folders[name] = folder / str(name)
+        if options is not None:
+            _run(count, str(folders[name]), str(config), str(checkpoint), *options)
+    return task, config, last, folders
+
+
+def _run(processes, *arguments):
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    done = subprocess.run(
+        [*launch, f'--nproc_per_node={processes}', str(WORKER), *arguments],
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def weights(path):
+    return torch.load(path, weights_only=False)['state_dict']
+
+
+def farthest(one, other):
+    return max((one[name].double() - other[name].double()).abs().max().item() for name in one)
+
+
+def test_scores_are_equal_to_the_last_digit(runs):
+    _, _, _, folders = runs
+    first, *others = (read_report(folder / 'tested') for folder in folders.values())
+    for report in others:
+        assert report['metrics'] == first['metrics']
+        assert report['per_class'] == first['per_class']
+        assert report['samples'] == first['samples']
+
+
+def test_trained_weights_are_those_of_one_process(runs):
+    """Where the loss of a batch is the mean of its pictures' losses, within 1e-6.
+
+    Mask R-CNN's is not: mmdet draws its RoIs at random on each process, and divides by the number
+    of positive ones there.
+    """
+    task, _, last, folders = runs
+    if task == 'instance':
+        pytest.skip("mmdet's losses divide by the positive RoIs of each process")
+    alone = weights(folders[1] / last)
+    for count in PROCESSES[1:]:
+        assert farthest(alone, weights(folders[count] / last)) < 1e-6
+    momentum = torch.load(folders[1] / last, weights_only=False)['optimizer']['state']
+    steps = [1e-3 * state['momentum_buffer'].abs().max().item() for state in momentum.values()]
+    assert max(steps) > 1e-4  # the weights have moved
+
+
+def test_accumulated_gradients_are_those_of_the_large_batch(runs):
+    task, _, last, folders = runs
+    if task == 'instance':
+        pytest.skip("mmdet's losses divide by the positive RoIs of each batch")
+    last = {'iter_3.pth': 'iter_6.pth'}.get(last, last)
+    found = weights(folders['accumulated'] / last)
+    assert farthest(weights(folders[1] / TASKS[task][1]), found) < 1e-6
