@@ -103,7 +103,7 @@ class FreiHAND(BaseDataset):
     @cached_property
     def model(self) -> ManoModel | None:
         """Whose mean pose the pose numbers refer to; read when first needed."""
-        return _read_model(self.mano) if self.mano else None
+        return hand_named(self.mano) if self.mano else None
 
     def _all_numbers(self) -> list[int]:
         count = len(self.annotations['K'])
@@ -211,7 +211,12 @@ def _image_name(number: int) -> str:
     return f'{number:08d}.jpg'
 
 
-def _read_model(mano: str) -> ManoModel:
+def hand_named(mano: str) -> ManoModel:
+    """The hand of a dataset's `mano`: a MANO file, or `standin`.
+
+    Raises:
+        MissingFileError, ManoFileError: See `read_mano`.
+    """
     if mano == 'standin':
         from ..hand.standin import standin_mano
 

@@ -5,6 +5,7 @@ reflect; joints and vertices are fitted separately. AUC under the share of point
 (100 thresholds, `<=`); F-scores of nearest-vertex distances at 5 and 15 mm (strictly nearer).
 """
 
+import logging
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from mmengine.registry import METRICS
 from numpy.typing import ArrayLike
 from scipy.integrate import trapezoid
@@ -21,6 +23,7 @@ from ..datasets.json_stream import as_numbers
 from ..errors import DataError, PredictionError
 from ..hand.units import hand_size, thousandfold
 from .base import TaskMetric, as_dict
+from .hand_hints import hints_at
 from .nearest import shares_within
 from .predicted_folder import find_predicted, read_predicted
 from .record import EvaluationResult
@@ -319,6 +322,13 @@ class HandMetric(TaskMetric):
         """Score the hands of all samples."""
         arrays = [_stack([sample[name] for sample in samples], name, samples) for name in POINTS]
         hands = score_hands(*arrays)
+        hints = hints_at(*arrays)
+        for hint in hints:
+            print_log(
+                f'{hint}; the scores are those of the numbers as they are',
+                'current',
+                logging.WARNING,
+            )
         ranked_by = 'mesh_al' if 'mesh_al' in hands.errors else 'xyz_al'
         joint_errors = {
             'PA-MPJPE': hands.errors['xyz_al'].mean(axis=0) * 1000,
@@ -351,6 +361,7 @@ class HandMetric(TaskMetric):
                     np.any([d < 0 for d in hands.determinants.values()], axis=0).sum()
                 ),
                 'image_score': 'minus the mean aligned error, mm',
+                **({'hint': '; '.join(hints)} if hints else {}),
             },
         )
 

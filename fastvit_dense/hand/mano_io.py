@@ -19,6 +19,11 @@ MISSING_FILE = (
     'Meanwhile the licence-free stand-in hand serves: --cfg-options model.mano.standin=True, '
     'standin_mano() in Python.'
 )
+LEFT_HAND = (
+    '{path}: expected the right hand (MANO_RIGHT.pkl), found a left one. A ManoModel is a right '
+    "hand, of which Mano(model, side='left') makes the left one; mirrored again, a left hand "
+    'would become a right one'
+)
 MAX_BYTES = 32_000_000  # of a pickle; MANO_RIGHT.pkl has 3.8 million
 TEXTS = {'bs_style', 'bs_type', 'name'}
 OPTIONAL = {'hands_coeffs': np.zeros((0, 45)), 'bs_style': 'lbs', 'bs_type': 'lrotmin'}
@@ -28,7 +33,8 @@ def read_mano(path: str | Path) -> ManoModel:
     """Read `MANO_RIGHT.pkl` (v1.2 or 1.0) or the `.npz` that `save_npz` writes.
 
     Needs no chumpy and runs no code from the file. A file that is not a known release (by md5) is
-    read with a warning.
+    read with a warning. `MANO_LEFT.pkl` is refused: left hands are mirrored right hands here (the
+    left file's own shape basis is known to be that of the right hand, not mirrored).
 
     Args:
         path: The file; `.npz` by its suffix, else a pickle.
@@ -38,8 +44,9 @@ def read_mano(path: str | Path) -> ManoModel:
 
     Raises:
         MissingFileError: Says where to get the file and where to put it.
-        ManoFileError: The file is damaged, refers to foreign classes, or a field is missing or has
-            another shape or type; the message names file, field, expected and found.
+        ManoFileError: The file holds a left hand, is damaged, refers to foreign classes, or a field
+            is missing or has another shape or type; the message names file, field, expected and
+            found.
     """
     path = Path(path)
     if not path.is_file():
@@ -62,11 +69,7 @@ def read_mano(path: str | Path) -> ManoModel:
             )
     arrays = _checked_arrays(path, fields)
     if _looks_left(arrays):
-        warnings.warn(
-            f"{path}: looks like a left hand; ManoModel holds right hands, Mano(side='left') "
-            'mirrors them',
-            stacklevel=2,
-        )
+        raise ManoFileError(LEFT_HAND.format(path=path))
     is_standin = bool(fields.get('is_standin', False))
     return ManoModel(
         **arrays,

@@ -26,6 +26,8 @@ from torch.nn import functional
 
 from .mano import ManoModel
 
+NO_LENGTH = 1e-7  # shorter rows of a 6D rotation are zero
+PARALLEL = 1e-5  # sine of the angle below which two rows are parallel
 FORMS = ('matrix', 'axis_angle', 'freihand', 'pca', '6d', '6d_columns', 'quaternion')
 
 
@@ -60,9 +62,9 @@ def pose_to_matrix(pose: Tensor, form: str, model: ManoModel | None = None) -> T
     if form == 'matrix':
         return pose
     if form == '6d':
-        return transforms.rotation_6d_to_matrix(pose)
+        return rotation_6d_to_matrix(pose)
     if form == '6d_columns':
-        return transforms.rotation_6d_to_matrix(pose).transpose(-1, -2)
+        return rotation_6d_to_matrix(pose).transpose(-1, -2)
     if form == 'quaternion':
         return transforms.quaternion_to_matrix(functional.normalize(pose, dim=-1))
     if form in ('pca', 'freihand'):
@@ -103,6 +105,8 @@ def rotation_6d_to_matrix(rotation_6d: Tensor) -> Tensor:
     """Gram-Schmidt on two rows (PyTorch3D's convention) with plain, exportable operations.
 
     Zhou et al.: "On the Continuity of Rotation Representations in Neural Networks", CVPR 2019.
+    Where a row says nothing (zero, or the second one parallel to the first), a fixed axis takes
+    its place: the result is a rotation, and the gradient finite, for all finite numbers.
 
     Args:
         rotation_6d: (..., 6), any length.
@@ -110,10 +114,20 @@ def rotation_6d_to_matrix(rotation_6d: Tensor) -> Tensor:
     Returns:
         (..., 3, 3) rotation matrices.
     """
+    x_axis, y_axis = rotation_6d.new_tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     first, second = rotation_6d[..., :3], rotation_6d[..., 3:]
-    first = functional.normalize(first, dim=-1, eps=1e-8)
+    zero = (first.norm(dim=-1, keepdim=True) < NO_LENGTH).to(first)
+    first = functional.normalize(first + zero * x_axis, dim=-1)
+    length = second.norm(dim=-1, keepdim=True)
     second = second - (first * second).sum(-1, keepdim=True) * first
-    second = functional.normalize(second, dim=-1, eps=1e-8)
+    left = second.norm(dim=-1, keepdim=True)
+    parallel = (left < PARALLEL * length + NO_LENGTH).to(first)
+    along_x = (first[..., :1].abs() > 0.9).to(first)
+    across = along_x * y_axis + (1 - along_x) * x_axis
+    second = second + parallel * (1 + length.detach()) * across
+    # once more: what rounding left along the first row weighs where little else is left
+    second = second - (first * second).sum(-1, keepdim=True) * first
+    second = functional.normalize(second, dim=-1)
     ax, ay, az = first.unbind(-1)
     bx, by, bz = second.unbind(-1)
     third = torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], dim=-1)

@@ -7,6 +7,15 @@ from ..errors import DataError
 # Root mean square distance of a hand's joints from their mean, metres: an open hand of 18 cm has
 # 0.055, a fist 0.04.
 HAND_SIZE = 0.05
+# Units of length: numbers per metre, and from which measured ratio on they are meant. Below the
+# last one, it is metres: a child's fist beside a large open hand.
+UNITS = (
+    ('millimetres', 1000.0, 300.0),
+    ('centimetres', 100.0, 63.0),
+    ('inches', 1 / 0.0254, 20.0),
+    ('decimetres', 10.0, 3.0),
+)
+LARGEST_RATIO = 3000.0  # beyond, no unit explains it
 
 
 def hand_size(points: np.ndarray) -> float:
@@ -20,15 +29,39 @@ def hand_size(points: np.ndarray) -> float:
     return float(np.median(np.sqrt((centred**2).sum(-1).mean(-1))))
 
 
-def thousandfold(found: float, expected: float) -> float | None:
-    """Ratio of two sizes where one of them must be in a unit a thousand times as large.
+def unit_of(found: float, expected: float) -> tuple[str, float] | None:
+    """Name the unit of lengths that should be metres.
 
-    None where the ratio is not between 300 and 3000 in either direction.
+    Args:
+        found: A size in the unit in question.
+        expected: The same size in metres.
+
+    Returns:
+        Words for the unit, and its numbers per metre: 100 for centimetres, 0.01 where the numbers
+        are a hundred times too small. None where they are metres, where no unit explains the
+        ratio, and where a size is 0.
     """
     if not found or not expected:
         return None
     ratio = found / expected
-    return ratio if 300 <= max(ratio, 1 / ratio) <= 3000 else None
+    size = max(ratio, 1 / ratio)
+    for name, per_metre, smallest in UNITS:
+        if smallest <= size <= LARGEST_RATIO:
+            if ratio > 1:
+                return name, per_metre
+            divided = f'metres divided by {per_metre:.4g}, as {name} are'
+            words = 'kilometres' if per_metre == 1000 else divided
+            return words, 1 / per_metre
+    return None
+
+
+def thousandfold(found: float, expected: float) -> float | None:
+    """Ratio of two sizes where one of them must be in a unit a thousand times as large.
+
+    None elsewhere.
+    """
+    unit = unit_of(found, expected)
+    return found / expected if unit and unit[1] in (1000, 1 / 1000) else None
 
 
 def check_unit(joints: np.ndarray, source: str, reference: np.ndarray | None = None) -> None:

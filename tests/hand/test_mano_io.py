@@ -430,7 +430,8 @@ def test_damaged_npz_name_the_file(model, tmp_path):
         read_mano(path)
 
 
-def test_a_left_hand_is_noticed(model, tmp_path):
+def test_a_left_hand_is_refused(model, chumpy, tmp_path):
+    """As a pickle and as an npz: mirrored again, it would be a right hand."""
     mirror = np.array([-1.0, 1, 1])
     left = dataclasses.replace(
         model,
@@ -439,5 +440,7 @@ def test_a_left_hand_is_noticed(model, tmp_path):
         hands_mean=(model.hands_mean.reshape(15, 3) * -mirror).ravel(),
     )
     save_npz(left, tmp_path / 'left.npz')
-    with warns_naming(UserWarning, tmp_path / 'left.npz', 'left hand', "Mano(side='left')"):
-        read_mano(tmp_path / 'left.npz')
+    write_pickle(tmp_path / 'MANO_LEFT.pkl', mano_fields(left, chumpy))
+    for name in ('left.npz', 'MANO_LEFT.pkl'):
+        with raises_naming(ManoFileError, tmp_path / name, 'MANO_RIGHT.pkl', 'left', "side='left'"):
+            read_mano(tmp_path / name)

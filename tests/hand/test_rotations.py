@@ -98,15 +98,37 @@ def test_zero_offsets_are_the_mean_pose_and_zero_axis_angle_is_not():
     )
 
 
-def test_plain_6d_equals_pytorch3d_and_survives_degenerate_input():
+def test_plain_6d_equals_pytorch3d():
     from pytorch3d.transforms import rotation_6d_to_matrix as expected
 
     values = torch.randn(50, 6, dtype=torch.float64, generator=torch.manual_seed(0))
     torch.testing.assert_close(rotation_6d_to_matrix(values), expected(values), rtol=0, atol=1e-12)
-    for bad in (torch.zeros(1, 6), torch.tensor([[1.0, 0, 0, 2, 0, 0]])):
-        bad.requires_grad_()
-        rotation_6d_to_matrix(bad).sum().backward()
-        assert torch.isfinite(bad.grad).all()
+
+
+def degenerate(row):
+    """Rows (N, 3) with second rows that say nothing beside them, and with zeros first."""
+    seconds = [scale * row for scale in (0, 1, -2, 1e-8, 1e6)] + [row + 1e-7 * row.flip(1)]
+    return torch.cat([torch.cat([row, other], 1) for other in seconds] + [
+        torch.cat([torch.zeros_like(row), row], 1), torch.zeros(1, 6)
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize('function', [
+    rotation_6d_to_matrix,
+    lambda rows: pose_to_matrix(rows[:, None].expand(-1, 15, 6), '6d')[:, 0],
+    lambda rows: pose_to_matrix(rows[:, None].expand(-1, 15, 6), '6d_columns')[:, 0],
+])  # fmt: skip
+def test_degenerate_6d_gives_rotations_and_gradients(function):
+    row = torch.randn(50, 3, generator=torch.manual_seed(0))
+    numbers = degenerate(torch.cat([row, torch.eye(3), -torch.eye(3)])).requires_grad_()
+    rotations = function(numbers)
+    identity = torch.eye(3).expand_as(rotations)
+    torch.testing.assert_close(rotations @ rotations.mT, identity, rtol=0, atol=2e-6)
+    torch.testing.assert_close(
+        torch.linalg.det(rotations), torch.ones(len(rotations)), rtol=0, atol=2e-6
+    )
+    (rotations * torch.randn(3, 3)).sum().backward()
+    assert torch.isfinite(numbers.grad).all()
 
 
 def test_mirrored_rotations_negate_y_and_z_of_the_axis():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastvit_dense.errors import DataError
-from fastvit_dense.hand.units import check_unit, hand_size
+from fastvit_dense.hand.units import check_unit, hand_size, unit_of
 from tests.facts import raises_naming
 
 
@@ -38,3 +38,24 @@ def test_size_of_a_hand():
     corners = np.array([[x, y, z] for x in (0, 2) for y in (0, 2) for z in (0, 2)], float)
     assert hand_size(corners[None] + 5) == pytest.approx(np.sqrt(3))
     assert hand_size(np.zeros((0, 21, 3))) == 0
+
+
+@pytest.mark.parametrize(
+    ('per_metre', 'words'),
+    [(1000, 'millimetres'), (100, 'centimetres'), (39.37, 'inches'), (10, 'decimetres')],
+)
+def test_units_in_both_directions(per_metre, words):
+    """Of hands between a child's fist and a large open hand, beside the common size."""
+    for size in (0.038, 0.05, 0.062):
+        name, ratio = unit_of(size * per_metre, 0.05)
+        assert (name, ratio) == (words, pytest.approx(per_metre, rel=1e-4))
+        name, ratio = unit_of(size / per_metre, 0.05)
+        assert ratio == pytest.approx(1 / per_metre, rel=1e-4)
+        assert name == 'kilometres' or words in name
+        assert unit_of(size, 0.05) is None
+
+
+def test_sizes_that_no_unit_explains():
+    assert unit_of(0, 0.05) is None
+    assert unit_of(0.05, 0) is None
+    assert unit_of(500, 0.05) is None

@@ -18,6 +18,7 @@ KINDS = {
     'broken_image': 'picture that cannot be read',
     'broken_mask': 'mask that cannot be read',
     'below_one_pixel': 'box narrower or lower than one pixel',
+    'camera': 'camera that belongs to other pictures',
     'class_absent': 'class without objects',
     'class_not_used': 'class whose objects are all left out',
     'class_weight': 'class weights that do not fit',
