@@ -1,9 +1,11 @@
 """The classes of the training dataset, followed by every other dataset and every head."""
 
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from ..errors import ConfigError
 from .loaders import LOADERS, datasets_of
 from .walk import dicts_of
 
@@ -13,19 +15,52 @@ CLASS_COUNTS = ('num_classes', 'num_things_classes')  # of heads
 def spread_classes(cfg: Config) -> None:
     """Make every dataset and every head follow the classes of the training dataset.
 
-    The one knob is `metainfo.classes` of the training dataset; datasets of the other
-    dataloaders that name no classes of their own take it over.
+    The one knob is `metainfo.classes` of the training dataset: names, one name, or a text file
+    with one name a line (`classes.txt`). Datasets of the other dataloaders that name no classes of
+    their own take it over.
+
+    Raises:
+        ConfigError: The text file is missing or empty, or a name is no text.
     """
+    for dataset in datasets_of(cfg):
+        if (dataset.get('metainfo') or {}).get('classes'):
+            dataset.metainfo.classes = _names(cfg, dataset, dataset.metainfo.classes)
     training = next(datasets_of(cfg, LOADERS[:1]), None)
     metainfo = (training or {}).get('metainfo') or {}
     if not metainfo.get('classes'):
         return
-    if isinstance(metainfo['classes'], str):
-        metainfo['classes'] = (metainfo['classes'],)
     for dataset in datasets_of(cfg, LOADERS[1:]):
         if not (dataset.get('metainfo') or {}).get('classes'):
             dataset['metainfo'] = ConfigDict(metainfo)
     set_num_classes(cfg.model, len(metainfo['classes']))
+
+
+def _names(cfg: Config, dataset: ConfigDict, classes: Any) -> Any:
+    """Class names as they are given, or those of a text file, here or in the folder of the data."""
+    if isinstance(classes, str):
+        return _lines(dataset, classes) if classes.endswith('.txt') else (classes,)
+    for name in classes:
+        if not isinstance(name, str):
+            raise ConfigError(
+                f'{cfg.filename}: metainfo.classes: expected names, found {name!r}; in quotes it '
+                f'is one: {str(name)!r}'
+            )
+    return classes
+
+
+def _lines(dataset: ConfigDict, name: str) -> tuple[str, ...]:
+    places = [Path(name), Path(dataset.get('data_root') or '') / name]
+    file = next(filter(Path.is_file, places), None)
+    if file is None:
+        raise ConfigError(
+            f'metainfo.classes: {name}: no such file of class names, neither here nor in '
+            f'{places[1].parent}'
+        )
+    lines = file.read_text(encoding='utf-8-sig').splitlines()
+    names = tuple(line.strip() for line in lines if line.strip())
+    if not names:
+        raise ConfigError(f'metainfo.classes: {file}: expected one class a line, found none')
+    return names
 
 
 def set_num_classes(model: Any, count: int) -> None:

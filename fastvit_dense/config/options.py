@@ -6,17 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from ..errors import ConfigError
 from .known import ABSENT, alternatives, class_of, known_keys
 from .types import find_type, names_dict, names_kind, no_such_type, parameters_of
+from .values import parse_value
 
 DICT_IN_VALUE = re.compile(r'(^|[\[(,]) *(\{|dict\()')
 
 
 def parse_options(options: Iterable[str]) -> dict[str, Any]:
-    """Turn `key=value` strings into a dict, values read as mmengine's `DictAction` reads them.
+    """Turn `key=value` strings into a dict, by `parse_value`; names of classes stay words.
 
     Raises:
         ConfigError: No `key=value`, or a value that cannot be read: a dict, open brackets.
@@ -32,8 +33,8 @@ def parse_options(options: Iterable[str]) -> dict[str, Any]:
                 f'{key}.KEY=VALUE, found {value!r}'
             )
         try:
-            parsed[key] = DictAction._parse_iterable(value)
-        except (AssertionError, RecursionError) as error:
+            parsed[key] = parse_value(value, words=key.endswith('metainfo.classes'))
+        except (ValueError, RecursionError) as error:
             raise ConfigError(
                 f'--cfg-options {key}: expected a number, a word, True, False, None, or a list '
                 f'such as [1,2] or (1,2), found {value!r}'

@@ -1,5 +1,6 @@
 """Configs ready to build from: the file, the settings of the sample data, the options."""
 
+import copy
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -8,8 +9,9 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
 from ..config.classes import spread_classes
+from ..config.following import follow_val, settings_before
 from ..config.options import merge_options
-from ..config.reading import default_work_dir, read_config, remove_pretrained
+from ..config.reading import default_work_dir, find_config, read_config, remove_pretrained
 from ..errors import ConfigError, reason_of
 from .sample import apply_sample_settings
 
@@ -24,6 +26,9 @@ def load_config(
 ) -> Config:
     """Read a config file and make it ready to build from.
 
+    Where the file, or the options, set data of the validation and none of the test, the test
+    follows (`follow_val`); so do the classes, from the training dataset (`spread_classes`).
+
     Args:
         path: The config file.
         sample: Apply the settings of the embedded sample data (`tasks/sample.py`).
@@ -35,10 +40,15 @@ def load_config(
         ConfigError: The file is missing or broken, or an option names an unknown key.
     """
     cfg = read_config(path)
+    before = settings_before(find_config(path))
+    if before is not None:
+        follow_val(cfg, before)
     if sample:
         apply_sample_settings(cfg)
     if cfg_options:
+        before = copy.deepcopy(cfg)
         merge_options(cfg, cfg_options)
+        follow_val(cfg, before)
         _import_modules(cfg)
     spread_classes(cfg)
     if sample or not pretrained:

@@ -156,7 +156,7 @@ def _check_annotations(arrays: dict[str, np.ndarray], name: str, report: Dataset
         return False
     scale_in_metres = _check_unit(name, 'scale', np.asarray(arrays['scale']), bone, report)
     checks: list[tuple[str, str, str, np.ndarray]] = [
-        ('error', 'outside', 'joints before the camera (z > 0)', (xyz[..., 2] > 0).all(1)),
+        ('error', 'outside', 'joints before the camera (z > 0)', xyz[..., 2].min(1) > 0),
     ]
     if scale_in_metres:
         checks.append(('warning', 'unit', "scale = length of the middle finger's first bone",
@@ -173,7 +173,7 @@ def _check_annotations(arrays: dict[str, np.ndarray], name: str, report: Dataset
     for severity, kind, text, good in checks:
         if not good.all():
             message = (
-                f'expected {text}, found otherwise in {int((~good).sum())} of {len(good)} entries, '
+                f'expected {text}, found otherwise in {int((~good).sum())} of {good.size} entries, '
                 f'first entry {int(np.argmin(good))}'
             )
             report.add(Finding(severity, kind, name, message))

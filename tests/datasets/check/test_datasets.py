@@ -6,6 +6,7 @@ from mmengine.registry import DATASETS
 
 from fastvit_dense.datasets.check.datasets import check_config, quick_check
 from fastvit_dense.errors import DataError
+from fastvit_dense.tasks.config import load_config
 from tests.facts import assert_names, raises_naming
 
 
@@ -34,6 +35,23 @@ def test_one_dataset_in_two_loaders_is_told_once(coco_tree):
     assert len(report.errors) == 1
     assert [d.loaders for d in report.datasets] == [['val', 'test']]
     assert 'val, test: box_without_area (box of no area): 1' in str(report)
+
+
+def test_the_test_set_is_the_one_for_validation_where_only_that_was_set(coco_tree):
+    options = [
+        f'{loader}_dataloader.dataset.{key}'
+        for loader in ('train', 'val')
+        for key in (
+            f'data_root={coco_tree.root}',
+            'ann_file=annotations/train.json',
+            'data_prefix.img=images/',
+        )
+    ]
+    options += ['train_dataloader.dataset.metainfo.classes=[cat,dog]']
+    options += [f'val_evaluator.ann_file={coco_tree.ann_file}']
+    report = check_config(load_config('maskrcnn_fastvit_t8', cfg_options=options))
+    assert report.errors == []
+    assert [dataset.loaders for dataset in report.datasets] == [['train'], ['val', 'test']]
 
 
 def test_heads_that_expect_another_number_of_classes(coco_tree):
