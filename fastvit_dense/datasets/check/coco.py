@@ -1,5 +1,7 @@
 """The check of a dataset in COCO's format: the annotation file, its classes, the pictures."""
 
+import re
+import shlex
 from pathlib import Path
 
 from ...errors import DataError
@@ -8,6 +10,8 @@ from ..loading import MAX_BROKEN_IMAGES, check_size, read_image
 from .coco_rules import plausibility_findings, structure_findings
 from .coco_usage import count_usage, judge_usage
 from .common import DatasetCheck, existing_files, expected_names
+
+MANY_CLASSES = 20  # more are named in a file
 
 
 def check_coco(check: DatasetCheck) -> None:
@@ -97,12 +101,14 @@ def _check_categories(check: DatasetCheck, path: Path, content: dict) -> None:
 
 def set_classes(names: list[str]) -> str:
     """Say what to type for the classes of a file."""
-    shown = ', '.join(map(repr, names[:20]))
-    rest = ', ...' if len(names) > 20 else ',' if len(names) == 1 else ''
-    return (
-        'for those of the file set metainfo.classes of the training dataset: --cfg-options '
-        f'"train_dataloader.dataset.metainfo.classes=({shown}{rest})"'
-    )
+    key = 'train_dataloader.dataset.metainfo.classes'
+    advice = 'for those of the file set metainfo.classes of the training dataset: --cfg-options '
+    value = f'{key}={tuple(names)}'
+    if len(names) > MANY_CLASSES or '\\' in value:
+        return f'{advice}{key}=classes.txt, a text file with one class a line'
+    # in double quotes, as the names have single ones, where the shell takes those as they are
+    shown = shlex.quote(value) if re.search(r'["$`!]', value) else f'"{value}"'
+    return f'{advice}{shown}'
 
 
 def _check_images(check: DatasetCheck, path: Path, folder: Path, images: list[dict]) -> None:
