@@ -49,7 +49,7 @@ def texts():
                 continue
             if isinstance(node, ast.JoinedStr):
                 yield (
-                    path.name,
+                    place,
                     ''.join(
                         part.value
                         if isinstance(part, ast.Constant)

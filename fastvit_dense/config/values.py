@@ -75,7 +75,7 @@ def _in_quotes(text: str) -> str | None:
 
 
 def _in_brackets(text: str) -> str | None:
-    """What one pair of brackets around all of a text holds; None: there is none."""
+    """Return what one pair of brackets around all of a text holds; None: there is none."""
     if text[:1] not in BRACKETS or text[-1:] != BRACKETS[text[0]]:
         return None
     return text[1:-1]

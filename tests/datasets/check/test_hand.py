@@ -1,6 +1,7 @@
 """What the check finds in a FreiHAND tree."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from mmengine.config import Config
 
 from fastvit_dense.datasets.check.common import DEPTHS
+from fastvit_dense.datasets.check.datasets import check_config, quick_check
 from fastvit_dense.datasets.check.findings import DatasetReport
 from fastvit_dense.datasets.check.hand import check_freihand
+from fastvit_dense.errors import DataError
 from tests.facts import assert_names
 
 CONFIG = Path(__file__).parents[3] / 'configs' / '_base_' / 'datasets' / 'freihand.py'
@@ -159,14 +162,16 @@ def test_the_same_answer_everywhere(hand_copy):
     change(
         hand_copy, 'mano', lambda m: m * np.r_[np.ones(3), np.full(45, 180 / np.pi), np.ones(13)]
     )
-    settings = {'data_root': str(hand_copy), 'mano': 'standin'}
-    answers = [told(examine(settings, depth)) for depth in DEPTHS]
-    ((severity, text),) = answers[0]
-    assert severity == 'error'
-    assert_names(text, 'training_mano.json', 'entries 0-11', 'degrees')
-    assert answers == [answers[0]] * 3
+    dataset = {'type': 'FreiHAND', 'data_root': str(hand_copy), 'mano': 'standin'}
+    cfg = Config({f'{name}_dataloader': {'dataset': dataset} for name in ('train', 'test')})
+    (answer,) = check_config(cfg).errors
+    assert_names(answer, 'training_mano.json', 'entries 0-11', 'degrees')
+    for loader in ('train_dataloader', 'test_dataloader'):
+        with pytest.raises(DataError, match=f'^{re.escape(answer)}$'):
+            quick_check(cfg, loader)
     shutil.rmtree(hand_copy / 'training')
-    assert told(examine(settings, 'annotations')) == answers[0]
+    with pytest.raises(DataError, match=f'^{re.escape(answer)}$'):
+        quick_check(cfg, 'test_dataloader', with_files=False)
 
 
 def test_without_the_file_of_the_hand(hand_copy):
