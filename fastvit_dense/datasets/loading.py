@@ -72,27 +72,52 @@ def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
     Raises:
         DataError: The file is missing, empty, truncated, no image, or a colour picture.
     """
+    return read_mask_and_palette(path, backend_args)[0]
+
+
+def read_mask_and_palette(
+    path: str, backend_args: dict | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read a class mask as `read_mask` does, and its palette: (N, 3) RGB, or None."""
     data = _read_bytes(path, backend_args)
     problem = image_problem(data)
     if problem:
         raise DataError(f'{path}: {problem}')
     try:
         with Image.open(io.BytesIO(data)) as image:
-            mode = image.mode
-            mask = np.array(image) if mode in MASK_MODES else None
+            mode, array = image.mode, np.array(image)
+            colors = image.getpalette() if mode == 'P' else None
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(
             f'{path}: expected a class mask, found a file that cannot be decoded'
         ) from error
-    if mask is None:
+    if mode not in MASK_MODES:
         raise DataError(
-            f'{path}: expected one class index per pixel (8 or 16 bits, or a palette), found a '
-            f'picture of mode {mode}; replace each colour by the index of its class'
+            f'{path}: expected one class index per pixel (8 or 16 bits, or a palette), found '
+            f'{_what_it_is(mode, array)}'
         )
-    mask = mask.astype(np.int32)
+    mask = array.astype(np.int32)
     if mode.startswith('I'):
         mask[mask == np.iinfo(np.uint16).max] = IGNORED
-    return mask
+    return mask, None if colors is None else np.array(colors, np.uint8).reshape(-1, 3)
+
+
+def _what_it_is(mode: str, array: np.ndarray) -> str:
+    """Say what an image is that is no mask, and what to do."""
+    values = ', '.join(f'{value:g}' for value in np.unique(array)[:6])
+    if mode == 'F':
+        return (
+            f'floating-point numbers ({values}, ...); write them as 8 bits: '
+            'Image.fromarray(mask.astype("uint8"))'
+        )
+    colors = array[..., : 1 if mode == 'LA' else 3]
+    if colors.ndim == 3 and (colors == colors[..., :1]).all():
+        values = ', '.join(map(str, np.unique(colors)[:6].tolist()))
+        return (
+            f'a picture of mode {mode} whose channels are equal (values {values}); write one of '
+            'them: Image.fromarray(mask[..., 0])'
+        )
+    return f'a picture of mode {mode}; replace each colour by the index of its class'
 
 
 def _read_bytes(path: str, backend_args: dict | None) -> bytes:

@@ -41,6 +41,8 @@ class DatasetCheck:
         depth: One of `DEPTHS`.
         scored_masks: An evaluator scores masks of it.
         progress: Show a progress bar.
+        training: The dataset that is trained on, its annotations not read, where it is of the same
+            type.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class DatasetCheck:
     depth: str
     scored_masks: bool = False
     progress: bool = False
+    training: BaseDataset | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
