@@ -14,6 +14,7 @@ from ...config.loaders import LOADERS, datasets_of, evaluators_of
 from ...config.types import base_names, find_type, refused_argument
 from ...config.walk import dicts_of
 from ...errors import DataError, reason_of
+from ..bit_depth import stated_bits
 from .coco import check_coco
 from .common import DatasetCheck, expected_names
 from .findings import DataReport, DatasetReport
@@ -152,6 +153,7 @@ def _check_dataset(
         return
     masks = any(_scores_masks(cfg, loader) for loader in report.loaders)
     check = DatasetCheck(kind, dataset, built, report, depth, masks, progress)
+    check.bits = stated_bits(cfg)
     check.training = _built(cls, next(datasets_of(cfg, LOADERS[:1]), {}))
     _check_num_classes(cfg, check)
     if function is check_semantic:

@@ -35,10 +35,7 @@ def check_heads(cfg: Config, check: DatasetCheck) -> None:
 
 def _heads(cfg: Config) -> Iterator[Part]:
     for path, part in dicts_of(cfg.get('model'), 'model'):
-        if path.rpartition('.')[2].isdigit():
-            key = path.split('.')[-2]
-        else:
-            key = path.rpartition('.')[2]
+        key = next(name for name in reversed(path.split('.')) if not name.isdigit())
         if key in ('decode_head', 'auxiliary_head') and 'type' in part:
             yield path, part
 

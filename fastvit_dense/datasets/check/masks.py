@@ -89,8 +89,8 @@ class Suspicion:
         zero = ' (with reduce_zero_label=True 0 is ignored, too)' if values.first else ''
         return (
             f'expected {value} for class {name!r}, found {IGNORED} in {self.wrong} of '
-            f'{self.looked_at} masks and in none of these {value}{also}: {IGNORED} (and 65535 in 16 '
-            f'bits) marks pixels that count for no class{zero}. If it stands for {name!r} here, '
+            f'{self.looked_at} masks and in none of these {value}{also}: {IGNORED} (and 65535 in '
+            f'16 bits) marks pixels that count for no class{zero}. If it stands for {name!r} here, '
             f'write the masks again with mask[mask == {IGNORED}] = {value}'
         )
 
@@ -98,12 +98,6 @@ class Suspicion:
 def ignored_note(values: MaskValues) -> str:
     """Say how many of the pixels are ignored."""
     return f'ignored pixels: {values.ignored:.1%} of {len(values.counts)} masks'
-
-
-def spread(items: Sequence, most: int) -> list:
-    """At most so many of the items, from the first to the last."""
-    picked = np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(int)
-    return [items[i] for i in picked.tolist()]
 
 
 def palette_problem(
@@ -125,7 +119,9 @@ def palette_problem(
     for value, color in _colors_of(colors, used):
         label = value - first
         if 0 <= label < len(wanted) and color != wanted[label]:
-            other = f", the config's colour of class {wanted.index(color)}" if color in wanted else ''
+            other = (
+                f", the config's colour of class {wanted.index(color)}" if color in wanted else ''
+            )
             return (
                 f'expected {wanted[label]} as the colour of value {value} (metainfo.palette, class '
                 f'{label}), found {color}{other}; masks are read by value, never by colour: if the '

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
+from ..decoding import orientation_of, size_of
 from ..loading import (
     IGNORED,
     MAX_BROKEN_IMAGES,
@@ -13,8 +14,11 @@ from ..loading import (
     read_image,
     read_mask_and_palette,
 )
+from ..picture_files import unused_pictures
+from ..spread import spread
 from .common import DatasetCheck, existing_files
-from .masks import MANY_IGNORED, MaskValues, ignored_note, palette_problem, spread
+from .masks import MANY_IGNORED, MaskValues, ignored_note, palette_problem
+from .pictures import check_pictures
 
 LOOKED_AT = 100  # masks, before training
 DOUBTED = 1000  # where these make the check suspicious
@@ -57,11 +61,17 @@ def check_semantic(check: DatasetCheck) -> None:
             'set img_suffix',
         )
         return
+    if not ann_file and check.depth != 'annotations':
+        left = unused_pictures(images.rglob('*.*'), [image for image, _ in pairs])
+        if left:
+            advice = f'img_suffix={check.built.img_suffix!r} tells them apart, capitals too'
+            report.warning('suffix', images, f'{left}; {advice}')
     pairs = _pairs_on_disk(check, masks, pairs, unlabelled)
     report.images_used = len(pairs)
     report.pictures += [str(image) for image, _ in pairs]
     if not unlabelled:
-        _judge_masks(check, pairs)
+        sizes = _judge_masks(check, pairs)
+        check_pictures(check, sizes)
 
 
 def _check_settings(check: DatasetCheck) -> None:
@@ -131,20 +141,27 @@ def _pairs_on_disk(
     return [pair for pair in pairs if pair[0] in there and pair[1] in there]
 
 
-def _judge_masks(check: DatasetCheck, pairs: list[tuple[Path | None, Path]]) -> None:
-    """Read the masks, or before training some of them, and judge their values."""
+def _judge_masks(
+    check: DatasetCheck, pairs: list[tuple[Path | None, Path]]
+) -> dict[Path, tuple[int, int] | None]:
+    """Read the masks, or before training some of them, and judge their values.
+
+    Returns:
+        Picture -> (height, width) of its mask; None where that was not read.
+    """
     report = check.report
     names = check.built.METAINFO.get('classes') or check.classes
     values = MaskValues(int(bool(check.built.reduce_zero_label)), names)
     sample = pairs if check.depth == 'all' else spread(pairs, LOOKED_AT)
-    _read_pairs(check, sample, values)
+    read = _read_pairs(check, sample, values)
+    sizes = {image: read.get(mask) for image, mask in pairs if image is not None}
     suspicion = values.class_that_is_ignored()
     if suspicion and len(sample) < len(pairs):
         values.counts.clear()
         _read_pairs(check, spread(pairs, DOUBTED), values)
         suspicion = values.class_that_is_ignored()
     if not values.counts:
-        return
+        return sizes
     report.notes.append(ignored_note(values))
     if check.depth == 'all':
         _count_pixels(check, values)
@@ -162,6 +179,7 @@ def _judge_masks(check: DatasetCheck, pairs: list[tuple[Path | None, Path]]) -> 
         add('ignored_pixels', report.notes[0].removeprefix('masks in '), suspicion.message(values))
     elif values.ignored > MANY_IGNORED:
         report.warning('ignored_pixels', report.source, ignored_note(values))
+    return sizes
 
 
 def _training_disproves(check: DatasetCheck, label: int) -> bool:
@@ -195,8 +213,13 @@ def _count_pixels(check: DatasetCheck, values: MaskValues) -> None:
 
 def _read_pairs(
     check: DatasetCheck, pairs: list[tuple[Path | None, Path]], values: MaskValues
-) -> None:
-    """Read masks, and in the full check their images; count the pixels of each value."""
+) -> dict[Path, tuple[int, int]]:
+    """Read masks, and in the full check their images; count the pixels of each value.
+
+    Returns:
+        Mask -> its (height, width).
+    """
+    sizes: dict[Path, tuple[int, int]] = {}
     names, reduce_zero = values.names, bool(values.first)
     palette = (check.settings.get('metainfo') or {}).get('palette')
 
@@ -208,17 +231,20 @@ def _read_pairs(
         shape = None
         if image_path is not None and check.depth == 'all':
             try:
-                shape = read_image(str(image_path)).shape[:2]
+                shape = read_image(str(image_path), bits=16).shape[:2]
             except DataError as error:
                 problems.append(('broken_image', error))
+        elif image_path is not None and check.depth == 'sample':
+            shape = size_of(image_path)
         try:
             mask, colors = read_mask_and_palette(str(mask_path))
         except DataError as error:
             return [*problems, ('broken_mask', error)], None, None
+        sizes[mask_path] = mask.shape[:2]
         if shape and mask.shape != shape:
             message = (
                 f'{mask_path}: expected {shape[1]}x{shape[0]} pixels (width x height) as in '
-                f'{image_path}, found {mask.shape[1]}x{mask.shape[0]}'
+                f'{image_path}, found {mask.shape[1]}x{mask.shape[0]}{_turned(image_path)}'
             )
             problems.append(('mask_size', DataError(message)))
         if problem := mask_value_problem(mask, len(names), reduce_zero):
@@ -239,3 +265,9 @@ def _read_pairs(
         where, _, message = differing[0].partition(': ')
         message = f'{message} ({len(differing)} of {len(pairs)} masks)'
         check.report.warning('palette', where, message)
+    return sizes
+
+
+def _turned(image_path: Path | None) -> str:
+    code = 1 if image_path is None else orientation_of(image_path)
+    return f' (the picture is turned by its EXIF orientation, {code})' if code != 1 else ''

@@ -129,7 +129,9 @@ THREE = ('ground', 'crack', 'hole')
 
 
 def test_255_in_place_of_the_third_class(masks):
-    cfg = masks.write(lambda m, i: np.where(three(m, i) == 2, 255, m).astype(np.uint8)).config(THREE)
+    cfg = masks.write(lambda m, i: np.where(three(m, i) == 2, 255, m).astype(np.uint8)).config(
+        THREE
+    )
     (message,) = check_config(cfg).errors
     assert "expected 2 for class 'hole', found 255 in 6 of 6 masks" in message
 
