@@ -110,7 +110,7 @@ def _quiet_open(source: Any) -> Image.Image:
         return Image.open(source)
 
 
-def _is_deep(image: Image.Image) -> bool:
+def _is_deep(image: Any) -> bool:
     """Tell whether the file of an image, not read yet, has more than 8 bits a channel."""
     raw = str(image.tile[0].args) if getattr(image, 'tile', None) else ''
     return image.mode in DEEP_MODES or ';16' in raw
@@ -124,7 +124,7 @@ def _decode(image: Image.Image, data: bytes) -> np.ndarray:
     return np.ascontiguousarray(_by_pillow(image)[..., ::-1])
 
 
-def _by_pillow(image: Image.Image) -> np.ndarray:
+def _by_pillow(image: Any) -> np.ndarray:
     """RGB of an image that Pillow reads without loss."""
     if image.format == 'TIFF' and (pages := is_stack(image)):
         raise DataError(

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 STRIP = 1 << 24  # values of a strip, over all classes
 # metrics that look at labels alone
@@ -20,7 +20,7 @@ READ_LABELS = ('SemanticMetric', 'IoUMetric')
 
 
 @contextmanager
-def labels_in_strips(model: nn.Module, metrics: Iterable[str] = ()) -> Iterator[None]:
+def labels_in_strips(model: Any, metrics: Iterable[str] = ()) -> Iterator[None]:
     """In the block a segmentor of mmseg gives labels strip by strip, and no logits; others stay.
 
     Args:
@@ -81,7 +81,7 @@ def postprocess(model: Any, seg_logits: Tensor, data_samples: Any = None) -> lis
             padding=padding,
             flip=meta.get('flip_direction') if meta.get('flip') else None,
             align_corners=model.align_corners,
-            threshold=model.decode_head.threshold,
+            threshold=model.decode_head.threshold or 0.5,
         )
         sample.set_data({'pred_sem_seg': PixelData(data=labels[None])})
     return list(data_samples)
@@ -95,7 +95,7 @@ def label_map(
     padding: Sequence[int] = (0, 0, 0, 0),
     flip: str | None = None,
     align_corners: bool = False,
-    threshold: float | None = None,
+    threshold: float = 0.5,
 ) -> Tensor:
     """Resize logits to the network's input, then to the picture, and take the highest.
 

@@ -93,13 +93,11 @@ def sets(tmp_path):
     )
 
 
-def test_all_data_of_a_run_has_one_scale(sets, tmp_path, capsys):
+def test_all_data_of_a_run_has_one_scale(sets, tmp_path):
     set_image_bits(sets)
     assert sets.image_bits == 12
-    assert (
-        '6 of 7 pictures have more than 8 bits a channel, values up to 4080'
-        in capsys.readouterr().out
-    )
+    told = look_at_depth(sorted(tmp_path.rglob('*.png'))).message(None)
+    assert told.startswith('6 of 7 pictures have more than 8 bits a channel, values up to 4080')
     use_checked_loading(sets)
     steps = [sets[f'{name}_dataloader'].dataset.pipeline[0] for name in ('train', 'val', 'test')]
     assert [step['bits'] for step in steps] == [12, 12, 12]

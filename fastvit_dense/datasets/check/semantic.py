@@ -1,6 +1,7 @@
 """Checks of a dataset of images and class masks, as mmseg's `BaseSegDataset` reads it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,7 @@ def _pairs_on_disk(
 
 
 def _judge_masks(
-    check: DatasetCheck, pairs: list[tuple[Path | None, Path]]
+    check: DatasetCheck, pairs: Sequence[tuple[Path | None, Path]]
 ) -> dict[Path, tuple[int, int] | None]:
     """Read the masks, or before training some of them, and judge their values.
 
@@ -212,7 +213,7 @@ def _count_pixels(check: DatasetCheck, values: MaskValues) -> None:
 
 
 def _read_pairs(
-    check: DatasetCheck, pairs: list[tuple[Path | None, Path]], values: MaskValues
+    check: DatasetCheck, pairs: Sequence[tuple[Path | None, Path]], values: MaskValues
 ) -> dict[Path, tuple[int, int]]:
     """Read masks, and in the full check their images; count the pixels of each value.
 
