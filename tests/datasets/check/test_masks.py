@@ -106,7 +106,7 @@ def test_training_and_scoring_refuse_it_too(masks, loader):
     cfg = masks.write(*WRONG['8 bits']).config(loader=loader)
     for with_files in (True, False):
         with pytest.raises(DataError, match="class 'crack', found 255 in 6 of 6 masks"):
-            quick_check(cfg, f'{loader}_dataloader', with_files)
+            quick_check(cfg, f'{loader}_dataloader', with_files=with_files)
 
 
 @pytest.mark.parametrize('way', ['8 bits', 'one of six is sound'])
