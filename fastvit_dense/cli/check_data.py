@@ -16,7 +16,7 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
     """Read the arguments and check; return the exit status."""
     add_config(parser)
     parser.add_argument(
-        '--quick', action='store_true', help='annotations and file names only, no image is read'
+        '--quick', action='store_true', help='annotations, file names and a look at some files only'
     )
     parser.add_argument(
         '--json', action='store_true', help='print counts and findings as one JSON object'

@@ -8,12 +8,13 @@ from .types import base_names, find_type, parameters_of
 ABSENT: dict[str, Any] = {}  # a dict that does not stand in a config yet
 # what mmengine's Runner reads of the config without taking it as arguments
 READ_BY_RUNNER = {'auto_scale_lr', 'find_unused_parameters', 'model_wrapper_cfg', 'compile'}
+READ_BY_US = {'image_bits'}
 # what its `build_dataloader` reads beside the parameters of PyTorch's class
 READ_OF_LOADER = {'num_batch_per_epoch', 'disable_subprocess_warning'}
 
 # dict without a type, or keys read beside those of its type, by its place in a config
 OF_PLACE = {
-    '': READ_BY_RUNNER,
+    '': READ_BY_RUNNER | READ_BY_US,
     **dict.fromkeys(LOADERS, READ_OF_LOADER),
     'auto_scale_lr': {'enable', 'base_batch_size'},
     'default_hooks': {

@@ -23,6 +23,8 @@ from ..config.loaders import LOADERS, dataset_classes, datasets_of, evaluators_o
 from ..config.types import base_names, find_type
 from ..config.walk import dicts_of
 from ..errors import DataError, reason_of
+from .bit_depth import stated_bits, to_bytes
+from .decoding import decode_image
 
 MAX_BROKEN_IMAGES = 10  # broken images that training skips before it stops
 IGNORED = 255  # label of pixels that do not count
@@ -42,17 +44,41 @@ def image_problem(data: bytes) -> str | None:
 
 
 def read_image(
-    path: str, color_type: str = 'color', backend: str = 'cv2', backend_args: dict | None = None
+    path: str,
+    color_type: str = 'color',
+    backend: str = 'cv2',
+    backend_args: dict | None = None,
+    bits: int | None = None,
 ) -> np.ndarray:
-    """Read an image as `mmcv.imread` does: (H, W, 3) uint8 BGR unless `color_type` says otherwise.
+    """Read an image: (H, W, 3) uint8 BGR, EXIF orientation applied, bands after the third left out.
+
+    Other arguments than the first read it as `mmcv.imread` does.
+
+    Args:
+        path: The file.
+        color_type: As `flag` of `mmcv.imread`.
+        backend: As in `mmcv.imread`.
+        backend_args: Arguments of mmengine's file backend.
+        bits: Significant bits of a file of more than 8 bits a channel, see `bit_depth`; None: those
+            of its highest value, with a warning.
 
     Raises:
-        DataError: The file is missing, empty, truncated or no image.
+        DataError: The file is missing, empty, truncated, no image, or of a kind that is not read.
     """
     data = _read_bytes(path, backend_args)
     problem = image_problem(data)
     if problem:
         raise DataError(f'{path}: {problem}')
+    if color_type != 'color' or backend != 'cv2':
+        return _read_as_mmcv(path, data, color_type, backend)
+    try:
+        array = decode_image(data)
+    except DataError as error:
+        raise DataError(f'{path}: {error}') from None
+    return to_bytes(array, bits, path)
+
+
+def _read_as_mmcv(path: str, data: bytes, color_type: str, backend: str) -> np.ndarray:
     try:
         image = mmcv.imfrombytes(data, flag=color_type, backend=backend)
     except (cv2.error, OSError, SyntaxError, ValueError) as error:
@@ -72,27 +98,52 @@ def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
     Raises:
         DataError: The file is missing, empty, truncated, no image, or a colour picture.
     """
+    return read_mask_and_palette(path, backend_args)[0]
+
+
+def read_mask_and_palette(
+    path: str, backend_args: dict | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read a class mask as `read_mask` does, and its palette: (N, 3) RGB, or None."""
     data = _read_bytes(path, backend_args)
     problem = image_problem(data)
     if problem:
         raise DataError(f'{path}: {problem}')
     try:
         with Image.open(io.BytesIO(data)) as image:
-            mode = image.mode
-            mask = np.array(image) if mode in MASK_MODES else None
+            mode, array = image.mode, np.array(image)
+            colors = image.getpalette() if mode == 'P' else None
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(
             f'{path}: expected a class mask, found a file that cannot be decoded'
         ) from error
-    if mask is None:
+    if mode not in MASK_MODES:
         raise DataError(
-            f'{path}: expected one class index per pixel (8 or 16 bits, or a palette), found a '
-            f'picture of mode {mode}; replace each colour by the index of its class'
+            f'{path}: expected one class index per pixel (8 or 16 bits, or a palette), found '
+            f'{_what_it_is(mode, array)}'
         )
-    mask = mask.astype(np.int32)
+    mask = array.astype(np.int32)
     if mode.startswith('I'):
         mask[mask == np.iinfo(np.uint16).max] = IGNORED
-    return mask
+    return mask, None if colors is None else np.array(colors, np.uint8).reshape(-1, 3)
+
+
+def _what_it_is(mode: str, array: np.ndarray) -> str:
+    """Say what an image is that is no mask, and what to do."""
+    values = ', '.join(f'{value:g}' for value in np.unique(array)[:6])
+    if mode == 'F':
+        return (
+            f'floating-point numbers ({values}, ...); write them as 8 bits: '
+            'Image.fromarray(mask.astype("uint8"))'
+        )
+    colors = array[..., :3]
+    if colors.shape[2:] == (3,) and (colors == colors[..., :1]).all():
+        values = ', '.join(map(str, np.unique(colors)[:6].tolist()))
+        return (
+            f'a picture of mode {mode} whose channels are equal (values {values}); write one of '
+            'them: Image.fromarray(mask[..., 0])'
+        )
+    return f'a picture of mode {mode}; replace each colour by the index of its class'
 
 
 def _read_bytes(path: str, backend_args: dict | None) -> bytes:
@@ -138,22 +189,26 @@ class LoadCheckedImage(LoadImageFromFile):
         skip_broken: How many different broken images each data loading process skips, with a
             warning and another image in their place, before it stops. 0: stop at the first, as
             evaluation must.
+        bits: Significant bits of pictures of more than 8, see `read_image`.
         **kwargs: Those of mmcv's `LoadImageFromFile`.
 
     Raises:
         DataError: A broken image in evaluation, or one too many in training.
     """
 
-    def __init__(self, skip_broken: int = 0, **kwargs: Any) -> None:
+    def __init__(self, skip_broken: int = 0, bits: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.skip_broken = skip_broken
+        self.bits = bits
         self.broken: set[str] = set()
 
     def transform(self, results: dict) -> dict | None:
         """Read `img_path` into `img`, `img_shape`, `ori_shape`; None: take another image."""
         path = results['img_path']
         try:
-            image = read_image(path, self.color_type, self.imdecode_backend, self.backend_args)
+            image = read_image(
+                path, self.color_type, self.imdecode_backend, self.backend_args, self.bits
+            )
             check_size(path, image.shape[:2], results)
         except DataError as error:
             self._skip(path, error)
@@ -257,6 +312,7 @@ def use_checked_loading(cfg: Config) -> None:
     training; `LoadAnnotations` of an mmseg dataset becomes `LoadCheckedMask`, and goes where the
     evaluator wants predictions only (`format_only`): there may be no masks.
     """
+    bits = stated_bits(cfg)
     for loader in LOADERS:
         skip = MAX_BROKEN_IMAGES if loader == 'train_dataloader' else 0
         metrics = evaluators_of(cfg, loader.replace('dataloader', 'evaluator'))
@@ -265,7 +321,7 @@ def use_checked_loading(cfg: Config) -> None:
             masks = mask_classes(dataset, cfg.get('default_scope'))
             if masks and not scored:
                 dataset.pipeline = [s for s in dataset.pipeline if not _loads_annotations(s)]
-            _replace_loading(dataset.get('pipeline'), skip, masks)
+            replace_loading(dataset.get('pipeline'), skip, masks, bits)
 
 
 def _loads_annotations(step: dict) -> bool:
@@ -281,13 +337,18 @@ def mask_classes(dataset: ConfigDict, scope: str | None) -> int | None:
     return len(classes) if classes else None
 
 
-def _replace_loading(pipeline: Any, skip_broken: int, num_classes: int | None) -> None:
+def replace_loading(
+    pipeline: Any, skip_broken: int, num_classes: int | None, bits: int | None
+) -> None:
+    """Put the checked loading into one pipeline, in place; see `use_checked_loading`."""
     for _, step in dicts_of(pipeline):
         kind = step.get('type')
         name = kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', '')
         if name == 'LoadImageFromFile':
             step.pop('ignore_empty', None)
             step.update(type='LoadCheckedImage', skip_broken=skip_broken)
+            if bits:
+                step['bits'] = bits
         elif name == 'LoadAnnotations' and num_classes:
             step.pop('imdecode_backend', None)
             step.update(type='LoadCheckedMask', num_classes=num_classes)

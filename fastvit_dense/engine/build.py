@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from ..checkpoints.model import fitting_weights, load_model_state
 from ..config.building import explained_building, try_building
 from ..config.checks import check_channels, check_pretrained, check_settings, check_test_cfg
+from ..datasets.bit_depth import set_image_bits
 from ..datasets.check.datasets import quick_check
 from ..datasets.loading import use_checked_loading
 from ..errors import CheckpointError
@@ -57,6 +58,7 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -
     elif not cfg.get('val_dataloader'):
         cfg.pop('val_cfg', None)
         cfg.pop('val_evaluator', None)
+    set_image_bits(cfg)
     use_checked_loading(cfg)
     join_processes(cfg)
     adapt_sync_bn(cfg)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..backbones.reparam import reparameterize
+from ..datasets.picture_files import unused_pictures
 from ..errors import ImageError
 from ..inference.predictor import load_model
 from ..tasks.config import load_config
@@ -30,6 +31,8 @@ def predict(
     from rich.progress import track
 
     paths = list_images(images)
+    root = Path(images)
+    left = unused_pictures(root.rglob('*.*'), paths) if root.is_dir() else None
     names = _output_names(paths)
     pictures = {path.resolve() for path in paths}
     for name in names.values():
@@ -47,6 +50,8 @@ def predict(
             broken.append(str(error))
             continue
         written.append(result.save_all(f'{out_dir}/{names[path]}'))
+    if left:
+        print(f'in {images} {left}')
     for line in broken:
         print(f'skipped: {line}')
     if not written:

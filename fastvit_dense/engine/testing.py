@@ -19,6 +19,7 @@ from ..evaluation.report.compare import change_from, read_report
 from ..evaluation.report.model import model_info
 from ..evaluation.report.verify import check_results, verify_results
 from ..inference.exported import exported_model_cfg, is_exported
+from ..inference.strips import labels_in_strips
 from ..tasks import task_of
 from ..tasks.config import load_config
 from ..tasks.evaluators import outcome, use_own_metrics
@@ -85,7 +86,8 @@ def evaluate_checkpoint(
     metrics = runner.test_evaluator.metrics
     keep = _keep_predictions(metrics, save_predictions, Path(cfg.work_dir) / 'predictions')
     start = time.perf_counter()
-    with explained_building(cfg):
+    kinds = [metric['type'] for metric in evaluators_of(cfg, 'test_evaluator')]
+    with explained_building(cfg), labels_in_strips(model, kinds):
         found = runner.test()
     seconds = time.perf_counter() - start
     if not is_main_process():

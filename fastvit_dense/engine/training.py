@@ -8,7 +8,9 @@ import torch
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from ..config.loaders import evaluators_of
 from ..errors import ConfigError
+from ..inference.strips import labels_in_strips
 from ..tasks.config import load_config
 from .build import build_runner, check_checkpoint
 
@@ -70,5 +72,7 @@ def train(
             raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
     runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
-    runner.train()
+    kinds = [metric['type'] for metric in evaluators_of(cfg, 'val_evaluator')]
+    with labels_in_strips(runner.bare_model, kinds):
+        runner.train()
     return runner

@@ -151,6 +151,8 @@ class SemanticMetric(TaskMetric):
             | {n: None if np.isnan(scores[n][k]) else percent(scores[n][k]) for n in wanted}
             for k, name in enumerate(self.classes)
         ]
+        scored = int(np.isfinite(scores['IoU']).sum())
+        print_log(f'mIoU {metrics["mIoU"]:.2f} % over {scored} of {num_classes} classes', 'current')
         return self.new_result(
             'semantic',
             len(samples),
@@ -163,6 +165,7 @@ class SemanticMetric(TaskMetric):
             ],
             protocol={
                 'classes': num_classes,
+                'classes_scored': f'{scored} of {num_classes}',
                 'ignore_index': self.ignore_index,
                 'pixels': int(matrix.sum()),
                 'undefined_classes': 'left out of the means'

@@ -1,5 +1,6 @@
 """From a config and a checkpoint to a model that is called with pictures."""
 
+import copy
 import os
 import warnings
 from pathlib import Path
@@ -17,11 +18,15 @@ from ..config.building import explained_building, quiet_log
 from ..config.checks import check_channels, check_test_cfg
 from ..config.loaders import dataset_classes, datasets_of
 from ..config.reading import remove_pretrained
-from ..errors import ImageError, reason_of
+from ..datasets.bit_depth import stated_bits, to_bytes
+from ..datasets.decoding import picture_array
+from ..datasets.loading import replace_loading
+from ..errors import DataError, ImageError, reason_of
 from ..results.base import Result
 from ..tasks import task_of
 from ..tasks.config import load_config
 from .exported import exported_model_cfg, is_exported
+from .strips import labels_in_strips
 
 TRUTH_LOADERS = ('LoadAnnotations', 'LoadCheckedMask', 'LoadPanopticAnnotations')
 ImageInput = str | os.PathLike | Image.Image | np.ndarray
@@ -101,7 +106,9 @@ class Predictor:
         dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')))
         self.classes = dataset_classes(dataset, scope) or ()
         self.palette = (dataset.get('metainfo') or {}).get('palette')
-        steps = [step for step in dataset.pipeline if step['type'] not in TRUTH_LOADERS]
+        self.bits = stated_bits(cfg)
+        steps = copy.deepcopy([s for s in dataset.pipeline if s['type'] not in TRUTH_LOADERS])
+        replace_loading(steps, 0, None, self.bits)
         with DefaultScope.overwrite_default_scope(scope):
             self.load = Compose(steps[:1])
             self.transform = Compose(steps[1:])
@@ -130,7 +137,9 @@ class Predictor:
         results = self._read(image)
         rgb = np.ascontiguousarray(results['img'][..., ::-1])
         batch = pseudo_collate([self.transform(results)])
-        return self.to_result(self.model.test_step(batch)[0], rgb)
+        with labels_in_strips(self.model):
+            (sample,) = self.model.test_step(batch)
+        return self.to_result(sample, rgb)
 
     def _read(self, image: ImageInput) -> dict:
         """Return the results dict that the test pipeline starts from: the image as BGR."""
@@ -140,6 +149,8 @@ class Predictor:
                 raise ImageError(f'{path}: no such file')
             try:
                 results = self.load({'img_path': str(path), 'img_id': 0})
+            except DataError as error:
+                raise ImageError(str(error)) from error
             except Exception as error:
                 raise ImageError(
                     f'{path}: cannot be decoded as an image: {reason_of(error)}'
@@ -147,14 +158,28 @@ class Predictor:
             if results is None or results.get('img') is None:
                 raise ImageError(f'{path}: cannot be decoded as an image')
             return results
-        array = np.asarray(image.convert('RGB') if isinstance(image, Image.Image) else image)
-        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
-            raise ImageError(
-                f'expected an (H, W, 3) uint8 array, found shape {array.shape} of {array.dtype}'
-            )
+        array = self._rgb(image)
         shape = array.shape[:2]
         bgr = np.ascontiguousarray(array[..., ::-1])
         return {'img': bgr, 'img_path': '', 'img_id': 0, 'img_shape': shape, 'ori_shape': shape}
+
+    def _rgb(self, image: Image.Image | np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 of a PIL image or an array of whole numbers, RGB."""
+        if isinstance(image, Image.Image):
+            name = getattr(image, 'filename', '') or f'PIL image of mode {image.mode}'
+            try:
+                return to_bytes(picture_array(image), self.bits, name)
+            except DataError as error:
+                message = str(error).removeprefix(f'{name}: ')
+                raise ImageError(f'{name}: {message}') from None
+        array = np.asarray(image)
+        found = f'shape {array.shape} of {array.dtype}'
+        if array.ndim != 3 or array.shape[2] != 3 or not array.size:
+            raise ImageError(f'expected an (H, W, 3) uint8 array, found {found}')
+        try:
+            return to_bytes(array, self.bits, f'array of {found}')
+        except DataError as error:
+            raise ImageError(f'expected an (H, W, 3) uint8 array, found {found}; {error}') from None
 
     def to_result(self, sample: object, image: np.ndarray) -> Result:
         """Turn a data sample of the model into a result; `image` is (H, W, 3) uint8, RGB."""

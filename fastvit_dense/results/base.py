@@ -48,10 +48,11 @@ class Result:
             PredictionError: Another suffix.
         """
         path = Path(path)
-        if path.suffix not in ('.json', '.png', '.jpg', '.jpeg'):
+        suffix = path.suffix.lower()
+        if suffix not in ('.json', '.png', '.jpg', '.jpeg'):
             raise PredictionError(f'{path}: expected .json, .png or .jpg')
         with replacing(path) as part:
-            if path.suffix == '.json':
+            if suffix == '.json':
                 part.write_text(json.dumps(self.to_dict()))
             else:
                 self.draw().save(part)

@@ -52,7 +52,7 @@ class HandResult(Result):
     def save(self, path: str | Path) -> Path:
         """Write as `.json`, as a picture, or the mesh as `.obj` or `.ply`."""
         path = Path(path)
-        if path.suffix in ('.obj', '.ply'):
+        if path.suffix.lower() in ('.obj', '.ply'):
             from ..visualization.hand import save_mesh
 
             with replacing(path) as part:

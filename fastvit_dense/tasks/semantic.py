@@ -62,7 +62,7 @@ class SemanticTask(Task):
     ) -> SemanticResult:
         """Class of every pixel; see `Task.result`."""
         labels = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
-        return SemanticResult(labels.astype(np.int64), classes, palette, image)
+        return SemanticResult(labels.astype(np.int64, copy=False), classes, palette, image)
 
     def draw(
         self, cfg: Config, dataset: ConfigDict, ids: Sequence[Any], predictions: Path

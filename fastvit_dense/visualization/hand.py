@@ -223,9 +223,9 @@ def save_mesh(path: str | Path, vertices: np.ndarray, faces: np.ndarray) -> Path
         torch.as_tensor(np.asarray(vertices)).float(),
         torch.as_tensor(np.asarray(faces)).long(),
     )
-    if path.suffix == '.obj':
+    if path.suffix.lower() == '.obj':
         save_obj(path, *mesh, decimal_places=6)
-    elif path.suffix == '.ply':
+    elif path.suffix.lower() == '.ply':
         save_ply(path, *mesh)
     else:
         raise ValueError(f'{path}: expected a name that ends in .obj or .ply')

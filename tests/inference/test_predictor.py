@@ -48,6 +48,29 @@ def test_path_picture_and_array_give_the_same(request, task, photo, tmp_path):
     np.testing.assert_array_equal(results[0].image, photo)
 
 
+def test_orientation_and_deep_values_from_every_entrance(segmentor, tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (40, 60), np.uint8)
+    grey[0, 0] = 255
+    expected = segmentor(np.repeat(grey[..., None], 3, axis=2)).image
+    deep = grey.astype(np.uint16) * 16
+    Image.fromarray(deep).save(tmp_path / 'deep.png')
+    pictures = [
+        tmp_path / 'deep.png',
+        Image.open(tmp_path / 'deep.png'),
+        Image.fromarray(deep.astype(np.int32)),
+        Image.fromarray(deep.astype(np.float32)),
+        np.repeat(deep[..., None], 3, axis=2),
+    ]
+    for picture in pictures:
+        with pytest.warns(UserWarning, match='values up to 4080: read as 12 bits'):
+            assert (segmentor(picture).image == expected).all()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(grey).save(tmp_path / 'turned.png', exif=exif)
+    for picture in (tmp_path / 'turned.png', Image.open(tmp_path / 'turned.png')):
+        assert (segmentor(picture).image == np.rot90(expected, -1)).all()
+
+
 def test_instances(detector, photo, tmp_path):
     result = detector(photo)
     count = len(result.boxes)

@@ -9,7 +9,7 @@ from fastvit_dense.errors import PredictionError
 from tests.facts import raises_naming
 
 
-@pytest.mark.parametrize('suffix', ['json', 'png', 'jpg'])
+@pytest.mark.parametrize('suffix', ['json', 'png', 'jpg', 'JPG'])
 def test_saved_by_the_suffix(instances, tmp_path, suffix):
     """The folder is made; a dot within the name is part of it."""
     path = instances[0].save(tmp_path / 'new' / f'photo.v2.{suffix}')

@@ -7,9 +7,11 @@ from pathlib import Path
 from ...errors import DataError
 from ..formats.coco import read_coco
 from ..loading import MAX_BROKEN_IMAGES, check_size, read_image
+from ..picture_files import unused_pictures
 from .coco_rules import plausibility_findings, structure_findings
 from .coco_usage import count_usage, judge_usage
 from .common import DatasetCheck, existing_files, expected_names
+from .pictures import check_pictures
 
 MANY_CLASSES = 20  # more are named in a file
 
@@ -140,3 +142,8 @@ def _check_images(check: DatasetCheck, path: Path, folder: Path, images: list[di
         return None
 
     check.examine_pictures(examine, present)
+    sizes = {folder / im['file_name']: (im['height'], im['width']) for im in present}
+    check_pictures(check, sizes)
+    left = unused_pictures(folder.iterdir(), sizes) if check.depth == 'all' else None
+    if left:  # folders that several annotation files share are common
+        report.notes.append(f'of the image folder {left}')

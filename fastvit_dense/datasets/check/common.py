@@ -41,6 +41,9 @@ class DatasetCheck:
         depth: One of `DEPTHS`.
         scored_masks: An evaluator scores masks of it.
         progress: Show a progress bar.
+        training: The dataset that is trained on, its annotations not read, where it is of the same
+            type.
+        bits: `image_bits` of the config.
     """
 
     kind: str
@@ -50,6 +53,8 @@ class DatasetCheck:
     depth: str
     scored_masks: bool = False
     progress: bool = False
+    training: BaseDataset | None = None
+    bits: int | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:

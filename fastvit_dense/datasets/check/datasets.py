@@ -14,14 +14,17 @@ from ...config.loaders import LOADERS, datasets_of, evaluators_of
 from ...config.types import base_names, find_type, refused_argument
 from ...config.walk import dicts_of
 from ...errors import DataError, reason_of
+from ..bit_depth import stated_bits
 from .coco import check_coco
 from .common import DatasetCheck, expected_names
 from .findings import DataReport, DatasetReport
+from .heads import check_heads
 from .semantic import check_semantic
 from .shared_pictures import find_shared_pictures
 
 # whose `num_classes` are those of ImageNet, and object or not
 NO_CLASSES = {'backbone', 'rpn_head'}
+REFUSALS = (AssertionError, KeyError, TypeError, ValueError)  # of datasets that are built
 MESSAGES = 10  # of a quick check's errors, shown in full
 
 
@@ -70,6 +73,8 @@ def quick_check(cfg: Config, *loaders: str, with_files: bool = True) -> DataRepo
             + '\n  '.join(errors[:MESSAGES])
             + f'{more}\ntools/check_data.py CONFIG tells more'
         )
+    for dataset in report.datasets:
+        print_log(f'{", ".join(dataset.loaders)}: {"; ".join(dataset.notes)}', 'current')
     if report.warnings:
         print_log(f'data:\n{report.describe("warning")}', 'current', logging.WARNING)
     return report
@@ -140,17 +145,36 @@ def _check_dataset(
             "'BaseSegDataset', with its own reduce_zero_label",
         )
         return
-    settings = {k: v for k, v in dataset.items() if k not in ('type', '_scope_', 'pipeline')}
     try:
-        built = cls(**{**settings, 'lazy_init': True})
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
-        reason = refused_argument(cls, settings, error) or reason_of(error)
+        built = cls(**_settings(dataset))
+    except REFUSALS as error:
+        reason = refused_argument(cls, _settings(dataset), error) or reason_of(error)
         report.error('dataset', kind, f'its settings do not fit: {reason}')
         return
     masks = any(_scores_masks(cfg, loader) for loader in report.loaders)
     check = DatasetCheck(kind, dataset, built, report, depth, masks, progress)
+    check.bits = stated_bits(cfg)
+    check.training = _built(cls, next(datasets_of(cfg, LOADERS[:1]), {}))
     _check_num_classes(cfg, check)
+    if function is check_semantic:
+        check_heads(cfg, check)
     function(check)
+
+
+def _settings(dataset: dict) -> dict:
+    """Arguments that build a dataset without reading its files."""
+    left_out = ('type', '_scope_', 'pipeline')
+    return {k: v for k, v in dataset.items() if k not in left_out} | {'lazy_init': True}
+
+
+def _built(cls: type, dataset: dict) -> Any:
+    """A dataset of a type, nothing read; None where it is of another type or cannot be built."""
+    if str(dataset.get('type')).rpartition('.')[2] != cls.__name__:
+        return None
+    try:
+        return cls(**_settings(dataset))
+    except REFUSALS:
+        return None
 
 
 def _scores_masks(cfg: Config, loader: str) -> bool:

@@ -1,13 +1,28 @@
 """Checks of a dataset of images and class masks, as mmseg's `BaseSegDataset` reads it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError
-from ..loading import IGNORED, MAX_BROKEN_IMAGES, mask_value_problem, read_image, read_mask
+from ..decoding import orientation_of, size_of
+from ..loading import (
+    IGNORED,
+    MAX_BROKEN_IMAGES,
+    mask_value_problem,
+    read_image,
+    read_mask_and_palette,
+)
+from ..picture_files import unused_pictures
+from ..spread import spread
 from .common import DatasetCheck, existing_files
+from .masks import MANY_IGNORED, MaskValues, ignored_note, palette_problem
+from .pictures import check_pictures
+
+LOOKED_AT = 100  # masks, before training
+DOUBTED = 1000  # where these make the check suspicious
 
 
 def check_semantic(check: DatasetCheck) -> None:
@@ -35,6 +50,8 @@ def check_semantic(check: DatasetCheck) -> None:
     pairs = [(Path(entry['img_path']), Path(entry.get('seg_map_path', ''))) for entry in entries]
     report.images = len(pairs)
     if not pairs and check.depth == 'annotations':
+        found = sorted(masks.rglob(f'*{check.built.seg_map_suffix}'))
+        _judge_masks(check, [(None, path) for path in found])
         return
     if not pairs:
         suffix = check.built.img_suffix
@@ -45,11 +62,17 @@ def check_semantic(check: DatasetCheck) -> None:
             'set img_suffix',
         )
         return
+    if not ann_file and check.depth != 'annotations':
+        left = unused_pictures(images.rglob('*.*'), [image for image, _ in pairs])
+        if left:
+            advice = f'img_suffix={check.built.img_suffix!r} tells them apart, capitals too'
+            report.warning('suffix', images, f'{left}; {advice}')
     pairs = _pairs_on_disk(check, masks, pairs, unlabelled)
     report.images_used = len(pairs)
     report.pictures += [str(image) for image, _ in pairs]
-    if check.depth == 'all' and not unlabelled:
-        _read_pairs(check, pairs)
+    if not unlabelled:
+        sizes = _judge_masks(check, pairs)
+        check_pictures(check, sizes)
 
 
 def _check_settings(check: DatasetCheck) -> None:
@@ -97,7 +120,8 @@ def _pairs_on_disk(
         return []
     used = {mask for _, mask in pairs if mask in there}
     suffix = check.built.seg_map_suffix
-    if not used:
+    elsewhere = {} if len(used) == len(pairs) else {p.name: p for p in masks.rglob('*.*')}
+    if not used and pairs[0][1].name not in elsewhere:
         report.error(
             'suffix',
             masks,
@@ -107,7 +131,10 @@ def _pairs_on_disk(
         return []
     for image, mask in pairs:
         if mask not in there:
-            report.error('mask_missing', mask, f'expected the mask of {image}, found none')
+            found = elsewhere.get(mask.name, 'none')
+            moved = '; masks lie in folders like those of the images' if found != 'none' else ''
+            message = f'expected the mask of {image}, found {found}{moved}'
+            report.error('mask_missing', mask, message)
     strays = sorted(set(masks.rglob(f'*{suffix}')) - used) if not check.built.ann_file else []
     if strays:
         message = f'{len(strays)} masks belong to no image'
@@ -115,49 +142,133 @@ def _pairs_on_disk(
     return [pair for pair in pairs if pair[0] in there and pair[1] in there]
 
 
-def _read_pairs(check: DatasetCheck, pairs: list[tuple[Path, Path]]) -> None:
-    """Read every image and mask; count the pixels of each class."""
-    reduce_zero = check.built.reduce_zero_label
-    names = check.built.METAINFO.get('classes') or check.classes
+def _judge_masks(
+    check: DatasetCheck, pairs: Sequence[tuple[Path | None, Path]]
+) -> dict[Path, tuple[int, int] | None]:
+    """Read the masks, or before training some of them, and judge their values.
 
-    def examine(pair: tuple[Path, Path]) -> tuple[list[tuple[str, DataError]], np.ndarray]:
-        image_path, mask_path = map(str, pair)
-        problems: list[tuple[str, DataError]] = []
-        shape = None
-        counts: np.ndarray = np.zeros(256, np.int64)
-        try:
-            shape = read_image(image_path).shape[:2]
-        except DataError as error:
-            problems.append(('broken_image', error))
-        try:
-            mask = read_mask(mask_path)
-        except DataError as error:
-            return [*problems, ('broken_mask', error)], counts
-        if shape and mask.shape != shape:
-            message = (
-                f'{mask_path}: expected {shape[1]}x{shape[0]} pixels (width x height) as in '
-                f'{image_path}, found {mask.shape[1]}x{mask.shape[0]}'
-            )
-            problems.append(('mask_size', DataError(message)))
-        values = mask_value_problem(mask, len(names), reduce_zero)
-        if values:
-            problems.append(('value', DataError(f'{mask_path}: {values}')))
-        else:
-            counts = np.bincount(mask.ravel(), minlength=256)
-        return problems, counts
-
-    pixels = np.zeros(256, np.int64)
-    for problems, counts in check.examine(examine, pairs):
-        pixels += counts
-        for kind, error in problems:
-            check.broken(kind, error)
+    Returns:
+        Picture -> (height, width) of its mask; None where that was not read.
+    """
     report = check.report
-    by_name = dict(zip(names, (pixels[1:] if reduce_zero else pixels).tolist(), strict=False))
+    names = check.built.METAINFO.get('classes') or check.classes
+    values = MaskValues(int(bool(check.built.reduce_zero_label)), names)
+    sample = pairs if check.depth == 'all' else spread(pairs, LOOKED_AT)
+    read = _read_pairs(check, sample, values)
+    sizes = {image: read.get(mask) for image, mask in pairs if image is not None}
+    suspicion = values.class_that_is_ignored()
+    if suspicion and len(sample) < len(pairs):
+        values.counts.clear()
+        _read_pairs(check, spread(pairs, DOUBTED), values)
+        suspicion = values.class_that_is_ignored()
+    if not values.counts:
+        return sizes
+    report.notes.append(ignored_note(values))
+    if check.depth == 'all':
+        _count_pixels(check, values)
+    if not values.of_classes.any():
+        zero = ' (with reduce_zero_label=True 0 is ignored, too)' if values.first else ''
+        report.error(
+            'ignored_pixels',
+            report.source,
+            f'expected pixels of the classes, found that all pixels of {len(values.counts)} masks '
+            f'are ignored: {IGNORED}, or 65535 in 16 bits{zero}. Masks hold the index of the class '
+            f'of each pixel: for two classes 0 and 1, not 0 and {IGNORED}',
+        )
+    elif suspicion and not (len(names) > 2 and _training_disproves(check, suspicion.label)):
+        add = report.error if suspicion.severity == 'error' else report.warning
+        add('ignored_pixels', report.notes[0].removeprefix('masks in '), suspicion.message(values))
+    elif values.ignored > MANY_IGNORED:
+        report.warning('ignored_pixels', report.source, ignored_note(values))
+    return sizes
+
+
+def _training_disproves(check: DatasetCheck, label: int) -> bool:
+    """Tell whether a class stands beside 255 in masks of the training data, if this is other."""
+    if check.training is None or 'train' in check.report.loaders:
+        return False
+    value = label + int(bool(check.training.reduce_zero_label))
+    entries = check.training.load_data_list()
+    for entry in spread(entries, LOOKED_AT):
+        try:
+            mask, _ = read_mask_and_palette(entry['seg_map_path'])
+        except DataError:
+            continue
+        if (mask == IGNORED).any() and (mask == value).any():
+            return True
+    return False
+
+
+def _count_pixels(check: DatasetCheck, values: MaskValues) -> None:
+    report = check.report
+    by_name = dict(zip(values.names, values.of_classes.tolist(), strict=True))
     report.per_class = {name: by_name[name] for name in check.classes}
-    report.annotations = int(pixels.sum())
+    report.annotations = int(values.pixels.sum())
     report.annotations_used = sum(report.per_class.values())
     report.discarded['ignored_pixels'] = report.annotations - report.annotations_used
     absent = [name for name in check.classes if not by_name[name]]
     if absent:
         shown = ', '.join(map(repr, absent))
         report.warning('class_absent', report.source, f'no mask has pixels of {shown}')
+
+
+def _read_pairs(
+    check: DatasetCheck, pairs: Sequence[tuple[Path | None, Path]], values: MaskValues
+) -> dict[Path, tuple[int, int]]:
+    """Read masks, and in the full check their images; count the pixels of each value.
+
+    Returns:
+        Mask -> its (height, width).
+    """
+    sizes: dict[Path, tuple[int, int]] = {}
+    names, reduce_zero = values.names, bool(values.first)
+    palette = (check.settings.get('metainfo') or {}).get('palette')
+
+    def examine(
+        pair: tuple[Path | None, Path],
+    ) -> tuple[list[tuple[str, DataError]], np.ndarray | None, str | None]:
+        image_path, mask_path = pair
+        problems: list[tuple[str, DataError]] = []
+        shape = None
+        if image_path is not None and check.depth == 'all':
+            try:
+                shape = read_image(str(image_path), bits=16).shape[:2]
+            except DataError as error:
+                problems.append(('broken_image', error))
+        elif image_path is not None and check.depth == 'sample':
+            shape = size_of(image_path)
+        try:
+            mask, colors = read_mask_and_palette(str(mask_path))
+        except DataError as error:
+            return [*problems, ('broken_mask', error)], None, None
+        sizes[mask_path] = mask.shape[:2]
+        if shape and mask.shape != shape:
+            message = (
+                f'{mask_path}: expected {shape[1]}x{shape[0]} pixels (width x height) as in '
+                f'{image_path}, found {mask.shape[1]}x{mask.shape[0]}{_turned(image_path)}'
+            )
+            problems.append(('mask_size', DataError(message)))
+        if problem := mask_value_problem(mask, len(names), reduce_zero):
+            return [*problems, ('value', DataError(f'{mask_path}: {problem}'))], None, None
+        counts = np.bincount(mask.ravel(), minlength=256)
+        differs = palette_problem(colors, np.flatnonzero(counts), values.first, palette)
+        return problems, counts, differs and f'{mask_path}: {differs}'
+
+    differing = []
+    for problems, counts, differs in check.examine(examine, pairs):
+        for kind, error in problems:
+            check.broken(kind, error)
+        if counts is not None:
+            values.counts.append(counts)
+        if differs:
+            differing.append(differs)
+    if differing:
+        where, _, message = differing[0].partition(': ')
+        message = f'{message} ({len(differing)} of {len(pairs)} masks)'
+        check.report.warning('palette', where, message)
+    return sizes
+
+
+def _turned(image_path: Path | None) -> str:
+    code = 1 if image_path is None else orientation_of(image_path)
+    return f' (the picture is turned by its EXIF orientation, {code})' if code != 1 else ''

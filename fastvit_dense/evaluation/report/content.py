@@ -44,13 +44,19 @@ def headline_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows.append(
             {
                 'metric': name,
-                'label': describe(name).label,
+                'label': metric_label(report, name),
                 'value': value,
                 'paper': published,
                 'difference': value - published if comparable else None,
             }
         )
     return rows
+
+
+def metric_label(report: Mapping[str, Any], name: str) -> str:
+    """Label of a metric; a mean over fewer classes than there are says over how many it is."""
+    label, scored = describe(name).label, report['protocol'].get('classes_scored')
+    return f'{label} over {scored} classes' if scored and name.endswith('mIoU') else label
 
 
 def report_title(report: Mapping[str, Any]) -> str:

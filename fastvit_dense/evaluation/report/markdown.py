@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..metric_names import describe, format_difference, format_published, format_value
+from ..metric_names import format_difference, format_published, format_value
 from . import tables as markdown
-from .content import data_labels, facts, headline_rows, report_title, scored_on
+from .content import data_labels, facts, headline_rows, metric_label, report_title, scored_on
 from .presentation import Presentation
 
 
@@ -56,7 +56,7 @@ def _expected_list(report: Mapping[str, Any]) -> str:
 
 def _metrics_table(report: Mapping[str, Any]) -> str:
     rows = [
-        (name, describe(name).label, format_value(name, value, unit=True))
+        (name, metric_label(report, name), format_value(name, value, unit=True))
         for name, value in report['metrics'].items()
         if not name.endswith('_precision')
     ]

@@ -37,7 +37,7 @@ def test_value_outside_the_classes_names_value_and_file(semantic_tree):
         'masks/1.png: expected values 0 to 2 (2 classes, reduce_zero_label=True) or 255 (ignored), '
         'found 7 (4 pixels)'
     )
-    assert check_config(semantic_tree.config(), read_files=False).errors == []
+    assert check_config(semantic_tree.config(), read_files=False).errors == [message]
 
 
 def test_wrong_reduce_zero_label_shows_in_settings_and_values(semantic_tree):

@@ -1,0 +1,235 @@
+"""Masks as people write them: 255 in place of a class, all ignored, floats, channels, palettes."""
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from fastvit_dense.datasets.check import semantic
+from fastvit_dense.datasets.check.datasets import check_config, quick_check
+from fastvit_dense.errors import DataError
+
+HEIGHT, WIDTH = 40, 60
+
+
+def crack(number):
+    """A mask of 0 and a square of 1, its place by the number."""
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[5 + number : 15 + number, 20:40] = 1
+    return mask
+
+
+class Masks:
+    """Six pictures and masks; `write` says how each mask is made and saved."""
+
+    def __init__(self, root):
+        self.root = root
+        for folder in ('images', 'masks'):
+            (root / folder).mkdir()
+        for number in range(6):
+            noise = np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+            Image.fromarray(noise).save(root / f'images/{number}.png')
+
+    def write(self, change, save=lambda array: Image.fromarray(array)):
+        for number in range(6):
+            save(change(crack(number), number)).save(self.root / f'masks/{number}.png')
+        return self
+
+    def config(self, classes=('ground', 'crack'), palette=None, loader='train', **changes):
+        head = {
+            'type': 'FPNHead',
+            'num_classes': len(classes),
+            'loss_decode': {'type': 'CrossEntropyLoss', 'use_sigmoid': False},
+        }
+        metainfo = {'classes': classes} | ({'palette': palette} if palette else {})
+        dataset = {
+            'type': 'BaseSegDataset',
+            'data_root': str(self.root),
+            'img_suffix': '.png',
+            'data_prefix': {'img_path': 'images', 'seg_map_path': 'masks'},
+            'metainfo': metainfo,
+            'pipeline': [],
+            **changes,
+        }
+        return Config(
+            {
+                'default_scope': 'mmseg',
+                'model': {'type': 'EncoderDecoder', 'decode_head': head},
+                f'{loader}_dataloader': {'dataset': dataset},
+                f'{loader}_evaluator': {'type': 'SemanticMetric'},
+            }
+        )
+
+
+@pytest.fixture
+def masks(tmp_path):
+    return Masks(tmp_path)
+
+
+def kinds(cfg, severity, **options):
+    return [finding.kind for finding in check_config(cfg, **options).findings(severity)]
+
+
+def sixteen_bits(array):
+    return Image.fromarray(np.where(array == 255, 65535, array).astype(np.uint16))
+
+
+def palette(array):
+    image = Image.new('P', array.shape[::-1])
+    image.putdata(array.ravel().tolist())
+    image.putpalette([0, 0, 0, 255, 0, 0, *[0] * 762])
+    return image
+
+
+WRONG = {
+    '8 bits': (lambda m, i: m * 255, Image.fromarray),
+    '16 bits': (lambda m, i: m * 255, sixteen_bits),
+    'palette': (lambda m, i: m * 255, palette),
+    'inverted': (lambda m, i: 255 - m * 255, Image.fromarray),
+    'one of six is sound': (lambda m, i: m * (1 if i == 2 else 255), Image.fromarray),
+}
+
+
+@pytest.mark.parametrize('way', WRONG)
+def test_255_in_place_of_the_second_class(masks, way):
+    change, save = WRONG[way]
+    cfg = masks.write(change, save).config()
+    for read_files in (True, False):
+        (finding,) = check_config(cfg, read_files=read_files).findings('error')
+        assert finding.kind == 'ignored_pixels'
+        assert "expected 1 for class 'crack', found 255 in" in finding.message
+        assert 'mask[mask == 255] = 1' in finding.message
+
+
+@pytest.mark.parametrize('loader', ['train', 'val', 'test'])
+def test_training_and_scoring_refuse_it_too(masks, loader):
+    cfg = masks.write(*WRONG['8 bits']).config(loader=loader)
+    for with_files in (True, False):
+        with pytest.raises(DataError, match="class 'crack', found 255 in 6 of 6 masks"):
+            quick_check(cfg, f'{loader}_dataloader', with_files=with_files)
+
+
+@pytest.mark.parametrize('way', ['8 bits', 'one of six is sound'])
+def test_it_is_found_with_reduce_zero_label(masks, way):
+    cfg = masks.write(*WRONG[way]).config(reduce_zero_label=True)
+    assert kinds(cfg, 'error') == ['ignored_pixels']
+
+
+def three(mask, number):
+    mask[30:, :10] = 2
+    return mask
+
+
+def border(mask, number):
+    mask[:2] = mask[-2:] = 255
+    return mask
+
+
+THREE = ('ground', 'crack', 'hole')
+
+
+def test_255_in_place_of_the_third_class(masks):
+    cfg = masks.write(lambda m, i: np.where(three(m, i) == 2, 255, m).astype(np.uint8)).config(
+        THREE
+    )
+    (message,) = check_config(cfg).errors
+    assert "expected 2 for class 'hole', found 255 in 6 of 6 masks" in message
+
+
+def test_a_border_of_255_beside_all_classes_is_sound(masks):
+    report = check_config(masks.write(border).config())
+    assert report.errors == report.warnings == []
+    assert report.of('train').notes[-1] == f'ignored pixels: {4 / HEIGHT:.1%} of 6 masks'
+    assert 'ignored pixels: 10.0% of 6 masks' in str(report)
+    report = check_config(masks.write(lambda m, i: border(three(m, i), i)).config(THREE))
+    assert report.errors == report.warnings == []
+
+
+def test_one_wrong_mask_of_six_is_a_warning(masks):
+    cfg = masks.write(lambda m, i: m * (255 if i == 2 else 1)).config()
+    assert kinds(cfg, 'error') == []
+    assert kinds(cfg, 'warning') == ['ignored_pixels']
+
+
+def test_a_class_that_val_lacks_is_no_mistake_where_training_has_it(masks, tmp_path):
+    cfg = masks.write(lambda m, i: border(three(m, i), i)).config(THREE)
+    (tmp_path / 'other').mkdir()
+    other = Masks(tmp_path / 'other').write(border).config(THREE, loader='val')
+    assert kinds(other, 'error') == ['ignored_pixels']
+    cfg.merge_from_dict({key: other[key] for key in ('val_dataloader', 'val_evaluator')})
+    assert kinds(cfg, 'error') == []
+
+
+def test_all_pixels_ignored(masks):
+    cfg = masks.write(lambda m, i: np.full_like(m, 255)).config()
+    for read_files in (True, False):
+        (message,) = check_config(cfg, read_files=read_files).errors
+        assert 'all pixels of 6 masks are ignored' in message
+
+
+def test_what_the_sample_makes_doubtful_is_looked_at_again(masks, monkeypatch):
+    monkeypatch.setattr(semantic, 'LOOKED_AT', 2)
+    # first and last picture show no crack, beside which 255 stands
+    cfg = masks.write(lambda m, i: border(m * (i % 5 > 0), i)).config()
+    assert check_config(cfg, read_files=False).errors == []
+
+
+def test_equal_channels_floats_and_folders_are_named(masks):
+    masks.write(lambda m, i: np.stack([m * 255] * 3, -1))
+    (message, *_) = check_config(masks.config()).errors
+    assert 'a picture of mode RGB whose channels are equal (values 0, 255)' in message
+    assert 'Image.fromarray(mask[..., 0])' in message
+    for number in range(6):
+        image = Image.fromarray(crack(number).astype(np.float32))
+        image.save(masks.root / f'masks/{number}.tif')
+    (message, *_) = check_config(masks.config(seg_map_suffix='.tif')).errors
+    assert 'found floating-point numbers (0, 1, ...); write them as 8 bits' in message
+    masks.write(lambda m, i: m)
+    (masks.root / 'images/east').mkdir()
+    for path in (masks.root / 'images').glob('*.png'):
+        path.rename(path.parent / 'east' / path.name)
+    (message, *_) = check_config(masks.config()).errors
+    assert f'found {masks.root}/masks/0.png; masks lie in folders like those of' in message
+
+
+def test_a_palette_of_other_colours_is_named(masks):
+    cfg = masks.write(lambda m, i: m, palette).config(palette=[[255, 0, 0], [0, 0, 0]])
+    (message,) = check_config(cfg).warnings
+    assert 'expected (255, 0, 0) as the colour of value 0' in message
+    assert "found (0, 0, 0), the config's colour of class 1" in message
+    cfg = masks.config(palette=[[0, 0, 0], [255, 0, 0]])
+    assert check_config(cfg).warnings == []
+
+
+def test_one_class_is_refused_with_the_two_ways_out(masks):
+    cfg = masks.write(lambda m, i: m * 0).config(('crack',))
+    for read_files in (True, False):
+        assert kinds(cfg, 'error', read_files=read_files) == ['one_class']
+    (message,) = check_config(cfg).errors
+    assert "metainfo.classes=('background', 'crack')" in message
+    assert 'model.decode_head.out_channels=1' in message
+    assert 'loss_decode.use_sigmoid=True' in message
+
+
+def test_one_output_under_softmax_is_refused(masks):
+    cfg = masks.write(lambda m, i: m).config()
+    cfg.model.decode_head.out_channels = 1
+    (message,) = check_config(cfg).errors
+    assert 'model.decode_head.loss_decode.use_sigmoid=True' in message
+    cfg.model.decode_head.loss_decode.use_sigmoid = True
+    assert check_config(cfg).errors == []
+
+
+def test_settings_of_heads_that_do_not_fit(masks):
+    cfg = masks.write(lambda m, i: m).config(loader='val')
+    head = cfg.model.decode_head
+    head.ignore_index = 0
+    (message,) = check_config(cfg).errors
+    assert 'found ignore_index=0 here and 255 in val_evaluator' in message
+    del head['ignore_index']
+    head.loss_decode.class_weight = [1.0, 2.0, 3.0]
+    (message,) = check_config(cfg).errors
+    assert 'loss_decode.class_weight: expected 2 weights' in message
+    head.loss_decode.update(class_weight=[1.0, 2.0], avg_non_ignore=True)
+    (message,) = check_config(cfg).errors
+    assert message.startswith('model.decode_head.loss_decode.avg_non_ignore: expected False')
