@@ -9,8 +9,10 @@ from ..checkpoints.model import fitting_weights, load_model_state
 from ..config.building import explained_building, try_building
 from ..config.checks import check_channels, check_pretrained, check_settings, check_test_cfg
 from ..datasets.check.datasets import quick_check
+from ..datasets.check.findings import DataReport
 from ..datasets.loading import use_checked_loading
 from ..errors import CheckpointError
+from .console import RunSummary, use_progress_hooks
 from .distributed import adapt_sync_bn, join_processes
 from .strict_runner import StrictRunner
 
@@ -48,8 +50,7 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -
     if training:
         _check_start(cfg)
     there = [loader for loader in loaders if cfg.get(loader)]
-    if there:
-        quick_check(cfg, *there)
+    report = quick_check(cfg, *there) if there else DataReport()
     if not training:
         for key in OF_TRAINING:
             cfg.pop(key, None)
@@ -58,11 +59,14 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -
         cfg.pop('val_cfg', None)
         cfg.pop('val_evaluator', None)
     use_checked_loading(cfg)
+    use_progress_hooks(cfg)
     join_processes(cfg)
     adapt_sync_bn(cfg)
     with explained_building(cfg):
         runner = StrictRunner.from_cfg(cfg)
     check_channels(cfg, runner.bare_model)
+    if training:
+        runner.register_hook(RunSummary(report))
     return runner
 
 

@@ -3,12 +3,14 @@
 import logging
 from typing import Any
 
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch import nn
 
 from ..checkpoints.model import fitting_weights, load_model_state
 from ..config.building import explained_building
 from ..errors import CheckpointError
+from .console import quiet_console
 
 
 class StrictRunner(Runner):
@@ -16,6 +18,10 @@ class StrictRunner(Runner):
 
     What it builds only when it runs (dataloaders, optimizer, loops) is explained, too.
     """
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build mmengine's log, of which the console gets what is news."""
+        return quiet_console(super().build_logger(*args, **kwargs))
 
     def train(self) -> nn.Module:
         """Train; an error of what is built first is a ConfigError with its place."""

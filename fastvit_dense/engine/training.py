@@ -8,9 +8,11 @@ import torch
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from ..config.building import explained_building
 from ..errors import ConfigError
 from ..tasks.config import load_config
 from .build import build_runner, check_checkpoint
+from .schedule import fit_schedule
 
 
 def train(
@@ -42,6 +44,7 @@ def train(
     Raises:
         ConfigError, DataError, CheckpointError, CheckpointMismatch: With what is wrong and where.
     """
+    cfg_options = tuple(cfg_options or ())
     cfg = load_config(
         config, sample=sample, cfg_options=cfg_options, pretrained=not resume, work_dir=work_dir
     )
@@ -70,5 +73,7 @@ def train(
             raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
     runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
+    with explained_building(cfg):
+        fit_schedule(runner, cfg_options)
     runner.train()
     return runner
