@@ -55,6 +55,7 @@ TYPES = {
         'SeededInfiniteSampler': 'engine.seeding',
         'SeededSampler': 'engine.seeding',
     },
+    'LOOPS': {'ResumableEpochLoop': 'engine.loops'},
     'HOOKS': {
         'ProgressHook': 'engine.console',
         'ProgressTimerHook': 'engine.console',

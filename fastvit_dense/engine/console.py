@@ -9,6 +9,7 @@ import logging
 import os
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,15 @@ from mmengine.hooks import Hook, IterTimerHook, LoggerHook
 from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import distributed
 
-from ..config.loaders import dataset_classes, datasets_of
 from ..config.walk import dicts_of
 from ..datasets.check.findings import DataReport
 from ..version import __version__
+from .workers import timeout_of
 
 WIDTH = 100
+CLASSES = 20  # shown at most
 # start of what mmengine's runner and its hooks tell of every run -> the log file's alone
 FILE_ONLY = (
     '\n------------------------------------------------------------\nSystem environment:',
@@ -135,13 +138,13 @@ class RunSummary(Hook):
 def summary(runner: Runner, reports: Mapping[str, DataReport]) -> str:
     """The screen: what is trained, on what, how, and where it goes."""
     rows = [('training', f'{_name(runner)} with fastvit_dense {__version__}')]
+    for loader, report in reports.items():
+        rows.append((loader.removesuffix('_dataloader'), _data(runner, loader, report)))
     rows += [
-        (loader.removesuffix('_dataloader'), _data(runner, loader, reports)) for loader in reports
-    ]
-    rows += [
-        ('classes', _classes(runner.cfg)),
+        ('classes', _classes(reports)),
         ('batch', _batch(runner)),
         ('steps', _steps(runner)),
+        ('processes', _processes(runner)),
         ('device', _device()),
         ('model', _model(runner)),
         ('weights', _weights(runner)),
@@ -166,27 +169,33 @@ def _name(runner: Runner) -> str:
     return Path(runner.cfg.filename or 'a config').stem
 
 
-def _data(runner: Runner, loader: str, reports: Mapping[str, DataReport]) -> str:
-    split = loader.removesuffix('_dataloader')
-    report = reports[loader]
-    counts = dict(report.counts.get(split, {}))
-    present = counts.pop('images', None)
-    if split == 'train':
-        used = len(runner.train_dataloader.dataset)
-        images = f'{used} of {present} images' if present else f'{used} images'
-    else:
-        images = f'{present} images'
-    parts = [images, *(f'{count} {what}' for what, count in counts.items() if count)]
-    return f'{", ".join(parts)}: {report.sources.get(split, "")}'
+def _data(runner: Runner, loader: str, report: DataReport) -> str:
+    datasets = report.datasets
+    images = sum(dataset.images for dataset in datasets)
+    used = sum(dataset.images_used for dataset in datasets)
+    if loader == 'train_dataloader':
+        used = len(runner.train_dataloader.dataset)  # of which `indices` may be some
+    annotations = [
+        f'{dataset.annotations_used} of {dataset.annotations} {dataset.unit}'
+        for dataset in datasets
+        if dataset.annotations
+    ]
+    sources = ', '.join(dataset.source for dataset in datasets)
+    return f'{", ".join([f"{used} of {images} images", *annotations])} used: {sources}'
 
 
-def _classes(cfg: Config) -> str:
-    dataset = next(datasets_of(cfg, ['train_dataloader']), None)
-    classes = dataset_classes(dataset, cfg.get('default_scope')) if dataset else None
-    if not classes:
+def _classes(reports: Mapping[str, DataReport]) -> str:
+    """Classes of the training data, with the number of their annotations."""
+    datasets = reports['train_dataloader'].datasets if 'train_dataloader' in reports else []
+    counts: Counter[str] = Counter()
+    for dataset in datasets:
+        counts.update(dataset.per_class)
+    if not counts:
         return ''
-    names = ', '.join(classes[:12]) + (f', ... {classes[-1]}' if len(classes) > 12 else '')
-    return f'{len(classes)}: {names}'
+    pixels = any(dataset.unit == 'pixels' for dataset in datasets)
+    names = [name if pixels else f'{name} {count}' for name, count in counts.items()]
+    shown = names if len(names) <= CLASSES else [*names[: CLASSES - 1], '...', names[-1]]
+    return f'{len(names)}: {", ".join(shown)}'
 
 
 def _batch(runner: Runner) -> str:
@@ -217,6 +226,16 @@ def _device() -> str:
         return f'CPU, {torch.get_num_threads()} of {os.cpu_count()} threads'
     memory = torch.cuda.get_device_properties(0).total_memory / 2**30
     return f'{torch.cuda.get_device_name(0)}, {memory:.0f} GiB'
+
+
+def _processes(runner: Runner) -> str:
+    world = get_world_size()
+    if world == 1:
+        return ''
+    return (
+        f'{world}, by {distributed.get_backend()}; one that does not answer within '
+        f'{timeout_of(runner.cfg)} s ends the run (env_cfg.dist_cfg.timeout)'
+    )
 
 
 def _model(runner: Runner) -> str:

@@ -6,11 +6,13 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ..checkpoints.model import fitting_weights, load_model_state
 from ..config.building import explained_building
 from ..errors import CheckpointError
 from .console import quiet_console
+from .workers import guard_workers
 
 
 class StrictRunner(Runner):
@@ -22,6 +24,11 @@ class StrictRunner(Runner):
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build mmengine's log, of which the console gets what is news."""
         return quiet_console(super().build_logger(*args, **kwargs))
+
+    @staticmethod
+    def build_dataloader(*args: Any, **kwargs: Any) -> DataLoader:
+        """Build a dataloader whose processes end with this one."""
+        return guard_workers(Runner.build_dataloader(*args, **kwargs))
 
     def train(self) -> nn.Module:
         """Train; an error of what is built first is a ConfigError with its place."""

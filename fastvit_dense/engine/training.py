@@ -12,7 +12,10 @@ from ..config.building import explained_building
 from ..errors import ConfigError
 from ..tasks.config import load_config
 from .build import build_runner, check_checkpoint
+from .loops import use_resumable_loop
+from .workers import explained_processes
 from .schedule import fit_schedule
+from .signals import StopHook, StopRequest
 
 
 def train(
@@ -43,6 +46,8 @@ def train(
 
     Raises:
         ConfigError, DataError, CheckpointError, CheckpointMismatch: With what is wrong and where.
+        ProcessError: A process of the run died or does not answer.
+        Stopped: SIGTERM, SIGUSR1 or Ctrl-C asked for it; a checkpoint was saved.
     """
     cfg_options = tuple(cfg_options or ())
     cfg = load_config(
@@ -72,8 +77,12 @@ def train(
         if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
             raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
+    use_resumable_loop(cfg)
     runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
     with explained_building(cfg):
         fit_schedule(runner, cfg_options)
-    runner.train()
+    request = StopRequest()
+    runner.register_hook(StopHook(request))
+    with request.listening(), explained_processes(cfg):
+        runner.train()
     return runner
