@@ -1,4 +1,4 @@
-"""What training shows: one screen before the first step, then progress; the log file has the rest.
+"""Lines on the console: one screen before the first step, then progress; the log file has the rest.
 
 - `quiet_console` keeps the config, the environment and the list of hooks to the log file,
 - `RunSummary` tells of a run before its first step,
@@ -256,7 +256,7 @@ def _weights(runner: Runner) -> str:
 
 
 def pretrained_files(model: Any) -> list[str]:
-    """What the `init_cfg` of type Pretrained and `pretrained` of a model dict name."""
+    """List what `init_cfg` of type Pretrained, and `pretrained`, name in a model dict."""
     found = []
     for _, part in dicts_of(model):
         init = part.get('init_cfg')

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop
+from torch import nn
 from torch.utils.data import DataLoader
 
 # entry of the message hub: batches of the epoch that were done when it was saved, of how many
@@ -20,9 +21,16 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
     The batches that are left are those of the uninterrupted epoch, random numbers included.
     """
 
+    done = 0  # batches of the first epoch
+
+    def run(self) -> nn.Module:
+        """Train, from the batch at which the run that is resumed was saved."""
+        self.done = self._batches_done()
+        return super().run()
+
     def run_epoch(self) -> None:
         """Train one epoch, or what is left of it."""
-        done = self._batches_done()
+        done, self.done = self.done, 0
         if not done:
             super().run_epoch()
             return
@@ -34,7 +42,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         self._epoch += 1
 
     def _batches_done(self) -> int:
-        """How many batches of this epoch are done; told once."""
+        """Batches of the epoch to come that are done; told once."""
         done, total = self.runner.message_hub.runtime_info.pop(BATCHES_DONE, (0, 0))
         if done and total != len(self.dataloader):
             print_log(

@@ -4,8 +4,11 @@ import multiprocessing
 import os
 import signal
 import time
+from datetime import timedelta
+from functools import partial
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -14,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from fastvit_dense import engine
 from fastvit_dense.datasets.loading import LoadCheckedImage
 from fastvit_dense.engine.workers import explained_processes, guard_workers, timeout_of
+from fastvit_dense.engine.signals import _Others
 from fastvit_dense.errors import DataError, ProcessError
 
 pytestmark = pytest.mark.integration
@@ -176,3 +180,80 @@ def test_other_errors_stay_as_they_are():
     with pytest.raises(RuntimeError) as raised, explained_processes(Config(dict())):
         raise error
     assert raised.value is error
+
+
+# --- several ranks -----------------------------------------------------------------------------
+
+
+def as_rank(rank, folder, function, answers):
+    """Join two processes over gloo, with a time limit of two seconds, and send what they find."""
+    torch.distributed.init_process_group(
+        'gloo',
+        init_method=f'file://{folder}/store',
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(seconds=2),
+    )
+    answers.put((rank, function(rank)))
+    answers.close()
+    answers.join_thread()
+    os._exit(0)
+
+
+def by_two_ranks(folder, function, wanted=(0, 1)):
+    """What a function returns on each of two ranks."""
+    context = multiprocessing.get_context('fork')
+    answers = context.Queue()
+    ranks = [
+        context.Process(target=as_rank, args=(rank, folder, function, answers), daemon=True)
+        for rank in (0, 1)
+    ]
+    for rank in ranks:
+        rank.start()
+    found = dict(answers.get(timeout=60) for _ in wanted)
+    for rank in ranks:
+        rank.kill()
+        rank.join()
+    return found
+
+
+def ask_for_six_steps(rank):
+    others = _Others(timeout=10)
+    found = [others.any(mine=rank == 1 and step == 2) for step in range(6)]
+    others.wait()
+    return found
+
+
+def test_all_ranks_hear_of_a_signal_in_the_same_step(tmp_path):
+    """One of them got it, within its third step."""
+    expected = [False, False, False, True, False, False]
+    assert by_two_ranks(tmp_path, ask_for_six_steps) == {0: expected, 1: expected}
+
+
+def lose_the_other(rank, hang):
+    if rank == 1 and hang:
+        signal.pause()
+    if rank == 1:
+        os._exit(1)
+    cfg = Config(dict(env_cfg=dict(dist_cfg=dict(timeout=2))))
+    start = time.monotonic()
+    try:
+        with explained_processes(cfg):
+            for _ in range(3):
+                torch.distributed.all_reduce(torch.zeros(1))
+    except ProcessError as error:
+        return str(error), time.monotonic() - start
+    return 'no error', 0
+
+
+def test_a_rank_that_hangs_ends_the_run(tmp_path):
+    found = by_two_ranks(tmp_path, partial(lose_the_other, hang=True), wanted=(0,))
+    text, seconds = found[0]
+    assert text.startswith('process 0 of 2: another process did not answer within 2 s (env_cfg.')
+    assert '\n' not in text
+    assert seconds < 10
+
+
+def test_a_rank_that_ends_ends_the_run(tmp_path):
+    found = by_two_ranks(tmp_path, partial(lose_the_other, hang=False), wanted=(0,))
+    assert found[0][0].startswith('process 0 of 2: another process ended')
