@@ -10,7 +10,6 @@ import os
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,9 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import distributed
 
+from ..config.loaders import dataset_classes, datasets_of
 from ..config.walk import dicts_of
-from ..datasets.check.findings import DataReport
+from ..datasets.check.findings import DataReport, DatasetReport
 from ..version import __version__
 from .workers import timeout_of
 
@@ -122,26 +122,25 @@ class RunSummary(Hook):
     """Tell of a run, in one screen, when all is built and loaded and before its first step.
 
     Args:
-        reports: What the check of the data found, by dataloader.
+        report: Findings and counts of the check of the data.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(self, reports: Mapping[str, DataReport]) -> None:
-        self.reports = reports
+    def __init__(self, report: DataReport) -> None:
+        self.report = report
 
     def before_train(self, runner: Runner) -> None:
         """Log the screen."""
-        runner.logger.info('\n' + summary(runner, self.reports))
+        runner.logger.info('\n' + summary(runner, self.report))
 
 
-def summary(runner: Runner, reports: Mapping[str, DataReport]) -> str:
+def summary(runner: Runner, report: DataReport) -> str:
     """The screen: what is trained, on what, how, and where it goes."""
     rows = [('training', f'{_name(runner)} with fastvit_dense {__version__}')]
-    for loader, report in reports.items():
-        rows.append((loader.removesuffix('_dataloader'), _data(runner, loader, report)))
+    rows += [(', '.join(d.loaders), _data(runner, d)) for d in report.datasets]
     rows += [
-        ('classes', _classes(reports)),
+        ('classes', _classes(runner.cfg, report)),
         ('batch', _batch(runner)),
         ('steps', _steps(runner)),
         ('processes', _processes(runner)),
@@ -169,32 +168,28 @@ def _name(runner: Runner) -> str:
     return Path(runner.cfg.filename or 'a config').stem
 
 
-def _data(runner: Runner, loader: str, report: DataReport) -> str:
-    datasets = report.datasets
-    images = sum(dataset.images for dataset in datasets)
-    used = sum(dataset.images_used for dataset in datasets)
-    if loader == 'train_dataloader':
-        used = len(runner.train_dataloader.dataset)  # of which `indices` may be some
-    annotations = [
-        f'{dataset.annotations_used} of {dataset.annotations} {dataset.unit}'
-        for dataset in datasets
-        if dataset.annotations
-    ]
-    sources = ', '.join(dataset.source for dataset in datasets)
-    return f'{", ".join([f"{used} of {images} images", *annotations])} used: {sources}'
+def _data(runner: Runner, dataset: DatasetReport) -> str:
+    used = dataset.images_used
+    if dataset.loaders == ['train']:
+        used = min(used, len(runner.train_dataloader.dataset))  # of which `indices` may be some
+    parts = [f'{used} of {dataset.images} images']
+    if dataset.annotations and dataset.unit != 'pixels':  # those are of a sample of the masks
+        parts.append(f'{dataset.annotations_used} of {dataset.annotations} {dataset.unit}')
+    return f'{", ".join(parts)} used: {dataset.source}'
 
 
-def _classes(reports: Mapping[str, DataReport]) -> str:
-    """Classes of the training data, with the number of their annotations."""
-    datasets = reports['train_dataloader'].datasets if 'train_dataloader' in reports else []
-    counts: Counter[str] = Counter()
-    for dataset in datasets:
-        counts.update(dataset.per_class)
-    if not counts:
+def _classes(cfg: Config, report: DataReport) -> str:
+    """Classes of the training data, with the number of their objects."""
+    dataset = next(datasets_of(cfg, ['train_dataloader']), None)
+    names = dataset_classes(dataset, cfg.get('default_scope')) if dataset else None
+    if not names:
         return ''
-    pixels = any(dataset.unit == 'pixels' for dataset in datasets)
-    names = [name if pixels else f'{name} {count}' for name, count in counts.items()]
-    shown = names if len(names) <= CLASSES else [*names[: CLASSES - 1], '...', names[-1]]
+    counts: Counter[str] = Counter()
+    for checked in report.datasets:
+        if 'train' in checked.loaders and checked.unit != 'pixels':
+            counts.update(checked.per_class)
+    told = [f'{name} {counts[name]}' if counts else name for name in names]
+    shown = told if len(told) <= CLASSES else [*told[: CLASSES - 1], '...', told[-1]]
     return f'{len(names)}: {", ".join(shown)}'
 
 

@@ -1,5 +1,6 @@
 """What training and testing print: one screen, then progress; the rest is in the log file."""
 
+import json
 import re
 import time
 
@@ -48,9 +49,12 @@ def test_training_instances(tiny_instance, tmp_path, capfd):
     assert [word for word in NOISE if word in out] == []
     rows = dict(re.findall(r'^  (\w+) +(.*)$', before, re.MULTILINE))
     assert rows['training'].startswith('tiny_instance with fastvit_dense ')
-    assert re.match(r'6 of 6 images, \d+ annotations', rows['train'])
+    annotations = json.loads((tiny_instance.parent / 'train.json').read_text())['annotations']
+    total = len(annotations)
+    assert rows['train'] == f'6 of 6 images, {total} of {total} annotations used:'
     assert 'val' not in rows
-    assert rows['classes'].startswith('6: person, cat, ')
+    persons = sum(annotation['category_id'] == 1 for annotation in annotations)
+    assert rows['classes'].startswith(f'6: person {persons}, cat ')
     assert rows['batch'] == '2 images, 0 data loading processes'
     assert rows['steps'] == '3 an epoch, 1 epochs, 3 in all'
     assert rows['device'].startswith('CPU, ') or 'GiB' in rows['device']
