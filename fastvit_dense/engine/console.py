@@ -60,6 +60,14 @@ def quiet_console(logger: MMLogger) -> MMLogger:
     return logger
 
 
+def close_log(logger: MMLogger) -> None:
+    """Close the files of a run's log, which mmengine keeps open until the process ends."""
+    for handler in list(logger.handlers):
+        if isinstance(handler, logging.FileHandler):
+            logger.handlers.remove(handler)
+            handler.close()
+
+
 def use_progress_hooks(cfg: Config) -> None:
     """Put our hooks in place of mmengine's logger and timer of a config; others stay."""
     cfg.setdefault('default_hooks', {})

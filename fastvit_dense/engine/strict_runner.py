@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -24,6 +25,12 @@ class StrictRunner(Runner):
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build mmengine's log, of which the console gets what is news."""
         return quiet_console(super().build_logger(*args, **kwargs))
+
+    def build_visualizer(self, visualizer: Any = None) -> Visualizer:
+        """Build a visualizer of this run alone; by its name a second run gets that of the first."""
+        if isinstance(visualizer, dict) and 'name' in visualizer:
+            visualizer = {**visualizer, 'name': f'{visualizer["name"]}_{self._experiment_name}'}
+        return super().build_visualizer(visualizer)
 
     @staticmethod
     def build_dataloader(*args: Any, **kwargs: Any) -> DataLoader:

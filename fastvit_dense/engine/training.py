@@ -12,10 +12,11 @@ from ..config.building import explained_building
 from ..errors import ConfigError
 from ..tasks.config import load_config
 from .build import build_runner, check_checkpoint
+from .console import close_log
 from .loops import use_resumable_loop
-from .workers import explained_processes
 from .schedule import fit_schedule
 from .signals import StopHook, StopRequest
+from .workers import explained_processes
 
 
 def train(
@@ -83,6 +84,9 @@ def train(
         fit_schedule(runner, cfg_options)
     request = StopRequest()
     runner.register_hook(StopHook(request))
-    with request.listening(), explained_processes(cfg):
-        runner.train()
+    try:
+        with request.listening(), explained_processes(cfg):
+            runner.train()
+    finally:
+        close_log(runner.logger)
     return runner

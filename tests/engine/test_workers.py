@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from fastvit_dense import engine
 from fastvit_dense.datasets.loading import LoadCheckedImage
-from fastvit_dense.engine.workers import explained_processes, guard_workers, timeout_of
 from fastvit_dense.engine.signals import _Others
+from fastvit_dense.engine.workers import explained_processes, guard_workers, timeout_of
 from fastvit_dense.errors import DataError, ProcessError
 
 pytestmark = pytest.mark.integration
