@@ -53,6 +53,20 @@ class ImageError(FastViTDenseError, ValueError):
     """A picture that cannot be read; the message names the file and what is wrong with it."""
 
 
+class ProcessError(FastViTDenseError, RuntimeError):
+    """A process of the run that died or does not answer; the message says which and what to do."""
+
+
+class Stopped(FastViTDenseError):
+    """Training that a signal ended after a step; the message says where its checkpoint is.
+
+    Attributes:
+        status: Exit status of the command lines: EX_TEMPFAIL, "try again later".
+    """
+
+    status = 75
+
+
 class OperatorError(FastViTDenseError, NotImplementedError):
     """A call of a compiled operator of mmcv that is not there; the message says how to get it.
 

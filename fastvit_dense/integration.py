@@ -7,19 +7,19 @@
 | `mmengine.config` | `_base_ = 'mmseg::...'` is found by the import name, at once |
 | mmdet's `COCO` | reads annotation files as the checks do; labels follow the classes' names |
 | `mmcv._ext` | offered from torchvision where mmcv came without compiled operators |
-| `warnings` | mmengine 0.10.7's notice of pkg_resources' end is not shown |
+| `warnings`, `print_log`, mmdet's `COCO` | lines that nobody can act on are not shown |
 
 A module that is not imported yet is changed when it is (`compat.imports`), and the module of a
 type is imported when a config first names the type: importing this package imports no other.
 The changes are the same whatever was imported first, however the program was started, and
 however often `install` is called. Processes that are spawned make them when they import the
-package. `compat.openmmlab` holds the last three.
+package. `compat.openmmlab` and `compat.noise` hold the last three.
 """
 
 import importlib
 from types import ModuleType
 
-from .compat import openmmlab
+from .compat import noise, openmmlab
 from .compat.imports import after_import
 
 # registry of mmengine -> type -> module of this package
@@ -55,7 +55,13 @@ TYPES = {
         'SeededInfiniteSampler': 'engine.seeding',
         'SeededSampler': 'engine.seeding',
     },
-    'HOOKS': {'SameBuffersHook': 'engine.distributed', 'SeedHook': 'engine.seeding'},
+    'LOOPS': {'ResumableEpochLoop': 'engine.loops'},
+    'HOOKS': {
+        'ProgressHook': 'engine.console',
+        'ProgressTimerHook': 'engine.console',
+        'SameBuffersHook': 'engine.distributed',
+        'SeedHook': 'engine.seeding',
+    },
 }
 
 
@@ -65,6 +71,7 @@ def install() -> None:
     after_import('mmengine.registry', _add_types)
     after_import('mmdet.datasets.api_wrappers.coco_api', _read_annotations)
     openmmlab.install()
+    noise.install()
 
 
 def _read_safely(checkpoint: ModuleType) -> None:

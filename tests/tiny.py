@@ -122,6 +122,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 train_cfg = dict(max_iters=4, val_interval=4)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
+param_scheduler = [dict(type='PolyLR', power=0.9, begin=0, end=40, by_epoch=False)]
 default_hooks = dict(
     logger=dict(interval=1),
     checkpoint=dict(interval=2, save_best=None),

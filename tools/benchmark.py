@@ -4,6 +4,7 @@ python tools/benchmark.py backbone sa24 peers --sizes 512 --out backbone.json
 python tools/benchmark.py repmixer --sizes 384 1024 --out repmixer.json
 python tools/benchmark.py model configs/maskrcnn_fastvit_sa24.py --out model.json
 python tools/benchmark.py evaluation --out evaluation.json
+python tools/benchmark.py soak --minutes 20 --out soak.json
 python tools/benchmark.py scaling --out scaling.json
 """
 
@@ -14,6 +15,8 @@ from pathlib import Path
 from _cli import make_parser, run
 
 BACKENDS = ('eager', 'compiled', 'cudagraph', 'onnxruntime', 'openvino')
+SMALL_CONFIGS = [f'{head}_fastvit_t8' for head in ('maskrcnn', 'semfpn', 'handmesh')]
+SHORT = ['train_dataloader.dataset.indices=16', 'test_dataloader.dataset.indices=4']
 CONFIGS = [f'configs/{head}_fastvit_sa24.py' for head in ('maskrcnn', 'semfpn', 'handmesh')]
 
 
@@ -78,6 +81,13 @@ def scaling(args: argparse.Namespace) -> None:
 
     results = benchmark_scaling(args.configs)
     show(args.out, results, scaling_table(results), None)
+
+
+def soak(args: argparse.Namespace) -> None:
+    from benchmarks.soak import soak, soak_table
+
+    results = soak(args.configs, 60 * args.minutes, cfg_options=args.cfg_options)
+    show(args.out, results, soak_table(results), None)
 
 
 def show(out: Path, results: dict, text: str, figure: object) -> None:
@@ -238,6 +248,14 @@ def main(argv: Sequence[str] | None) -> None:
     part.add_argument('configs', nargs='*', metavar='CONFIG', default=CONFIGS)
     part.add_argument('--out', type=Path, required=True, help='JSON file of the results')
     part.set_defaults(run=scaling)
+    part = parts.add_parser(
+        'soak', help='training and testing on sample data in a loop: what grows?'
+    )
+    part.add_argument('configs', nargs='*', metavar='CONFIG', default=SMALL_CONFIGS)
+    part.add_argument('--minutes', type=float, default=20, help='(default: %(default)s)')
+    part.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', default=SHORT)
+    part.add_argument('--out', type=Path, required=True, help='JSON file of the results')
+    part.set_defaults(run=soak)
     args = parser.parse_args(argv)
 
     from benchmarks.output import check_out

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..compat.environment import explain
-from ..errors import FastViTDenseError
+from ..errors import FastViTDenseError, Stopped
 
 Arguments = Sequence[str] | None
 
@@ -14,13 +14,16 @@ def run(command: Callable[[Arguments], int | None], arguments: Arguments = None)
     """Call a function with arguments and exit with the status that it returns.
 
     An error of this package, one that names a file, and an environment that lacks something end
-    in one line and status 1; everything else is shown with its traceback.
+    in one line and status 1; training that a signal stopped ends with status 75; everything else is
+    shown with its traceback.
     """
     try:
         status = command(arguments)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         status = 130
+    except Stopped as stop:  # the log has told why
+        status = stop.status
     except Exception as error:
         reason = _reason(error)
         if reason is None:

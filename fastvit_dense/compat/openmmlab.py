@@ -12,7 +12,6 @@ import inspect
 import os
 import sys
 import types
-import warnings
 from typing import Any
 
 from .imports import after_import
@@ -33,12 +32,9 @@ def install() -> None:
       each config.
     - `mmcv._ext` is offered from torchvision where mmcv came without compiled operators; without
       that module mmdet cannot be imported.
-    - mmengine 0.10.7 reads package versions through pkg_resources, whose notice of its own end is
-      nothing that a user of ours can act on.
     """
     after_import('mmengine.config.utils', _name_by_import)
     after_import('mmengine.config.config', _find_library_configs_by_path)
-    warnings.filterwarnings('ignore', 'pkg_resources is deprecated as an API')
     if STAND_IN not in sys.modules and mmcv_is_installed() and not has_compiled_ops():
         sys.modules[STAND_IN] = _Operators(STAND_IN)
         _repeat_failed_imports()

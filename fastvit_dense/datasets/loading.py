@@ -7,6 +7,7 @@ names that mmdet's and mmseg's own tools look for.
 
 import io
 import logging
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -27,6 +28,7 @@ from .bit_depth import stated_bits, to_bytes
 from .decoding import decode_image
 
 MAX_BROKEN_IMAGES = 10  # broken images that training skips before it stops
+BROKEN_IMAGES = 'broken_images.txt'  # in the work dir: those that training met
 IGNORED = 255  # label of pixels that do not count
 MASK_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B', 'I;16L')  # Pillow's modes of one integer channel
 
@@ -186,9 +188,10 @@ class LoadCheckedImage(LoadImageFromFile):
     the annotations say.
 
     Args:
-        skip_broken: How many different broken images each data loading process skips, with a
-            warning and another image in their place, before it stops. 0: stop at the first, as
-            evaluation must.
+        skip_broken: How many different broken images training skips, with a warning and another
+            image in their place, before it stops. 0: stop at the first, as evaluation must.
+        record: Text file of the broken images, through which all processes that load data, of all
+            ranks, count together. None: each counts for itself.
         bits: Significant bits of pictures of more than 8, see `read_image`.
         **kwargs: Those of mmcv's `LoadImageFromFile`.
 
@@ -196,9 +199,16 @@ class LoadCheckedImage(LoadImageFromFile):
         DataError: A broken image in evaluation, or one too many in training.
     """
 
-    def __init__(self, skip_broken: int = 0, bits: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        skip_broken: int = 0,
+        record: str | None = None,
+        bits: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.skip_broken = skip_broken
+        self.record = record
         self.bits = bits
         self.broken: set[str] = set()
 
@@ -223,6 +233,8 @@ class LoadCheckedImage(LoadImageFromFile):
         if path in self.broken:
             return
         self.broken.add(path)
+        if self.record:
+            self._share(path, self.record)
         count = len(self.broken)
         if count > self.skip_broken:
             raise DataError(
@@ -230,11 +242,18 @@ class LoadCheckedImage(LoadImageFromFile):
                 'skips); tools/check_data.py CONFIG lists all of them'
             )
         print_log(
-            f'{error}: skipped (broken image {count} of at most {self.skip_broken} in this data '
-            'loading process)',
+            f'{error}: skipped (broken image {count} of at most {self.skip_broken})',
             'current',
             logging.WARNING,
         )
+
+    def _share(self, path: str, record: str) -> None:
+        """Tell the other processes of a broken image, and hear of theirs."""
+        with Path(record).open('a+') as file:  # what is appended at once stays whole
+            file.write(f'{path}\n')
+            file.flush()
+            file.seek(0)
+            self.broken.update(file.read().splitlines())
 
 
 def check_size(path: str, shape: tuple[int, int], entry: dict) -> None:
@@ -309,10 +328,12 @@ def use_checked_loading(cfg: Config) -> None:
     """Put the checked loading into the pipelines of every dataloader of a config, in place.
 
     `LoadImageFromFile` becomes `LoadCheckedImage`, which skips up to `MAX_BROKEN_IMAGES` in
-    training; `LoadAnnotations` of an mmseg dataset becomes `LoadCheckedMask`, and goes where the
-    evaluator wants predictions only (`format_only`): there may be no masks.
+    training and lists them in the work dir; `LoadAnnotations` of an mmseg dataset becomes
+    `LoadCheckedMask`, and goes where the evaluator wants predictions only (`format_only`): there
+    may be no masks.
     """
     bits = stated_bits(cfg)
+    record = str(Path(cfg.work_dir, BROKEN_IMAGES)) if cfg.get('work_dir') else None
     for loader in LOADERS:
         skip = MAX_BROKEN_IMAGES if loader == 'train_dataloader' else 0
         metrics = evaluators_of(cfg, loader.replace('dataloader', 'evaluator'))
@@ -321,7 +342,7 @@ def use_checked_loading(cfg: Config) -> None:
             masks = mask_classes(dataset, cfg.get('default_scope'))
             if masks and not scored:
                 dataset.pipeline = [s for s in dataset.pipeline if not _loads_annotations(s)]
-            replace_loading(dataset.get('pipeline'), skip, masks, bits)
+            replace_loading(dataset.get('pipeline'), skip, masks, bits, record if skip else None)
 
 
 def _loads_annotations(step: dict) -> bool:
@@ -338,7 +359,11 @@ def mask_classes(dataset: ConfigDict, scope: str | None) -> int | None:
 
 
 def replace_loading(
-    pipeline: Any, skip_broken: int, num_classes: int | None, bits: int | None
+    pipeline: Any,
+    skip_broken: int,
+    num_classes: int | None,
+    bits: int | None,
+    record: str | None = None,
 ) -> None:
     """Put the checked loading into one pipeline, in place; see `use_checked_loading`."""
     for _, step in dicts_of(pipeline):
@@ -349,6 +374,8 @@ def replace_loading(
             step.update(type='LoadCheckedImage', skip_broken=skip_broken)
             if bits:
                 step['bits'] = bits
+            if record:
+                step['record'] = record
         elif name == 'LoadAnnotations' and num_classes:
             step.pop('imdecode_backend', None)
             step.update(type='LoadCheckedMask', num_classes=num_classes)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from ..checkpoints.model import fitting_weights, load_model_state
@@ -10,8 +11,10 @@ from ..config.building import explained_building, try_building
 from ..config.checks import check_channels, check_pretrained, check_settings, check_test_cfg
 from ..datasets.bit_depth import set_image_bits
 from ..datasets.check.datasets import quick_check
-from ..datasets.loading import use_checked_loading
+from ..datasets.check.findings import DataReport
+from ..datasets.loading import BROKEN_IMAGES, use_checked_loading
 from ..errors import CheckpointError
+from .console import RunSummary, use_progress_hooks
 from .distributed import adapt_sync_bn, join_processes
 from .strict_runner import StrictRunner
 
@@ -49,8 +52,7 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -
     if training:
         _check_start(cfg)
     there = [loader for loader in loaders if cfg.get(loader)]
-    if there:
-        quick_check(cfg, *there)
+    report = quick_check(cfg, *there) if there else DataReport()
     if not training:
         for key in OF_TRAINING:
             cfg.pop(key, None)
@@ -60,11 +62,16 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -
         cfg.pop('val_evaluator', None)
     set_image_bits(cfg)
     use_checked_loading(cfg)
+    use_progress_hooks(cfg)
     join_processes(cfg)
+    if training and is_main_process():
+        Path(cfg.work_dir, BROKEN_IMAGES).unlink(missing_ok=True)
     adapt_sync_bn(cfg)
     with explained_building(cfg):
         runner = StrictRunner.from_cfg(cfg)
     check_channels(cfg, runner.bare_model)
+    if training:
+        runner.register_hook(RunSummary(report))
     return runner
 
 

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from ..config.walk import dicts_of
 from ..errors import ConfigError
+from .workers import timeout_of
 
 # launcher: what starts the processes, and the variables that it hands them
 LAUNCHERS = {
@@ -53,7 +54,8 @@ def join_processes(cfg: Config) -> None:
         _check_launcher(launcher)
         if launcher == 'mpi':  # where mmengine's runner looks
             os.environ['LOCAL_RANK'] = os.environ['OMPI_COMM_WORLD_LOCAL_RANK']
-        _init(launcher, cfg.get('env_cfg', {}).get('dist_cfg', {}), gpu)
+        dist_cfg = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
+        _init(launcher, {**dist_cfg, 'timeout': timeout_of(cfg)}, gpu)
 
 
 def _check_launcher(launcher: str) -> None:

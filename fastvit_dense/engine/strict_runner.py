@@ -3,12 +3,17 @@
 import logging
 from typing import Any
 
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ..checkpoints.model import fitting_weights, load_model_state
 from ..config.building import explained_building
 from ..errors import CheckpointError
+from .console import quiet_console
+from .workers import guard_workers
 
 
 class StrictRunner(Runner):
@@ -16,6 +21,21 @@ class StrictRunner(Runner):
 
     What it builds only when it runs (dataloaders, optimizer, loops) is explained, too.
     """
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build mmengine's log, of which the console gets what is news."""
+        return quiet_console(super().build_logger(*args, **kwargs))
+
+    def build_visualizer(self, visualizer: Any = None) -> Visualizer:
+        """Build a visualizer of this run alone; by its name a second run gets that of the first."""
+        if isinstance(visualizer, dict) and 'name' in visualizer:
+            visualizer = {**visualizer, 'name': f'{visualizer["name"]}_{self._experiment_name}'}
+        return super().build_visualizer(visualizer)
+
+    @staticmethod
+    def build_dataloader(*args: Any, **kwargs: Any) -> DataLoader:
+        """Build a dataloader whose processes end with this one."""
+        return guard_workers(Runner.build_dataloader(*args, **kwargs))
 
     def train(self) -> nn.Module:
         """Train; an error of what is built first is a ConfigError with its place."""

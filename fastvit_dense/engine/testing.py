@@ -24,6 +24,7 @@ from ..tasks import task_of
 from ..tasks.config import load_config
 from ..tasks.evaluators import outcome, use_own_metrics
 from .build import build_runner, check_checkpoint
+from .console import close_log
 from .scoring import image_size, report_result
 
 
@@ -89,6 +90,7 @@ def evaluate_checkpoint(
     kinds = [metric['type'] for metric in evaluators_of(cfg, 'test_evaluator')]
     with explained_building(cfg), labels_in_strips(model, kinds):
         found = runner.test()
+    close_log(runner.logger)
     seconds = time.perf_counter() - start
     if not is_main_process():
         return 0

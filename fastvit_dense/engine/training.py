@@ -8,11 +8,17 @@ import torch
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from ..config.building import explained_building
 from ..config.loaders import evaluators_of
 from ..errors import ConfigError
 from ..inference.strips import labels_in_strips
 from ..tasks.config import load_config
 from .build import build_runner, check_checkpoint
+from .console import close_log
+from .loops import use_resumable_loop
+from .schedule import fit_schedule
+from .signals import StopHook, StopRequest
+from .workers import explained_processes
 
 
 def train(
@@ -43,7 +49,10 @@ def train(
 
     Raises:
         ConfigError, DataError, CheckpointError, CheckpointMismatch: With what is wrong and where.
+        ProcessError: A process of the run died or does not answer.
+        Stopped: SIGTERM, SIGUSR1 or Ctrl-C asked for it; a checkpoint was saved.
     """
+    cfg_options = tuple(cfg_options or ())
     cfg = load_config(
         config, sample=sample, cfg_options=cfg_options, pretrained=not resume, work_dir=work_dir
     )
@@ -71,8 +80,20 @@ def train(
         if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
             raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
+    use_resumable_loop(cfg)
     runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
+    with explained_building(cfg):
+        fit_schedule(runner, cfg_options)
     kinds = [metric['type'] for metric in evaluators_of(cfg, 'val_evaluator')]
-    with labels_in_strips(runner.bare_model, kinds):
-        runner.train()
+    request = StopRequest()
+    runner.register_hook(StopHook(request))
+    try:
+        with (
+            request.listening(),
+            explained_processes(cfg),
+            labels_in_strips(runner.bare_model, kinds),
+        ):
+            runner.train()
+    finally:
+        close_log(runner.logger)
     return runner

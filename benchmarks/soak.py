@@ -1,0 +1,99 @@
+"""Training and evaluation in a loop, for what grows: memory, open files, processes, /dev/shm."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastvit_dense.engine import evaluate_checkpoint, train
+
+from .machine import BenchmarkError, describe_machine
+
+MEASURED = ('memory_mb', 'open_files', 'processes', 'shm_mb')
+WARM = 2  # rounds in which libraries are loaded and caches fill
+
+
+def soak(
+    configs: Sequence[str],
+    seconds: float,
+    sample: bool = True,
+    cfg_options: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Train and test one config after another in this process until the time is over.
+
+    Args:
+        configs: Config files, or names of shipped ones.
+        seconds: No round starts after that; `WARM` rounds and two more are run in any case.
+        sample: Use the sample data.
+        cfg_options: `key=value` strings for all of them.
+
+    Returns:
+        The machine; under 'rounds' what this process holds after each round, in which every
+        config has its turn; under 'growth' the change a round of each of `MEASURED`, by a straight
+        line through the rounds after the first `WARM`.
+    """
+    if not Path('/proc/self').is_dir():
+        raise BenchmarkError('soak: needs /proc, which Linux has')
+    start = time.monotonic()
+    rounds = []
+    while time.monotonic() - start < seconds or len(rounds) < WARM + 2:
+        for config in configs:
+            train_and_test(config, sample, list(cfg_options))
+        rounds.append({'seconds': time.monotonic() - start, **held()})
+    return {
+        'machine': describe_machine('cpu'),
+        'configs': list(configs),
+        'rounds': rounds,
+        'growth': {name: slope([r[name] for r in rounds[WARM:]]) for name in MEASURED},
+    }
+
+
+def train_and_test(config: str, sample: bool, cfg_options: list[str]) -> None:
+    """Train a config into a folder of its own, evaluate the last checkpoint, remove the folder."""
+    with tempfile.TemporaryDirectory(prefix='soak_') as folder:
+        settings: dict[str, Any] = dict(sample=sample, cfg_options=cfg_options)
+        train(config, work_dir=f'{folder}/train', **settings)
+        checkpoint = Path(folder, 'train/last_checkpoint').read_text()
+        evaluate_checkpoint(config, checkpoint, work_dir=f'{folder}/test', **settings)
+
+
+def held() -> dict[str, float]:
+    """Tell what this process, and those that it started, hold."""
+    family = list(descendants(os.getpid()))
+    pages = sum(int(Path(f'/proc/{pid}/statm').read_text().split()[1]) for pid in family)
+    return {
+        'memory_mb': pages * os.sysconf('SC_PAGE_SIZE') / 2**20,
+        'open_files': len(os.listdir('/proc/self/fd')),
+        'processes': len(family),
+        'shm_mb': shutil.disk_usage('/dev/shm').used / 2**20,
+    }
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Yield a process, and all that come from it."""
+    yield pid
+    for task in Path(f'/proc/{pid}/task').iterdir():
+        for child in (task / 'children').read_text().split():
+            yield from descendants(int(child))
+
+
+def slope(values: Sequence[float]) -> float:
+    """Change from one value to the next, by least squares; 0 for a single value."""
+    count = len(values)
+    middle = (count - 1) / 2
+    spread = sum((i - middle) ** 2 for i in range(count))
+    return sum((i - middle) * value for i, value in enumerate(values)) / spread if spread else 0.0
+
+
+def soak_table(results: dict[str, Any]) -> str:
+    """The first, the last and the change a round of what was measured."""
+    rounds = results['rounds']
+    lines = [f'{len(rounds)} rounds of {", ".join(results["configs"])}', '']
+    lines += ['| | after round 3 | at the end | a round |', '|---|---|---|---|']
+    for name in MEASURED:
+        first, last = rounds[WARM][name], rounds[-1][name]
+        lines.append(f'| {name} | {first:.0f} | {last:.0f} | {results["growth"][name]:+.2f} |')
+    return '\n'.join(lines)

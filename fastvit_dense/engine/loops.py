@@ -1,0 +1,77 @@
+"""A training loop that goes on within an epoch."""
+
+import logging
+from itertools import islice
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop
+from torch import nn
+from torch.utils.data import DataLoader
+
+# entry of the message hub: batches of the epoch that were done when it was saved, of how many
+BATCHES_DONE = 'batches_of_epoch_done'
+
+
+@LOOPS.register_module()
+class ResumableEpochLoop(EpochBasedTrainLoop):
+    """mmengine's `EpochBasedTrainLoop`; an epoch that a signal cut short is completed.
+
+    The batches that are left are those of the uninterrupted epoch, random numbers included.
+    """
+
+    done = 0  # batches of the first epoch
+
+    def run(self) -> nn.Module:
+        """Train, from the batch at which the run that is resumed was saved."""
+        self.done = self._batches_done()
+        return super().run()
+
+    def run_epoch(self) -> None:
+        """Train one epoch, or what is left of it."""
+        done, self.done = self.done, 0
+        if not done:
+            super().run_epoch()
+            return
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        for index, batch in enumerate(rest_of(self.dataloader, done), done):
+            self.run_iter(index, batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def _batches_done(self) -> int:
+        """Batches of the epoch to come that are done; told once."""
+        done, total = self.runner.message_hub.runtime_info.pop(BATCHES_DONE, (0, 0))
+        if done and total != len(self.dataloader):
+            print_log(
+                f'--resume: the checkpoint was saved after {done} of {total} steps of an epoch, '
+                f'which has {len(self.dataloader)} now (other data, batch size or number of '
+                'processes): the epoch starts anew',
+                'current',
+                logging.WARNING,
+            )
+            self._iter = self._epoch * len(self.dataloader)
+            return 0
+        return done
+
+
+def rest_of(loader: DataLoader, done: int) -> DataLoader:
+    """A dataloader of the batches that the next epoch of another one gives after `done` of them."""
+    return DataLoader(
+        loader.dataset,
+        batch_sampler=list(islice(loader.batch_sampler, done, None)),
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        pin_memory=loader.pin_memory,
+        timeout=loader.timeout,
+        worker_init_fn=loader.worker_init_fn,
+        prefetch_factor=loader.prefetch_factor,
+    )
+
+
+def use_resumable_loop(cfg: Config) -> None:
+    """Put our loop in place of mmengine's `EpochBasedTrainLoop` of a config; others stay."""
+    if cfg.train_cfg.get('type') == 'EpochBasedTrainLoop':
+        cfg.train_cfg.type = 'ResumableEpochLoop'
