@@ -55,7 +55,12 @@ TYPES = {
         'SeededInfiniteSampler': 'engine.seeding',
         'SeededSampler': 'engine.seeding',
     },
-    'HOOKS': {'SameBuffersHook': 'engine.distributed', 'SeedHook': 'engine.seeding'},
+    'HOOKS': {
+        'NonFiniteHook': 'engine.non_finite',
+        'SameBuffersHook': 'engine.distributed',
+        'SeedHook': 'engine.seeding',
+        'WholeCheckpointHook': 'engine.saving',
+    },
 }
 
 

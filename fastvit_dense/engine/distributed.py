@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from ..config.walk import dicts_of
 from ..errors import ConfigError
 
-# launcher: what starts the processes, and the variables that it hands them
+# launcher: what starts the processes, and the variables that it hands them, the rank first
 LAUNCHERS = {
     'pytorch': (
         'torchrun --nproc_per_node 8 tools/train.py CONFIG --launcher pytorch',
@@ -54,6 +54,11 @@ def join_processes(cfg: Config) -> None:
         if launcher == 'mpi':  # where mmengine's runner looks
             os.environ['LOCAL_RANK'] = os.environ['OMPI_COMM_WORLD_LOCAL_RANK']
         _init(launcher, cfg.get('env_cfg', {}).get('dist_cfg', {}), gpu)
+
+
+def is_first_process(launcher: str) -> bool:
+    """Tell whether this is the process of rank 0, before the processes have met."""
+    return launcher == 'none' or os.environ.get(LAUNCHERS[launcher][1][0], '0') == '0'
 
 
 def _check_launcher(launcher: str) -> None:

@@ -1,16 +1,17 @@
 """Training a config."""
 
-import logging
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..errors import ConfigError
 from ..tasks.config import load_config
 from .build import build_runner, check_checkpoint
+from .distributed import is_first_process
+from .work_dir import StartOver, check_unused, claimed
 
 
 def train(
@@ -23,6 +24,7 @@ def train(
     amp: bool = False,
     auto_scale_lr: bool = False,
     launcher: str = 'none',
+    overwrite: bool = False,
 ) -> Runner:
     """Train the model of a config.
 
@@ -31,16 +33,21 @@ def train(
         sample: Use the embedded sample data.
         cfg_options: `key=value` strings.
         work_dir: Where logs and checkpoints go; by default `work_dirs/CONFIG`.
-        resume: 'auto' for the latest checkpoint of the work dir, or a checkpoint file.
+        resume: 'auto' for the newest checkpoint of the work dir that can be read and is finite, or
+            a checkpoint file.
         amp: Automatic mixed precision.
         auto_scale_lr: Scale the learning rate from the config's batch size to this run's.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+        overwrite: Delete the checkpoints that a former training left in the work dir, once all is
+            there that this one needs; without it, and without `resume`, it is refused.
 
     Returns:
         The runner, trained.
 
     Raises:
         ConfigError, DataError, CheckpointError, CheckpointMismatch: With what is wrong and where.
+        NotWrittenError: The disk is full or closed, or the work dir is gone.
+        NonFiniteError: A loss, gradient or weight is NaN or infinite; see `NonFiniteHook`.
     """
     cfg = load_config(
         config, sample=sample, cfg_options=cfg_options, pretrained=not resume, work_dir=work_dir
@@ -51,13 +58,6 @@ def train(
         cfg.load_from = None if resume == 'auto' else resume
         if resume != 'auto':
             check_checkpoint(resume)
-        if resume == 'auto' and not (Path(cfg.work_dir) / 'last_checkpoint').is_file():
-            print_log(
-                f'--resume: no checkpoint in {cfg.work_dir}: training starts anew, from random '
-                'weights; without --resume it would start from the pretrained file, if any',
-                'current',
-                logging.WARNING,
-            )
     if amp:
         if not torch.cuda.is_available():
             raise ConfigError(
@@ -69,6 +69,13 @@ def train(
         if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
             raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
-    runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
-    runner.train()
+    if overwrite and cfg.get('resume'):
+        raise ConfigError('--overwrite starts over and --resume continues: give one of them')
+    with claimed(cfg.work_dir) if is_first_process(launcher) else nullcontext():
+        if not overwrite and not cfg.get('resume'):
+            check_unused(cfg)
+        runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
+        if overwrite:
+            runner.register_hook(StartOver(cfg))
+        runner.train()
     return runner
