@@ -83,6 +83,8 @@ class WholeCheckpointHook(CheckpointHook):
         if is_main_process():
             write_whole(str(self.last_ckpt).encode(), Path(runner.work_dir, POINTER))
         self._remove([self.filename_tmpl.format(step) for step in oldest])
+        if oldest:
+            runner.message_hub.update_info('keep_ckpt_ids', steps[len(oldest) :])
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         """Write the best checkpoints, the last one again, then remove the former best ones."""

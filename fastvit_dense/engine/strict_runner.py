@@ -11,6 +11,7 @@ import torch
 from mmengine.dist import master_only
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -37,6 +38,17 @@ class StrictRunner(Runner):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._may_be_inf = non_finite(dict(self.bare_model.named_buffers()))  # Inf by design
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build mmengine's logger; lines that a full disk does not take are left out of its file.
+
+        Each would print a traceback. Checkpoints and scalars tell of it, in one line.
+        """
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.handleError = _leave_out  # type: ignore[method-assign]
+        return logger
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register mmengine's default hooks, and `non_finite`, unless a config says otherwise."""
@@ -153,6 +165,10 @@ class StrictRunner(Runner):
     def bare_model(self) -> nn.Module:
         """The model without what wraps it where several processes train."""
         return getattr(self.model, 'module', self.model)
+
+
+def _leave_out(record: logging.LogRecord) -> None:
+    """Do nothing about a record that cannot be written."""
 
 
 def _tensors(optimizer: Any) -> list[Tensor]:
