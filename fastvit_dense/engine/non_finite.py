@@ -42,7 +42,8 @@ class NonFiniteHook(Hook):
 
     def __init__(self, max_skipped: int = 0) -> None:
         self.max_skipped = max_skipped
-        self.losses: Mapping[str, Any] | None = None
+        self.losses: Mapping[str, Any] = {}
+        self.unseen = False  # whether losses of this iteration were not looked at
 
     def before_train(self, runner: Runner) -> None:
         """Watch the model's losses and the optimizer's steps."""
@@ -60,7 +61,7 @@ class NonFiniteHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
         """Keep what the iteration starts from."""
-        self.batch, self.losses = data_batch, None
+        self.batch, self.losses = data_batch, {}
         self.random = random_states()
         _copy(self.weights, self.before)
 
@@ -72,19 +73,19 @@ class NonFiniteHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Look at the losses of an iteration without a step, and let the batch go."""
-        if self.losses is not None:
+        if self.unseen:
             self._check([])
         for wrapper in _wrappers(runner):
             scaler = getattr(wrapper, 'loss_scaler', None)
             if scaler is not None and scaler.get_scale() < SMALLEST_SCALE:
-                self._stop(f"AMP's loss scale fell to {scaler.get_scale()}", self._terms())
+                self._stop(f"AMP's loss scale fell to {scaler.get_scale()}")
         self.batch = None
 
     # --- the looks ---
 
     def _keep_losses(self, model: nn.Module, inputs: tuple, outputs: Any) -> None:
         if model.training and isinstance(outputs, Mapping):
-            self.losses = outputs
+            self.losses, self.unseen = outputs, True
 
     def _before_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         parameters = [p for group in optimizer.param_groups for p in group['params']]
@@ -95,7 +96,7 @@ class NonFiniteHook(Hook):
     @torch.no_grad()
     def _check(self, gradients: list[Tensor]) -> bool:
         """Tell whether losses and gradients are finite; stop, or go back, where they are not."""
-        terms, self.losses = self._terms(), None
+        terms, self.unseen = self._terms(), False
         numbers = [term.float() for term in terms.values()]
         if gradients:
             norms = torch._foreach_norm(gradients)
@@ -109,10 +110,10 @@ class NonFiniteHook(Hook):
             what = f'the loss is {float(sum(terms.values()))}'
         skipped = self.runner.message_hub.runtime_info.get(SKIPPED, 0) + 1
         if skipped > self.max_skipped:
-            self._stop(what, terms)
+            self._stop(what)
         self.runner.message_hub.update_info(SKIPPED, skipped)
         self.runner.logger.warning(
-            f'{self._told(what, terms)}: skipped, step {skipped} of at most {self.max_skipped}'
+            f'{self._told(what)}: skipped, step {skipped} of at most {self.max_skipped}'
         )
         _copy(self.before, self.weights)
         return False
@@ -124,29 +125,29 @@ class NonFiniteHook(Hook):
         if not _all_agree(torch.tensor(finite)):
             names = non_finite(self.weights, self.may_be_inf)
             what = f'{len(names)} tensors of the weights hold NaN or Inf after the step'
-            self._stop(f'{what}: {", ".join(names[:3])}', self._terms())
+            self._stop(f'{what}: {", ".join(names[:3])}')
 
     # --- what is told and kept ---
 
     def _terms(self) -> dict[str, Tensor]:
         """Mean of each loss by name, as mmengine sums them."""
         terms = {}
-        for name, value in (self.losses or {}).items():
+        for name, value in self.losses.items():
             values = value if isinstance(value, list | tuple) else [value]
             tensors = [v.detach().mean() for v in values if torch.is_tensor(v)]
             if 'loss' in name and tensors:
                 terms[name] = torch.stack(tensors).sum()
         return terms
 
-    def _told(self, what: str, terms: dict[str, Tensor]) -> str:
-        losses = ', '.join(f'{name} {float(term):.6g}' for name, term in terms.items())
+    def _told(self, what: str) -> str:
+        losses = ', '.join(f'{name} {float(term):.6g}' for name, term in self._terms().items())
         rates = self.runner.optim_wrapper.get_lr().items()
         rate = ', '.join(f'{name} {float(values[0]):.6g}' for name, values in rates)
         files = ', '.join(files_of(self.batch)) or 'of unknown files'
         return f'iteration {self.runner.iter + 1}: {what} ({losses}; {rate}; batch: {files})'
 
-    def _stop(self, what: str, terms: dict[str, Tensor]) -> None:
-        message = self._told(what, terms)
+    def _stop(self, what: str) -> None:
+        message = self._told(what)
         rank = get_rank()
         name = f'non_finite_iter_{self.runner.iter + 1}{f"_rank_{rank}" if rank else ""}.pt'
         path = Path(self.runner.work_dir, name)

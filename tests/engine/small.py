@@ -13,7 +13,7 @@ from fastvit_dense.checkpoints.reader import load_checkpoint_file
 from fastvit_dense.engine.strict_runner import StrictRunner
 from fastvit_dense.engine.work_dir import latest_checkpoint
 
-SCORES = {0: 0.0, 1: 0.3, 2: 0.7, 3: 0.5, 4: 0.9, 5: 0.1}  # by epoch
+SCORES = {0: 0.0, 1: 0.3, 2: 0.7, 3: 0.5, 4: 0.9, 5: 0.1}  # after every second iteration
 
 
 class Numbers(Dataset):
@@ -44,7 +44,7 @@ class Small(BaseModel):
 
 
 class Score(BaseMetric):
-    """A score by epoch."""
+    """A score that depends on where training stands."""
 
     runner: StrictRunner
 
@@ -52,7 +52,7 @@ class Score(BaseMetric):
         self.results.append(1)
 
     def compute_metrics(self, results):
-        return {'score': SCORES[self.runner.epoch]}
+        return {'score': SCORES[self.runner.iter // 2]}
 
 
 def small_config(work_dir: Path, **checkpoint) -> Config:

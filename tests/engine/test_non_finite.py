@@ -1,5 +1,6 @@
 """NaN and Inf, by real steps of a small model: where training stops, what it tells and keeps."""
 
+import os
 import random
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
 
-from fastvit_dense.engine.non_finite import NonFiniteHook, files_of, random_states
+from fastvit_dense.engine.non_finite import NonFiniteHook, _all_agree, files_of, random_states
 from fastvit_dense.errors import NonFiniteError
-from tests.disk import small_disk
+from tests.disk import in_a_process, small_disk
 from tests.facts import assert_names, raises_naming
 
 from .small import checkpoints, small_config, small_runner
@@ -76,14 +79,14 @@ def test_the_same_step_again(tmp_path):
     assert not checkpoints(tmp_path / 'run')
 
 
+def add_steep_loss(model, _, losses):
+    """A loss of 0 whose gradient is NaN: the slope of a square root at nothing."""
+    return losses | {'loss_b': (model.body[0].weight * 0).square().sum().sqrt()}
+
+
 def test_gradient(tmp_path):
-    """A finite loss whose gradient is not: the slope of a square root at nothing."""
     runner = runner_of(tmp_path)
-    runner.model.register_forward_hook(
-        lambda model, _, losses: (
-            losses | {'loss_b': ((model.body[0].weight * 0).square().sum()).sqrt()}
-        )
-    )
+    runner.model.register_forward_hook(add_steep_loss)
     with raises_naming(
         NonFiniteError,
         'iteration 1',
@@ -99,9 +102,8 @@ def test_weight(tmp_path):
     wrapper = dict(optimizer=dict(type='SGD', lr=1e38))
     runner = runner_of(tmp_path, hooks=[Spoil(1, 1e6)], optim_wrapper=wrapper)
     before = {name: tensor.clone() for name, tensor in runner.model.state_dict().items()}
-    with raises_naming(
-        NonFiniteError, 'iteration 1', 'tensors of the weights', 'after the step', 'body.0.weight'
-    ):
+    facts = ('iteration 1', 'tensors of the weights', 'after the step', 'body.0.weight', 'loss_a')
+    with raises_naming(NonFiniteError, *facts):
         runner.train()
     kept, loss = replay(tmp_path / 'run/non_finite_iter_1.pt')
     assert loss.isfinite()
@@ -158,6 +160,64 @@ def test_clipped_gradients(tmp_path):
     runner = runner_of(tmp_path, hooks=[Spoil(3, float('inf'))], optim_wrapper=wrapper)
     with raises_naming(NonFiniteError, 'iteration 3', 'the loss is inf'):
         runner.train()
+
+
+@OPTIM_WRAPPERS.register_module()
+class AmpOnCpu(OptimWrapper):
+    """mmengine's `AmpOptimWrapper`, which wants a GPU, with the same scaler of PyTorch."""
+
+    def __init__(self, scale, **kwargs):
+        super().__init__(**kwargs)
+        self.loss_scaler = torch.amp.GradScaler('cpu', init_scale=scale)
+
+    def backward(self, loss, **kwargs):
+        self.loss_scaler.scale(loss).backward(**kwargs)
+        self._inner_count += 1
+
+    def step(self, **kwargs):
+        self.loss_scaler.step(self.optimizer, **kwargs)
+        self.loss_scaler.update()
+
+
+def amp(scale):
+    return dict(type='AmpOnCpu', scale=scale, optimizer=dict(type='SGD', lr=0.1))
+
+
+def test_overflow_steps_of_amp_are_left_aside(tmp_path):
+    """The scale halves until the scaled gradients fit; no step is counted."""
+    runner = runner_of(tmp_path, hooks=[Spoil(1, 64.0, once=False)], optim_wrapper=amp(2.0**127))
+    runner.train()
+    assert runner.optim_wrapper.loss_scaler.get_scale() < 2.0**127
+    assert 'skipped_steps' not in runner.message_hub.runtime_info
+    with raises_naming(NonFiniteError, 'iteration 3', 'the loss is nan'):
+        runner_of(tmp_path / 'nan', hooks=[Spoil(3, float('nan'))], optim_wrapper=amp(4.0)).train()
+
+
+def test_gradients_that_no_scale_of_amp_helps(tmp_path):
+    runner = runner_of(tmp_path, optim_wrapper=amp(4.0))
+    runner.model.register_forward_hook(add_steep_loss)
+    with raises_naming(NonFiniteError, 'iteration 3', "AMP's loss scale fell to 0.5", 'loss_b 0'):
+        runner.train()
+
+
+def test_all_processes_stop_together(tmp_path):
+    """Two processes, of which one has met NaN: both know."""
+
+    def agree(rank):
+        torch.distributed.init_process_group(
+            'gloo', init_method=f'file://{tmp_path}/store', rank=rank, world_size=2
+        )
+        assert _all_agree(torch.tensor(True))
+        assert not _all_agree(torch.tensor(rank == 0))
+
+    def both():
+        other = os.fork()
+        if not other:
+            os._exit(in_a_process(lambda: agree(1)))
+        agree(0)
+        assert os.waitpid(other, 0)[1] == 0
+
+    assert in_a_process(both) == 0
 
 
 def test_nothing_changes_where_all_is_finite(tmp_path):

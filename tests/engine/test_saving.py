@@ -41,12 +41,12 @@ def count_file_steps(patch, act):
 class Killed(Hook):
     """The end of this process, somewhere."""
 
-    def __init__(self, place, epoch):
-        self.place, self.epoch = place, epoch
+    def __init__(self, place, iteration):
+        self.place, self.iteration = place, iteration
 
     def __getattribute__(self, name):
         if name == object.__getattribute__(self, 'place'):
-            return lambda runner, *_, **__: runner.epoch == self.epoch and kill_me()
+            return lambda runner, *_, **__: runner.iter == self.iteration and kill_me()
         return object.__getattribute__(self, name)
 
 
@@ -100,15 +100,26 @@ def test_killed_at_any_step_of_saving(whole, tmp_path, every):
         assert not [p for p in folder.iterdir() if p.name.startswith('.')]
 
 
-@pytest.mark.parametrize('epoch', [1, 2, 4])
+@pytest.mark.parametrize('iteration', [2, 4, 8])
 @pytest.mark.parametrize('place', ['before_val_epoch', 'after_val_iter', 'after_val'])
-def test_killed_while_validating(whole, tmp_path, place, epoch):
+def test_killed_while_validating(whole, tmp_path, place, iteration):
     """The checkpoint is validated first: it is, or is not, the best as without the kill."""
     cfg = small_config(tmp_path / 'run')
-    assert in_a_process(lambda: small_runner(cfg, hooks=[Killed(place, epoch)]).train()) == -9
-    runner = small_runner(cfg)
-    runner.train()
+    assert in_a_process(lambda: small_runner(cfg, hooks=[Killed(place, iteration)]).train()) == -9
+    small_runner(cfg).train()
     assert_same_end(whole[0], tmp_path / 'run')
+
+
+def test_killed_while_validating_in_a_loop_of_iterations(tmp_path):
+    cfgs = [small_config(tmp_path / name, by_epoch=False, interval=2) for name in ('a', 'b')]
+    loop = dict(train_cfg=dict(by_epoch=False, max_iters=9, val_interval=4))
+    small_runner(cfgs[0], **loop).train()
+    for iteration in (4, 8):
+        hooks = [Killed('after_val_iter', iteration)]
+        assert in_a_process(lambda: small_runner(cfgs[1], hooks=hooks, **loop).train()) == -9  # noqa: B023
+    small_runner(cfgs[1], **loop).train()
+    assert_same_end(tmp_path / 'a', tmp_path / 'b')
+    assert (tmp_path / 'a/best_score_iter_8.pth').is_file()
 
 
 def test_validated_once(tmp_path):
@@ -126,7 +137,7 @@ def test_validated_once(tmp_path):
     validated.clear()
     settings = dict(train_cfg=dict(by_epoch=True, max_epochs=3, val_interval=3))
     cfg = small_config(tmp_path / 'other')
-    assert in_a_process(lambda: small_runner(cfg, hooks=[Killed('before_train_epoch', 2)]).train())
+    assert in_a_process(lambda: small_runner(cfg, hooks=[Killed('before_train_epoch', 4)]).train())
     (tmp_path / 'other/last_checkpoint').unlink()
     small_runner(cfg, hooks=[Note()], **settings).train()
     assert validated == [3]
