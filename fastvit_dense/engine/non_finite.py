@@ -159,7 +159,7 @@ class NonFiniteHook(Hook):
         raise NonFiniteError(f'{message}; {kept}')
 
     def _replay(self, message: str) -> dict:
-        """What the step started from; the weights, which all processes share, from the first."""
+        """Return what the step started from; the shared weights from the first process."""
         state = dict(
             message=message,
             iter=self.runner.iter,
