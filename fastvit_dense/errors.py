@@ -30,6 +30,14 @@ class CheckpointMismatch(CheckpointError):
     """A checkpoint that does not fit the network; the network is unchanged."""
 
 
+class NotWrittenError(CheckpointError):
+    """A file of a run that cannot be written; the message names it, and what is whole."""
+
+
+class NonFiniteError(FastViTDenseError, ArithmeticError):
+    """NaN or Inf where training needs numbers; the message says where it met them."""
+
+
 class ManoFileError(FastViTDenseError, ValueError):
     """A MANO file that cannot be used; the message names file, field, expected and found."""
 

@@ -57,10 +57,12 @@ TYPES = {
     },
     'LOOPS': {'ResumableEpochLoop': 'engine.loops'},
     'HOOKS': {
+        'NonFiniteHook': 'engine.non_finite',
         'ProgressHook': 'engine.console',
         'ProgressTimerHook': 'engine.console',
         'SameBuffersHook': 'engine.distributed',
         'SeedHook': 'engine.seeding',
+        'WholeCheckpointHook': 'engine.saving',
     },
 }
 

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None) -> None:
     for name in names:
         task = find_task(name)
         config, folder, start = f'configs/{task.demo_config}.py', root / name, time.time()
-        step('train.py', config, '--sample', '--work-dir', folder)
+        step('train.py', config, '--sample', '--work-dir', folder, '--overwrite')
         trained = time.time()
         checkpoint = (folder / 'last_checkpoint').read_text().strip()
         step('test.py', config, checkpoint, '--sample', '--work-dir', folder)

@@ -55,4 +55,7 @@ val_evaluator = dict(
 )
 test_evaluator = val_evaluator
 
-default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, save_best='bbox_mAP', rule='greater'))
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=3, save_best='bbox_mAP', rule='greater'),
+    non_finite=dict(type='NonFiniteHook', max_skipped=0),
+)

@@ -72,4 +72,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(_delete_=True, type='SemanticMetric')
 test_evaluator = val_evaluator
 
-default_hooks = dict(checkpoint=dict(max_keep_ckpts=3, save_best='mIoU', rule='greater'))
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=3, save_best='mIoU', rule='greater'),
+    non_finite=dict(type='NonFiniteHook', max_skipped=0),
+)

@@ -1,6 +1,6 @@
 """The weights in a checkpoint, and how they fit a network."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,31 @@ def compare(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> list[s
         'with NaN or Inf': broken,
     }
     return [f'  {len(names)} {kind}: {_some(names)}' for kind, names in kinds.items() if names]
+
+
+def non_finite(tensors: Mapping[str, Tensor], may_be_inf: Container[str] = ()) -> list[str]:
+    """Names of the tensors that hold NaN, or Inf where none belongs.
+
+    Args:
+        tensors: By name. One look at all of them tells where nothing is wrong.
+        may_be_inf: Names of those to which Inf belongs, such as masks that are added.
+    """
+    floats = {name: t for name, t in tensors.items() if t.is_floating_point() and t.numel()}
+    if norms_are_finite([t for name, t in floats.items() if name not in may_be_inf]):
+        floats = {name: t for name, t in floats.items() if name in may_be_inf}
+    return [
+        name
+        for name, tensor in floats.items()
+        if (tensor.isnan().any() if name in may_be_inf else not tensor.isfinite().all())
+    ]
+
+
+@torch.no_grad()
+def norms_are_finite(tensors: list[Tensor]) -> bool:
+    """Tell whether the 2-norms of tensors, on one device, are finite; a GPU is waited for once."""
+    if not tensors:
+        return True
+    return bool(torch.stack(list(torch._foreach_norm(tensors))).isfinite().all())
 
 
 def _is_broken(tensor: Tensor, own: Tensor) -> bool:

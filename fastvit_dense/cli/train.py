@@ -19,7 +19,12 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
         '--resume',
         nargs='?',
         const='auto',
-        help='continue from the latest checkpoint of the work dir, or from the given one',
+        help='continue from the newest whole checkpoint of the work dir, or from the given one',
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='delete the checkpoints of an earlier training in the work dir and start over',
     )
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision (GPU)')
     parser.add_argument(
@@ -40,4 +45,5 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
         amp=args.amp,
         auto_scale_lr=args.auto_scale_lr,
         launcher=args.launcher,
+        overwrite=args.overwrite,
     )

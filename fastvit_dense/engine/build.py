@@ -17,6 +17,7 @@ from ..errors import CheckpointError
 from .console import RunSummary, use_progress_hooks
 from .distributed import adapt_sync_bn, join_processes
 from .strict_runner import StrictRunner
+from .work_dir import latest_checkpoint
 
 OF_TRAINING = (
     'train_dataloader',
@@ -80,6 +81,9 @@ def _check_start(cfg: Config) -> None:
     check_pretrained(cfg)
     model = try_building(cfg)
     check_channels(cfg, model)
+    if cfg.get('resume') and not cfg.get('load_from'):
+        found = latest_checkpoint(cfg, model)
+        cfg.resume, cfg.load_from = found is not None, found and str(found)
     path = str(cfg.get('load_from') or '')
     if path and '://' not in path:
         check_checkpoint(path)

@@ -15,7 +15,7 @@ from ..config.walk import dicts_of
 from ..errors import ConfigError
 from .workers import timeout_of
 
-# launcher: what starts the processes, and the variables that it hands them
+# launcher: what starts the processes, and the variables that it hands them, the rank first
 LAUNCHERS = {
     'pytorch': (
         'torchrun --nproc_per_node 8 tools/train.py CONFIG --launcher pytorch',
@@ -56,6 +56,11 @@ def join_processes(cfg: Config) -> None:
             os.environ['LOCAL_RANK'] = os.environ['OMPI_COMM_WORLD_LOCAL_RANK']
         dist_cfg = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
         _init(launcher, {**dist_cfg, 'timeout': timeout_of(cfg)}, gpu)
+
+
+def is_first_process(launcher: str) -> bool:
+    """Tell whether this is the process of rank 0, before the processes have met."""
+    return launcher == 'none' or os.environ.get(LAUNCHERS[launcher][1][0], '0') == '0'
 
 
 def _check_launcher(launcher: str) -> None:

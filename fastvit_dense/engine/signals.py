@@ -16,8 +16,10 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import distributed
 
+from ..checkpoints.writing import write_whole
 from ..errors import Stopped
 from .loops import BATCHES_DONE
+from .work_dir import POINTER
 from .workers import timeout_of
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -205,7 +207,7 @@ def _save_interim(runner: Runner, hook: CheckpointHook | None) -> str | None:
     if hook is None:
         return None
     former = runner.message_hub.runtime_info.get(INTERIM)
-    name = hook.filename_tmpl.replace('epoch_', 'iter_').format(runner.iter + 1)
+    name = f'iter_{runner.iter + 1}.pth'
     runner.message_hub.update_info(INTERIM, name)
     runner.save_checkpoint(
         hook.out_dir,
@@ -220,7 +222,7 @@ def _save_interim(runner: Runner, hook: CheckpointHook | None) -> str | None:
     )
     path = str(hook.file_backend.join_path(hook.out_dir, name))
     if is_main_process():
-        Path(runner.work_dir, 'last_checkpoint').write_text(path)
+        write_whole(path.encode(), Path(runner.work_dir, POINTER))
         if former and former != name:
             Path(hook.out_dir, former).unlink(missing_ok=True)
     return path

@@ -1,30 +1,77 @@
-"""mmengine's runner, but what cannot be built or loaded is told, or refused."""
+"""mmengine's runner, but what cannot be built, loaded or saved is told, or refused."""
 
+import errno
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import torch
+from mmengine.dist import master_only
+from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
+from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..checkpoints.model import fitting_weights, load_model_state
+from ..checkpoints.state import non_finite
+from ..checkpoints.writing import BACKEND, free_bytes
 from ..config.building import explained_building
-from ..errors import CheckpointError
+from ..errors import CheckpointError, NonFiniteError, NotWrittenError
 from .console import quiet_console
+from .saving import WholeCheckpointHook
 from .workers import guard_workers
+
+FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 class StrictRunner(Runner):
     """mmengine's runner, which would silently take whatever part of the weights fits.
 
-    What it builds only when it runs (dataloaders, optimizer, loops) is explained, too.
+    What it builds only when it runs (dataloaders, optimizer, loops) is explained, too. Checkpoints
+    appear whole, and none holds NaN or Inf.
     """
 
+    last_whole: Path | None = None  # the checkpoint that training can go on from
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._may_be_inf = non_finite(dict(self.bare_model.named_buffers()))  # Inf by design
+
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build mmengine's log, of which the console gets what is news."""
-        return quiet_console(super().build_logger(*args, **kwargs))
+        """Build mmengine's log, of which the console gets what is news.
+
+        Lines that a full disk does not take are left out of its file.
+
+        Each would print a traceback. Checkpoints and scalars tell of it, in one line.
+        """
+        logger = quiet_console(super().build_logger(*args, **kwargs))
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.handleError = _leave_out  # type: ignore[method-assign]
+        return logger
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """Register mmengine's default hooks, and `non_finite`, unless a config says otherwise."""
+        hooks = {'non_finite': dict(type='NonFiniteHook'), **(hooks or {})}
+        if hooks['non_finite'] is None:
+            del hooks['non_finite']
+        super().register_default_hooks(hooks)
+
+    def register_hook(self, hook: Hook | dict, priority: int | str | None = None) -> None:
+        """Register a hook; in place of mmengine's `CheckpointHook` that of this package."""
+        if isinstance(hook, dict):
+            priority = hook.pop('priority', None) if priority is None else priority
+            settings, hook = hook, HOOKS.build(hook)
+            if type(hook) is CheckpointHook:
+                names = settings.keys() - {'type', '_scope_'}
+                hook = WholeCheckpointHook(**{name: settings[name] for name in names})
+        super().register_hook(hook, priority)
 
     def build_visualizer(self, visualizer: Any = None) -> Visualizer:
         """Build a visualizer of this run alone; by its name a second run gets that of the first."""
@@ -38,9 +85,59 @@ class StrictRunner(Runner):
         return guard_workers(Runner.build_dataloader(*args, **kwargs))
 
     def train(self) -> nn.Module:
-        """Train; an error of what is built first is a ConfigError with its place."""
-        with explained_building(self.cfg):
+        """Train; an error of what is built first is a ConfigError with its place.
+
+        Raises:
+            NotWrittenError: The disk is full or closed, or the work dir is gone.
+            NonFiniteError: A loss, gradient or weight is NaN or infinite; see `NonFiniteHook`.
+        """
+        with explained_building(self.cfg), self._explained_writing():
             return super().train()
+
+    @contextmanager
+    def _explained_writing(self) -> Iterator[None]:
+        """Tell what is whole where a file cannot be written."""
+        try:
+            yield
+        except NotWrittenError as error:
+            raise NotWrittenError(f'{error}; {self._way_back()}') from error
+        except OSError as error:
+            if error.errno not in FULL_OR_CLOSED and Path(self.work_dir).is_dir():
+                raise
+            state = (*self.bare_model.state_dict().values(), *_tensors(self.optim_wrapper))
+            size = sum(tensor.numel() * tensor.element_size() for tensor in state)
+            raise NotWrittenError(
+                f'{error.filename or self.work_dir}: cannot be written: {error.strerror}; a '
+                f'checkpoint needs about {size:,} bytes, {free_bytes(self.work_dir)} are free; '
+                f'{self._way_back()}'
+            ) from error
+
+    def _way_back(self) -> str:
+        if self.last_whole is None or not self.last_whole.is_file():
+            return 'there is no whole checkpoint'
+        return f'the last whole checkpoint is {self.last_whole}'
+
+    @master_only
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint, which appears whole; the arguments are mmengine's.
+
+        Raises:
+            NotWrittenError: It cannot be written.
+            NonFiniteError: The weights are not finite.
+        """
+        broken = non_finite(self.bare_model.state_dict(), self._may_be_inf)
+        if broken:
+            raise NonFiniteError(
+                f'{Path(out_dir, filename)}: not written: {len(broken)} tensors of the weights '
+                f'hold NaN or Inf: {", ".join(broken[:3])}; {self._way_back()}'
+            )
+        backend_args = kwargs.get('backend_args')
+        local = isinstance(get_file_backend(out_dir, backend_args=backend_args), LocalBackend)
+        if local:
+            kwargs['backend_args'] = dict(backend=BACKEND)
+        super().save_checkpoint(out_dir, filename, *args, **kwargs)
+        if local and kwargs.get('save_optimizer', True):
+            self.last_whole = Path(out_dir, filename)
 
     def test(self) -> dict:
         """Test; an error of what is built first is a ConfigError with its place."""
@@ -62,6 +159,7 @@ class StrictRunner(Runner):
                 f'--cfg-options load_from={filename}'
             )
         super().resume(filename, *args, **kwargs)
+        self.last_whole = Path(filename)
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
         """Start from the weights of `load_from`, which need not be of the same heads.
@@ -84,3 +182,15 @@ class StrictRunner(Runner):
     def bare_model(self) -> nn.Module:
         """The model without what wraps it where several processes train."""
         return getattr(self.model, 'module', self.model)
+
+
+def _leave_out(record: logging.LogRecord) -> None:
+    """Do nothing about a record that cannot be written."""
+
+
+def _tensors(optimizer: Any) -> list[Tensor]:
+    """Tensors of the state of one optimizer, inside mmengine's wrapper."""
+    states = getattr(getattr(optimizer, 'optimizer', None), 'state', {})
+    return [
+        value for state in states.values() for value in state.values() if torch.is_tensor(value)
+    ]

@@ -1,11 +1,10 @@
 """Training a config."""
 
-import logging
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..config.building import explained_building
@@ -15,9 +14,11 @@ from ..inference.strips import labels_in_strips
 from ..tasks.config import load_config
 from .build import build_runner, check_checkpoint
 from .console import close_log
+from .distributed import is_first_process
 from .loops import use_resumable_loop
 from .schedule import fit_schedule
 from .signals import StopHook, StopRequest
+from .work_dir import StartOver, check_unused, claimed
 from .workers import explained_processes
 
 
@@ -31,6 +32,7 @@ def train(
     amp: bool = False,
     auto_scale_lr: bool = False,
     launcher: str = 'none',
+    overwrite: bool = False,
 ) -> Runner:
     """Train the model of a config.
 
@@ -39,16 +41,21 @@ def train(
         sample: Use the embedded sample data.
         cfg_options: `key=value` strings.
         work_dir: Where logs and checkpoints go; by default `work_dirs/CONFIG`.
-        resume: 'auto' for the latest checkpoint of the work dir, or a checkpoint file.
+        resume: 'auto' for the newest checkpoint of the work dir that can be read and is finite, or
+            a checkpoint file.
         amp: Automatic mixed precision.
         auto_scale_lr: Scale the learning rate from the config's batch size to this run's.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+        overwrite: Delete the checkpoints that a former training left in the work dir, once all is
+            there that this one needs; without it, and without `resume`, it is refused.
 
     Returns:
         The runner, trained.
 
     Raises:
         ConfigError, DataError, CheckpointError, CheckpointMismatch: With what is wrong and where.
+        NotWrittenError: The disk is full or closed, or the work dir is gone.
+        NonFiniteError: A loss, gradient or weight is NaN or infinite; see `NonFiniteHook`.
         ProcessError: A process of the run died or does not answer.
         Stopped: SIGTERM, SIGUSR1 or Ctrl-C asked for it; a checkpoint was saved.
     """
@@ -62,13 +69,6 @@ def train(
         cfg.load_from = None if resume == 'auto' else resume
         if resume != 'auto':
             check_checkpoint(resume)
-        if resume == 'auto' and not (Path(cfg.work_dir) / 'last_checkpoint').is_file():
-            print_log(
-                f'--resume: no checkpoint in {cfg.work_dir}: training starts anew, from random '
-                'weights; without --resume it would start from the pretrained file, if any',
-                'current',
-                logging.WARNING,
-            )
     if amp:
         if not torch.cuda.is_available():
             raise ConfigError(
@@ -80,20 +80,32 @@ def train(
         if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
             raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
-    use_resumable_loop(cfg)
-    runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
-    with explained_building(cfg):
-        fit_schedule(runner, cfg_options)
-    kinds = [metric['type'] for metric in evaluators_of(cfg, 'val_evaluator')]
+    if overwrite and cfg.get('resume'):
+        raise ConfigError('--overwrite starts over and --resume continues: give one of them')
+    with claimed(cfg.work_dir) if is_first_process(launcher) else nullcontext():
+        if not overwrite and not cfg.get('resume'):
+            check_unused(cfg)
+        use_resumable_loop(cfg)
+        runner = build_runner(cfg, ('train_dataloader', 'val_dataloader'))
+        with explained_building(cfg):
+            fit_schedule(runner, cfg_options)
+        if overwrite:
+            runner.register_hook(StartOver(cfg))
+        _run(runner)
+    return runner
+
+
+def _run(runner: Runner) -> None:
+    """Train until the end, or until a signal asks to stop."""
     request = StopRequest()
     runner.register_hook(StopHook(request))
+    kinds = [metric['type'] for metric in evaluators_of(runner.cfg, 'val_evaluator')]
     try:
         with (
             request.listening(),
-            explained_processes(cfg),
+            explained_processes(runner.cfg),
             labels_in_strips(runner.bare_model, kinds),
         ):
             runner.train()
     finally:
         close_log(runner.logger)
-    return runner

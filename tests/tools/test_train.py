@@ -1,6 +1,7 @@
 """`tools/train.py`: the flags, one's own data, and one readable error for each bad input."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -10,7 +11,9 @@ import sys
 import pytest
 import torch
 
-from tests.facts import raises_naming
+from fastvit_dense.engine.work_dir import claimed
+from tests.disk import change_disk, in_a_process, small_disk
+from tests.facts import assert_names, raises_naming
 
 from ..tiny import read_log
 
@@ -140,6 +143,93 @@ def test_broken_picture_is_skipped(run_tool, tiny_instance, sample_data, tmp_pat
     (line,) = [line for line in read_log(tmp_path / 'work').splitlines() if broken.name in line]
     assert 'WARNING' in line
     assert 'truncated after 700 bytes: skipped (broken image 1 of at most 10' in line
+
+
+# --- a folder that was used before -------------------------------------------------------------
+
+
+@pytest.fixture
+def used(trained_semantic, tmp_path):
+    """A work dir in which a training has left checkpoints."""
+    for name in ('iter_2.pth', 'iter_4.pth'):
+        shutil.copy(trained_semantic.with_name(name), tmp_path)
+    shutil.copy(trained_semantic.with_name('iter_2.pth'), tmp_path / 'best_mIoU_iter_2.pth')
+    (tmp_path / 'last_checkpoint').write_text('/gone/iter_4.pth')
+    return tmp_path
+
+
+def test_used_folder_is_refused(run_tool, tiny_semantic, used):
+    before = {path: path.read_bytes() for path in used.glob('*.pth')}
+    done = run_tool('train', tiny_semantic, '--work-dir', used)
+    assert_names(done.error, used, 3, 'iter_2.pth', '--resume auto', '--work-dir', '--overwrite')
+    assert len(done.error.splitlines()) == 1
+    assert {path: path.read_bytes() for path in used.glob('*.pth')} == before
+
+
+def test_overwrite(run_tool, tiny_semantic, used):
+    """Not before the new training begins, and then all that the old one has saved."""
+    arguments = ('train', tiny_semantic, '--work-dir', used, '--overwrite', '--cfg-options')
+    done = run_tool(*arguments, f'train_dataloader.dataset.data_root={used}/none')
+    assert done.status == 1
+    assert len(list(used.glob('*.pth'))) == 3
+    done = run_tool(*arguments, 'train_cfg.max_iters=1', *NO_VALIDATION)
+    assert done.status == 0
+    assert [path.name for path in used.glob('*.pth')] == ['iter_1.pth']
+    done = run_tool('train', tiny_semantic, '--work-dir', used, '--overwrite', '--resume')
+    assert_names(done.error, '--overwrite', '--resume', 'one of them')
+
+
+def test_resume_skips_what_is_damaged(run_tool, tiny_semantic, used):
+    """The newest is cut off, and an older one is not finite; the pointer names a file elsewhere."""
+    whole = (used / 'iter_4.pth').read_bytes()
+    (used / 'iter_4.pth').write_bytes(whole[:-1000])
+    content = torch.load(used / 'iter_2.pth', weights_only=False)
+    content['meta']['iter'] = 3
+    content['state_dict']['decode_head.conv_seg.weight'][0] = float('nan')
+    torch.save(content, used / 'iter_3.pth')
+    done = run_tool(
+        *('train', tiny_semantic, '--work-dir', used, '--resume', 'auto', '--cfg-options'),
+        *('train_cfg.max_iters=3', *NO_VALIDATION),
+    )
+    assert done.status == 0
+    told = done.out + done.err
+    assert_names(told, f'skipped {used}/iter_4.pth', 'truncated')
+    assert_names(told, f'skipped {used}/iter_3.pth', 'NaN', 'decode_head.conv_seg.weight')
+    assert_names(told, f'continuing from {used}/iter_2.pth')
+    assert 'resumed epoch: 0, iter: 2' in read_log(used)
+
+
+def test_second_run_in_a_work_dir(run_tool, tiny_semantic, tmp_path):
+    with claimed(tmp_path):
+        pid, errors = os.getpid(), tmp_path / 'errors'
+
+        def second():
+            done = run_tool('train', tiny_semantic, '--work-dir', tmp_path, '--overwrite')
+            errors.write_text(done.error)
+
+        assert in_a_process(second) == 0
+    assert_names(errors.read_text(), tmp_path, 'another run', pid)
+    assert len(errors.read_text().splitlines()) == 1
+
+
+def test_disk_that_is_full(run_tool, tiny_semantic, trained_semantic, tmp_path):
+    """The second checkpoint does not fit; with more room training goes on from the first."""
+    size = trained_semantic.stat().st_size // 1000 * 3 // 2
+    with small_disk(tmp_path / 'disk', f'{size}k') as disk:
+        arguments = ('train', tiny_semantic, '--work-dir', disk, '--cfg-options', *NO_VALIDATION)
+        done = run_tool(*arguments)
+        facts = ('iter_4.pth', 'No space left', 'bytes', 'free', f'is {disk}/iter_2.pth')
+        assert_names(done.error, *facts)
+        assert [path.name for path in disk.glob('.*')] == ['.lock']
+        change_disk(disk, f'size={size * 2}k')
+        done = run_tool(*arguments, *('--resume', 'auto'))
+        assert done.status == 0
+        for name in ('iter_2.pth', 'iter_4.pth'):
+            one, other = (
+                torch.load(path, weights_only=False)['state_dict']
+                for path in (disk / name, trained_semantic.with_name(name))
+            )
+            assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 # --- it does not, and says why -----------------------------------------------------------------

@@ -51,6 +51,7 @@ default_hooks = dict(
         type='CheckpointHook', interval=5, max_keep_ckpts=3, save_best='PA-MPJPE', rule='less'
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    non_finite=dict(type='NonFiniteHook', max_skipped=0),
 )
 env_cfg = dict(
     cudnn_benchmark=True,
