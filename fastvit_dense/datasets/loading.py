@@ -23,6 +23,7 @@ from ..config.loaders import LOADERS, dataset_classes, datasets_of, evaluators_o
 from ..config.types import base_names, find_type
 from ..config.walk import dicts_of
 from ..errors import DataError, reason_of
+from .picture_files import check_file, size_problem
 
 MAX_BROKEN_IMAGES = 10  # broken images that training skips before it stops
 IGNORED = 255  # label of pixels that do not count
@@ -38,7 +39,7 @@ def image_problem(data: bytes) -> str | None:
         return f'expected a whole JPEG file, found it truncated after {len(data)} bytes'
     if data[:4] == b'\x89PNG' and b'IEND' not in data[-4096:]:
         return f'expected a whole PNG file, found it truncated after {len(data)} bytes'
-    return None
+    return size_problem(data)
 
 
 def read_image(
@@ -96,6 +97,8 @@ def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
 
 
 def _read_bytes(path: str, backend_args: dict | None) -> bytes:
+    if not backend_args and '://' not in path:
+        check_file(path)
     try:
         return fileio.get(path, backend_args=backend_args)
     except FileNotFoundError:

@@ -1,5 +1,6 @@
 """Predicting pictures from the command line."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,9 +32,9 @@ def predict(
 
     paths = list_images(images)
     names = _output_names(paths)
-    pictures = {path.resolve() for path in paths}
+    pictures = {Path(os.path.realpath(path)) for path in paths}
     for name in names.values():
-        if Path(out_dir, f'{name}.png').resolve() in pictures:
+        if Path(os.path.realpath(Path(out_dir, f'{name}.png'))) in pictures:
             raise ImageError(f'{out_dir}/{name}.png would be overwritten; choose another --out-dir')
     cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
     model = load_model(cfg, checkpoint)

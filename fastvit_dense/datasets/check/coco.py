@@ -110,6 +110,7 @@ def _check_images(check: DatasetCheck, path: Path, folder: Path, images: list[di
     if check.depth == 'annotations' or not check.found_on_disk(folder, 'image folder'):
         return
     report = check.report
+    check.warn_of_outside(folder, [folder / image['file_name'] for image in images])
     there = existing_files([folder / image['file_name'] for image in images])
     present: list[dict] = []
     missing: list[dict] = []

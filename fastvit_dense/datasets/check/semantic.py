@@ -7,7 +7,7 @@ import numpy as np
 
 from ...errors import DataError
 from ..loading import IGNORED, MAX_BROKEN_IMAGES, mask_value_problem, read_image, read_mask
-from .common import DatasetCheck, existing_files
+from .common import DatasetCheck, check_no_cycle, existing_files
 
 
 def check_semantic(check: DatasetCheck) -> None:
@@ -31,6 +31,13 @@ def check_semantic(check: DatasetCheck) -> None:
     complete &= not ann_file or check.found_on_disk(Path(ann_file), 'list of names')
     if not complete:
         return
+    try:
+        for folder in (images, masks):
+            if folder.is_dir():
+                check_no_cycle(folder)
+    except DataError as error:
+        check.broken('links', error)
+        return
     entries = check.built.load_data_list() if images.exists() or ann_file else []
     pairs = [(Path(entry['img_path']), Path(entry.get('seg_map_path', ''))) for entry in entries]
     report.images = len(pairs)
@@ -45,6 +52,7 @@ def check_semantic(check: DatasetCheck) -> None:
             'set img_suffix',
         )
         return
+    check.warn_of_outside(images, [image for image, _ in pairs])
     pairs = _pairs_on_disk(check, masks, pairs, unlabelled)
     report.images_used = len(pairs)
     report.pictures += [str(image) for image, _ in pairs]
