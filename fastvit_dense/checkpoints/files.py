@@ -56,6 +56,21 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError('lists or objects are nested too deep') from None
 
 
+def read_json(path: Path) -> Any:
+    """Read a JSON file whose first character is looked at before all of it is read.
+
+    Raises:
+        ValueError: It is no list and no object in JSON, or nested too deep.
+        OSError: It cannot be read.
+    """
+    with path.open('rb') as file:
+        start = file.read(1 << 12)
+    text = start.decode(json.detect_encoding(start), 'ignore').lstrip('\ufeff \t\r\n')
+    if text and text[0] not in '[{':
+        raise ValueError(f'expected a list or an object, found {text[:20]!r}')
+    return parse_json(path.read_bytes())
+
+
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file, as 64 hexadecimal digits."""
     with open(path, 'rb') as file:

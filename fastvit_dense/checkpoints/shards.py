@@ -91,9 +91,16 @@ def _weight_map(index: Path) -> dict[str, str]:
     if not isinstance(places, dict) or not places:
         raise CheckpointError(f'{index}: expected "weight_map", the file of each tensor')
     for name, place in places.items():
-        if not isinstance(place, str) or place != Path(place).name or is_index(Path(place)):
+        if not isinstance(place, str) or not _is_plain_name(place):
             raise CheckpointError(
                 f'{index}: weight_map: {name!r}: expected the name of a file beside the index, '
                 f'found {place!r:.80}'
             )
     return places
+
+
+def _is_plain_name(place: str) -> bool:
+    """Tell whether a text names a file in the same folder, other than an index."""
+    if not 0 < len(place) < 200 or not place.isprintable():
+        return False
+    return place == Path(place).name and not is_index(Path(place))

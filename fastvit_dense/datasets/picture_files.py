@@ -35,11 +35,15 @@ def pixel_limit() -> int:
     return limit
 
 
-def size_problem(data: bytes) -> str | None:
-    """Say that a picture has too many pixels, by its header; None where that tells no size."""
+def size_problem(data: bytes | str | os.PathLike) -> str | None:
+    """Say that a picture has too many pixels, by its header; None where that tells no size.
+
+    Args:
+        data: The bytes of a file, or its path.
+    """
     limit = pixel_limit()
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as image:
             width, height = image.size
     except Image.DecompressionBombError as error:
         found = reason_of(error).partition(' exceeds')[0]

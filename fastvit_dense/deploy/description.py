@@ -96,10 +96,8 @@ class Description:
         return cls(**values)
 
 
-def _three_numbers(values: list) -> bool:
-    return len(values) == 3 and all(
-        isinstance(v, int | float) and abs(v) < MAX_NUMBER for v in values
-    )
+def _are_numbers(values: list) -> bool:
+    return all(isinstance(v, int | float) and abs(v) < MAX_NUMBER for v in values)
 
 
 # what the lists and counts hold, beyond their types
@@ -109,8 +107,8 @@ _CONTENTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         'height and width',
         lambda size: len(size) == 2 and all(type(n) is int and 0 < n < MAX_NUMBER for n in size),
     ),
-    'mean': ('three numbers', _three_numbers),
-    'std': ('three numbers', _three_numbers),
+    'mean': ('numbers', _are_numbers),
+    'std': ('numbers', _are_numbers),
     'parameters': ('a count', lambda count: 0 <= count < 2**63),
     'macs': ('a count', lambda count: count is None or 0 <= count < 2**63),
 }

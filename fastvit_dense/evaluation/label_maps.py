@@ -37,7 +37,7 @@ def read_label_map(path: Path) -> np.ndarray:
                 )
             return np.array(image).astype(np.int64)
     except DataError as error:
-        if not path.exists():
+        if not os.path.exists(path):
             raise PredictionError(f'{path} is missing') from None
         raise PredictionError(reason_of(error)) from None
     except (ValueError, UnidentifiedImageError, OSError, SyntaxError) as error:

@@ -12,7 +12,8 @@ from mmengine.config import ConfigDict
 from mmengine.registry import METRICS
 from pycocotools import mask as coco_mask
 
-from ..checkpoints.files import parse_json, replacing
+from ..checkpoints import files
+from ..checkpoints.files import replacing
 from ..datasets.formats.rle import compressed, rle_problem
 from ..datasets.values import is_box, is_integer, is_number
 from ..errors import DataError, MissingFileError, PredictionError
@@ -96,7 +97,7 @@ def _coco_entries(sample: dict, category_ids: list[int], kind: str) -> Iterator[
 def read_json(path: Path) -> Any:
     """Read a JSON file; raises PredictionError when it is none, e.g. cut short."""
     try:
-        return parse_json(path.read_bytes())
+        return files.read_json(path)
     except FileNotFoundError:
         raise MissingFileError(f'no predictions at {path}') from None
     except ValueError as error:

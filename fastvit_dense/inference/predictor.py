@@ -17,7 +17,8 @@ from ..config.building import explained_building, quiet_log
 from ..config.checks import check_channels, check_test_cfg
 from ..config.loaders import dataset_classes, datasets_of
 from ..config.reading import remove_pretrained
-from ..errors import ImageError, reason_of
+from ..datasets.picture_files import check_file, size_problem
+from ..errors import DataError, ImageError, reason_of
 from ..results.base import Result
 from ..tasks import task_of
 from ..tasks.config import load_config
@@ -138,6 +139,12 @@ class Predictor:
             path = Path(image)
             if not path.is_file():
                 raise ImageError(f'{path}: no such file')
+            try:
+                check_file(path)
+            except DataError as error:
+                raise ImageError(str(error)) from error
+            if problem := size_problem(path):
+                raise ImageError(f'{path}: {problem}')
             try:
                 results = self.load({'img_path': str(path), 'img_id': 0})
             except Exception as error:

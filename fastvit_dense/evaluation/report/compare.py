@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...checkpoints.files import parse_json, write_files
+from ...checkpoints.files import read_json, write_files
 from ...datasets.values import is_integer, is_number
 from ...errors import DataError
 from ...limits import REPORT_BYTES
@@ -29,7 +29,7 @@ def read_report(path: str | Path) -> dict[str, Any]:
         size = path.stat().st_size
         if size > REPORT_BYTES:
             raise DataError(f'{path}: expected at most {REPORT_BYTES:,} bytes, found {size:,}')
-        report = parse_json(path.read_text(encoding='utf-8'))
+        report = read_json(path)
     except FileNotFoundError:
         raise DataError(f'{path}: no such file; expected the report.json of a run') from None
     except ValueError as error:
