@@ -38,12 +38,16 @@ class Stage(nn.Module):
         """Map the output of the stage before to the end of this stage."""
         x = self.pos_emb(self.downsample(x))
         for block in self.blocks:
-            if self.with_cp and torch.is_grad_enabled():
-                contexts = lambda block=block: (nullcontext(), _unmoved_statistics(block))
-                x = checkpoint(block, x, use_reentrant=False, context_fn=contexts)
-            else:
-                x = block(x)
+            x = _recomputed(block, x) if self.with_cp and torch.is_grad_enabled() else block(x)
         return x
+
+
+def _recomputed(block: nn.Module, x: Tensor) -> Tensor:
+    """Run a block whose insides the backward pass computes again."""
+    if torch.compiler.is_compiling():  # a compiled backward pass moves no statistics
+        return checkpoint(block, x, use_reentrant=False)
+    contexts = lambda: (nullcontext(), _unmoved_statistics(block))
+    return checkpoint(block, x, use_reentrant=False, context_fn=contexts)
 
 
 @MODELS.register_module()

@@ -14,7 +14,7 @@ from .download import resolve
 from .files import file_sha256
 from .layouts import STYLES, backbone_names, detect_layout, from_ours
 from .reader import load_checkpoint_file
-from .state import WRAPPERS, find_state_dict
+from .state import WRAPPERS, find_state_dict, kind_fault, shortened
 
 AVERAGED = ('state_dict_ema', 'model_ema')
 # of a training run's `meta`: what a user of the weights needs
@@ -72,6 +72,12 @@ def convert_state_dict(state: dict[str, Tensor], to: str, path: str | Path) -> d
         CheckpointMismatch: No FastViT is in it, or it is in our folded form, which has no
             counterpart in the other layouts.
     """
+    for name, tensor in state.items():
+        fault = kind_fault(tensor, tensor.dtype if _is_counter(tensor) else torch.float32)
+        if not name.isprintable():
+            fault = 'expected a name of printable characters'
+        if fault:
+            raise CheckpointMismatch(f'{path}: {shortened(name)}: {fault}')
     try:
         layout = detect_layout(state)
         if layout is None:
@@ -88,6 +94,11 @@ def convert_state_dict(state: dict[str, Tensor], to: str, path: str | Path) -> d
     except ValueError as error:
         raise CheckpointMismatch(f'{path}: {error}') from error
     return {new[name]: state[key] for name, key in keys.items()}
+
+
+def _is_counter(tensor: Tensor) -> bool:
+    """Tell whether a tensor may hold counts or indices, as BatchNorm's number of batches."""
+    return tensor.dtype in (torch.int64, torch.int32)
 
 
 def _weights(checkpoint: dict, path: Path, ema: bool) -> dict[str, Tensor]:

@@ -56,19 +56,36 @@ def resolve(checkpoint: str | Path) -> Path:
         CheckpointError: The name is unknown, or the file cannot be downloaded.
     """
     text = str(checkpoint)
-    if text.startswith(('http://', 'https://')):
-        return fetch(text)
     path = Path(text).expanduser()
     if path.exists():
         return path
-    if text in PUBLISHED:
-        return fetch(PUBLISHED[text])
+    name = published_name(text)
+    if name in PUBLISHED:
+        return fetch(PUBLISHED[name])
+    if text.startswith(('http://', 'https://')):
+        return fetch(text)
     if re.match(r'apple(_dist)?/', text):
         raise CheckpointError(
             f'{text!r} is not published; expected apple/ or apple_dist/, then fastvit_ and one of '
             f'{" ".join(VARIANTS)}, then nothing or _reparam'
         )
+    if re.fullmatch(r'timm/fastvit_\w+(\.\w+)?', name):
+        raise CheckpointError(
+            f'{text!r} is not published; expected timm/fastvit_, then one of {" ".join(VARIANTS)}, '
+            'then .apple_in1k or .apple_dist_in1k'
+        )
+    if re.fullmatch(r'[\w.-]+/[\w.-]+', name) and not path.parent.is_dir() and not path.suffix:
+        raise CheckpointError(
+            f'{text}: there is no such file. If it is a repository of Hugging Face, download its '
+            f'weights and name the file: hf download {name} --local-dir FOLDER'
+        )
     return path  # reading it tells that there is no such file
+
+
+def published_name(text: str) -> str:
+    """Return the name in `PUBLISHED` of what timm and its users write; others stay as they are."""
+    name = re.sub(r'^(hf[-_]hub:|https?://(www\.)?huggingface\.co/)', '', text).rstrip('/')
+    return f'timm/{name}' if f'timm/{name}' in PUBLISHED else name
 
 
 def fetch(url: str) -> Path:

@@ -1,10 +1,12 @@
-"""Writing files so that an interruption leaves none of them half-written."""
+"""Writing files so that an interruption leaves none of them half-written; reading JSON."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -41,7 +43,32 @@ def write_files(folder: str | Path, texts: Mapping[str, str]) -> None:
     with ExitStack() as stack:  # its blocks end in reverse order
         for name, text in reversed(list(texts.items())):
             part = stack.enter_context(replacing(Path(folder, name)))
-            part.write_text(text, encoding='utf-8', newline='\n')
+            # half characters (surrogates), which JSON may hold: as JSON spells them
+            with part.open('w', encoding='utf-8', errors='backslashreplace', newline='\n') as file:
+                file.write(text)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON; nesting without end is a ValueError too, as every other fault is."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError('lists or objects are nested too deep') from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file whose first character is looked at before all of it is read.
+
+    Raises:
+        ValueError: It is no list and no object in JSON, or nested too deep.
+        OSError: It cannot be read.
+    """
+    with path.open('rb') as file:
+        start = file.read(1 << 12)
+    text = start.decode(json.detect_encoding(start), 'ignore').lstrip('\ufeff \t\r\n')
+    if text and text[0] not in '[{':
+        raise ValueError(f'expected a list or an object, found {text[:20]!r}')
+    return parse_json(path.read_bytes())
 
 
 def file_sha256(path: str | Path) -> str:

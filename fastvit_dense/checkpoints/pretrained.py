@@ -17,7 +17,7 @@ from ..errors import CheckpointError, CheckpointMismatch, ConfigError
 from .download import resolve
 from .layouts import backbone_names, detect_layout, is_classifier, is_foreign_output_norm
 from .reader import load_checkpoint_file
-from .state import compare, find_state_dict
+from .state import compare, find_state_dict, kind_fault, shortened
 
 __all__ = ['CheckpointMismatch', 'LoadReport', 'load_pretrained']
 
@@ -100,7 +100,8 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
         backbone: A `FastViT`. A file with folded branches needs a folded backbone
             (`FastViT(reparameterized=True)` or after `reparameterize`), another file an unfolded.
         checkpoint: A file, an http(s) address, or the name of a published file such as
-            `'apple/fastvit_sa24'` or `'apple_dist/fastvit_sa24'` (distilled).
+            `'apple/fastvit_sa24'`, `'apple_dist/fastvit_sa24'` (distilled) or, as timm has them,
+            `'timm/fastvit_sa24.apple_in1k'`.
 
     Returns:
         What was loaded and what was left aside.
@@ -133,6 +134,7 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
     kept = {name: t for name, t in tensors.items() if not _is_ignored(name, backbone, needed)}
     ignored = state.keys() - {keys[name] for name in kept}
     if fused:
+        _check_kinds(path, kept)
         kept = fold_rest(kept)
 
     wanted = {n: t for n, t in needed.items() if n in kept or not n.startswith('out_norms.')}
@@ -156,6 +158,14 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
         unexpected=(),
         ignored=tuple(key for key in state if key in ignored),
     )
+
+
+def _check_kinds(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """See before arithmetic that all tensors but counters hold floating-point numbers."""
+    for name, tensor in tensors.items():
+        fault = None if name.endswith('num_batches_tracked') else kind_fault(tensor)
+        if fault:
+            raise CheckpointMismatch(f'{path} does not fit: {shortened(name)}: {fault}')
 
 
 def _check_form(path: Path, fused_file: bool, folded_network: bool) -> None:
@@ -313,4 +323,4 @@ def _part(name: str) -> str:
 
 
 def _first_names(state: Mapping[str, Tensor]) -> str:
-    return ', '.join(list(state)[:3]) + (', ...' if len(state) > 3 else '')
+    return ', '.join(map(shortened, list(state)[:3])) + (', ...' if len(state) > 3 else '')

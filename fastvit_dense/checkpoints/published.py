@@ -13,3 +13,8 @@ PUBLISHED = {
     for variant in VARIANTS
     for form in ('', '_reparam')
 }
+_HUB = 'https://huggingface.co/{name}/resolve/main/model.safetensors'
+# by the names of timm's models, which are unfolded and in timm's layout
+_TAGS = ('apple_in1k', 'apple_dist_in1k')
+_TIMM = [f'timm/fastvit_{variant}.{tag}' for variant in VARIANTS for tag in _TAGS]
+PUBLISHED |= {name: _HUB.format(name=name) for name in _TIMM}

@@ -2,17 +2,18 @@
 
 `torch.load(weights_only=True)` builds nothing but tensors, containers and the few types listed in
 `_safe_types`. There is no fallback. `mmengine_loading` puts every read of mmengine
-through it.
+through it. What would take much more memory than the file has bytes is refused.
 """
 
 import functools
+import os
 import re
+import zipfile
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, BinaryIO
-from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -21,17 +22,21 @@ from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
 from ..errors import CheckpointError, reason_of
+from ..limits import DIRECTORY_BYTES, NESTING, REPEATED_BYTES, UNPACKED_RATIO, UNPACKED_SPARE
 
 
 class _Refused(Exception):
-    """Something that is not safe to build; raised inside the unpickler."""
+    """Something that is not safe to build; raised inside the unpickler too."""
 
 
 def load_checkpoint_file(path: str | Path, map_location: Any = 'cpu', lazy: bool = False) -> Any:
     """Read a file that `torch.save` wrote, or a `.safetensors` file, without running its code.
 
+    Which of them it is follows from the content, whatever the name. A checkpoint in several files
+    is read by its index (`*.index.json`) or its folder.
+
     Args:
-        path: A local file.
+        path: A local file, or the folder of a sharded checkpoint.
         map_location: As for `torch.load`; `.safetensors` files are always read to the CPU.
         lazy: Leave the tensors of a file that `torch.save` wrote on the disk until they are used:
             what else it holds is read in milliseconds. Damage to the tensors is not noticed.
@@ -40,18 +45,34 @@ def load_checkpoint_file(path: str | Path, map_location: Any = 'cpu', lazy: bool
         What was saved: usually a dict.
 
     Raises:
-        CheckpointError: There is no such file, or it is empty, damaged, not a checkpoint, or holds
-            objects of a type that is not known to be safe.
+        CheckpointError: There is no such file, or it is empty, damaged, not a checkpoint, holds
+            objects of a type that is not known to be safe, or asks for too much memory.
     """
+    from .shards import find_in_folder, is_index, read_shards
+
     path = Path(path).expanduser()
+    if path.is_dir():
+        path = find_in_folder(path)
     if not path.is_file():
         raise CheckpointError(f'{path}: there is no such file')
     if path.stat().st_size == 0:
         raise CheckpointError(f'{path}: the file is empty (zero bytes); download or save it again')
-    if path.suffix == '.safetensors':
-        return _read_safetensors(path)
+    if is_index(path):
+        return read_shards(path, load_checkpoint_file)
     with path.open('rb') as file:
-        return _read_pickle(file, path, map_location, lazy and is_zipfile(path))
+        if _is_safetensors(file, path):
+            return _read_safetensors(path)
+        return _read_pickle(file, path, map_location, lazy and zipfile.is_zipfile(path))
+
+
+def _is_safetensors(file: BinaryIO, path: Path) -> bool:
+    """Tell by the content: the length of a header in JSON, then the header."""
+    start = file.read(64)
+    file.seek(0)
+    length, rest = int.from_bytes(start[:8], 'little'), start[8:].lstrip()
+    if rest.startswith(b'{') and 2 <= length <= path.stat().st_size - 8:
+        return True
+    return path.suffix == '.safetensors' and not _foreign(start) and start[:2] != b'PK'
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -62,32 +83,104 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f'{path}: install safetensors to read this file') from None
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
         reason = reason_of(error)
         raise CheckpointError(f'{path}: damaged or not a .safetensors file ({reason})') from error
+
+
+def _foreign(start: bytes) -> str | None:
+    """Say what a file is by its first bytes where it is no checkpoint at all."""
+    start = start.removeprefix(b'\xef\xbb\xbf').lstrip().lower()
+    if start.startswith((b'<!doctype', b'<html', b'<?xml')):
+        return 'a web page, not a checkpoint; download the file itself'
+    if start.startswith(b'version https://git-lfs'):
+        return 'a Git LFS pointer; run `git lfs pull` to get the file'
+    return None
 
 
 def _read_pickle(
     file: BinaryIO, name: str | Path, map_location: Any, in_place: bool = False
 ) -> Any:
-    start = file.read(64).lstrip().lower()
+    foreign = _foreign(file.read(64))
     file.seek(0)
-    if start.startswith((b'<!doctype', b'<html', b'<?xml')):
-        raise CheckpointError(f'{name}: a web page, not a checkpoint; download the file itself')
-    if start.startswith(b'version https://git-lfs'):
-        raise CheckpointError(f'{name}: a Git LFS pointer; run `git lfs pull` to get the file')
+    if foreign:
+        raise CheckpointError(f'{name}: {foreign}')
     try:
+        _check_size(file)
+        file.seek(0)
         with torch.serialization.safe_globals(_safe_types()):
             source = str(name) if in_place else file
-            return torch.load(source, map_location, weights_only=True, mmap=in_place)
+            content = torch.load(source, map_location, weights_only=True, mmap=in_place)
+        _check_content(content)
+        return content
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # a damaged pickle fails in any way
         raise CheckpointError(f'{name}: {_reason(error)}') from error
 
 
+def _check_size(file: BinaryIO) -> None:
+    """Refuse an archive that unpacks to much more than its size, and claims of empty memory."""
+    packed = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    program = file.read(UNPACKED_SPARE)
+    if zipfile.is_zipfile(file):
+        if _directory_size(file) > DIRECTORY_BYTES:
+            raise _Refused('a table of contents without end', 'too much')
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            unpacked = sum(member.file_size for member in members)
+            if unpacked > UNPACKED_RATIO * packed + UNPACKED_SPARE:
+                raise _Refused(f'{unpacked:,} bytes in a file of {packed:,}', 'too much')
+            pickles = [m for m in members if m.filename.endswith('data.pkl')]
+            program = b''.join(archive.read(member) for member in pickles)
+    if re.search(rb'c(builtins|__builtin__)\nbytearray\n', program):
+        raise _Refused('a bytearray')
+
+
+def _directory_size(file: BinaryIO) -> int:
+    """Size of an archive's table of contents, by its last record (APPNOTE.TXT, 4.3.14, 4.3.16)."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(end - (1 << 16) - 98, 0))
+    tail = file.read()
+    place = tail.rfind(b'PK\x05\x06')
+    size = int.from_bytes(tail[place + 12 : place + 16], 'little')
+    large = tail.rfind(b'PK\x06\x06', 0, place)
+    if size == 0xFFFFFFFF and large >= 0:  # the record of archives beyond 4 GB
+        size = int.from_bytes(tail[large + 40 : large + 48], 'little')
+    return size
+
+
+def _check_content(content: Any) -> None:
+    """Refuse what is nested without end, and tensors that are much larger than their memory."""
+    level: list[Any] = [content]
+    seen: set[int] = set()
+    for _ in range(NESTING):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, Tensor):
+                _check_memory(value)
+            elif isinstance(value, dict | list | tuple | set) and id(value) not in seen:
+                seen.add(id(value))
+                inner += value.values() if isinstance(value, dict) else value
+        if not inner:
+            return
+        level = inner
+    raise _Refused(f'lists or dicts more than {NESTING} deep', 'too much')
+
+
+def _check_memory(tensor: Tensor) -> None:
+    if tensor.layout != torch.strided or tensor.is_meta:
+        return  # `state.compare` tells of these
+    size = tensor.numel() * tensor.element_size()
+    if size > max(tensor.untyped_storage().nbytes(), REPEATED_BYTES):
+        raise _Refused(f'a tensor of {size:,} bytes that repeats a few numbers', 'too much')
+
+
 def _reason(error: Exception) -> str:
-    text = str(error).strip()
+    text = str(error.args[0] if isinstance(error, _Refused) else error).strip()
+    if isinstance(error, _Refused) and error.args[1:] == ('too much',):
+        return f'refused, because it holds {text}; save its weights again as plain tensors'
     refused = re.search(r'GLOBAL (\S+) (?:was not an allowed|whose module)', text)
     if refused or isinstance(error, _Refused):
         what = f'a {refused[1]}' if refused else text
@@ -125,7 +218,7 @@ def _safe_types() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
         *((_number, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
         (_History, 'mmengine.logging.history_buffer.HistoryBuffer'),
         (_no_method, 'builtins.getattr'),
-        (bytes, 'builtins.bytes'),  # an empty array's
+        (_empty_bytes, 'builtins.bytes'),  # an empty array's
         (ConfigDict, 'mmengine.config.config.ConfigDict'),
         (Namespace, 'argparse.Namespace'),
     ]
@@ -151,6 +244,13 @@ def _number(dtype: np.dtype, data: bytes) -> np.generic:
     """Stand for numpy's `scalar`."""
     number: np.generic = np.frombuffer(data, dtype, count=1)[0]
     return number
+
+
+def _empty_bytes(*arguments: Any) -> bytes:
+    """Stand for `bytes`, which makes any amount of zeros of a number."""
+    if arguments:
+        raise _Refused('bytes that are made of a number')
+    return b''
 
 
 def _no_method(*_: Any) -> None:

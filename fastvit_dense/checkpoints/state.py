@@ -58,11 +58,25 @@ def compare(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> list[s
         for name in needed
         if name in state and needed[name].shape != state[name].shape
     ]
-    broken = [name for name in needed if name in state and _is_broken(state[name], needed[name])]
+    kinds_of = {
+        name: fault
+        for name in needed
+        if name in state and (fault := kind_fault(state[name], needed[name].dtype))
+    }
+    # sums are taken of tensors that fit: others may be of any size
+    broken = [
+        name
+        for name in needed
+        if name in state
+        and name not in kinds_of
+        and needed[name].shape == state[name].shape
+        and _is_broken(state[name], needed[name])
+    ]
     kinds = {
         'missing': missing,
         'not in the network': unexpected,
         'of another shape': shapes,
+        'of another kind': [f'{shortened(name)}: {fault}' for name, fault in kinds_of.items()],
         'with NaN or Inf': broken,
     }
     return [f'  {len(names)} {kind}: {_some(names)}' for kind, names in kinds.items() if names]
@@ -93,6 +107,27 @@ def norms_are_finite(tensors: list[Tensor]) -> bool:
     return bool(torch.stack(list(torch._foreach_norm(tensors))).isfinite().all())
 
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def kind_fault(tensor: Tensor, wanted: torch.dtype = torch.float32) -> str | None:
+    """Say in words why a tensor does not hold numbers of a kind that a network computes with.
+
+    Args:
+        tensor: Of a file.
+        wanted: The network's own: any floating-point type stands for all of `FLOATS`.
+    """
+    if tensor.is_meta:
+        return 'expected numbers, found a tensor without any (device meta); save it from a CPU'
+    if tensor.layout != torch.strided:
+        return f'expected a dense tensor, found {tensor.layout}; save its to_dense()'
+    if wanted.is_floating_point and tensor.dtype not in FLOATS:
+        return f'expected {wanted}, found {tensor.dtype}; of quantised weights save the originals'
+    if not wanted.is_floating_point and (tensor.is_floating_point() or tensor.is_complex()):
+        return f'expected {wanted}, found {tensor.dtype}'
+    return None
+
+
 def _is_broken(tensor: Tensor, own: Tensor) -> bool:
     """Tell whether there is NaN in a tensor, or Inf where the network's own has none."""
     if tensor.sum().isfinite():  # one pass; an overflow only means a closer look
@@ -104,4 +139,10 @@ def _is_broken(tensor: Tensor, own: Tensor) -> bool:
 
 def _some(names: list[str], limit: int = 4) -> str:
     more = f', ... ({len(names) - limit} more)' if len(names) > limit else ''
-    return ', '.join(names[:limit]) + more
+    return ', '.join(map(shortened, names[:limit])) + more
+
+
+def shortened(name: str, limit: int = 200) -> str:
+    """Return a name of a file for a message: printable, cut where it is long."""
+    name = name if name.isprintable() else repr(name[:limit])
+    return name if len(name) <= limit else f'{name[:limit]}...'

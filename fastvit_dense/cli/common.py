@@ -1,6 +1,7 @@
 """Parts shared by the command lines: arguments, and one line where a user's input is wrong."""
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 
@@ -17,6 +18,9 @@ def run(command: Callable[[Arguments], int | None], arguments: Arguments = None)
     in one line and status 1; training that a signal stopped ends with status 75; everything else is
     shown with its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
     try:
         status = command(arguments)
     except KeyboardInterrupt:

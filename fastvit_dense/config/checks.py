@@ -12,6 +12,7 @@ from torch import nn
 
 from ..backbones.fastvit import FastViT
 from ..backbones.variants import VARIANTS
+from ..checkpoints.download import published_name
 from ..checkpoints.published import PUBLISHED
 from ..errors import CheckpointError, ConfigError
 from .known import READ_OF_LOADER
@@ -282,7 +283,9 @@ def check_pretrained(cfg: Config) -> None:
         if node.get('type') != 'Pretrained' or not isinstance(node.get('checkpoint'), str):
             continue
         name = node['checkpoint']
-        if '://' in name or name in PUBLISHED or Path(name).expanduser().is_file():
+        if '://' in name or published_name(name) in PUBLISHED:
+            continue
+        if Path(name).expanduser().exists():
             continue
         raise CheckpointError(
             f'{name}: there is no such file; {path}.checkpoint names it. Expected a file, an '

@@ -276,7 +276,17 @@ def _open_predictions(path: Path) -> Iterator[TextIO]:
                 )
             with archive.open('pred.json') as member:
                 yield io.TextIOWrapper(member, encoding='utf-8')
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    except DataError:
+        raise
+    except (  # of zipfile where an archive is damaged
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        LookupError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         raise DataError(f'{path}: not a readable archive ({reason_of(error)})') from error
 
 

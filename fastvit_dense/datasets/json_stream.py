@@ -5,6 +5,7 @@ objects of ten times its size; here only the entry in hand is held.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -12,11 +13,13 @@ from typing import TextIO
 import numpy as np
 
 from ..errors import DataError
+from ..limits import HAND_NUMBER, JSON_ENTRY, JSON_SPACE
 
 CHUNK = 1 << 20
-MAX_ENTRY = 1 << 24  # characters; the largest entry of FreiHAND, a mesh, has about 50,000
+MAX_ENTRY = JSON_ENTRY  # characters
 MARGIN = 64
 _SPACE = ' \t\r\n'
+_SPACES = re.compile('[ \t\r\n]*')
 _AFTER = tuple(_SPACE + ',]')
 
 
@@ -47,11 +50,15 @@ class JsonReader:
 
     def _peek(self) -> str:
         """The next character that is not white space; '' at the end of the file."""
+        skipped = 0
         while True:
-            while self._at < len(self._text):
-                if self._text[self._at] not in _SPACE:
-                    return self._text[self._at]
-                self._at += 1
+            start = self._at
+            self._at = _SPACES.match(self._text, start).end()  # type: ignore[union-attr]
+            if self._at < len(self._text):
+                return self._text[self._at]
+            skipped += self._at - start
+            if skipped > JSON_SPACE:
+                raise DataError(f'{self.name}: expected JSON, found nothing but white space')
             if self._ended:
                 return ''
             self._read_more()
@@ -138,7 +145,8 @@ def as_numbers(value: object, shape: tuple[int | None, ...], where: str) -> np.n
         A float64 array of finite numbers.
 
     Raises:
-        DataError: Ragged lists, another shape, something else than numbers, NaN, infinity.
+        DataError: Ragged lists, another shape, something else than numbers, NaN, infinity,
+            numbers beyond `limits.HAND_NUMBER`.
     """
     wanted = ' x '.join('n' if n is None else str(n) for n in shape)
     wanted = f'{wanted} numbers' if wanted else 'a number'
@@ -156,6 +164,10 @@ def as_numbers(value: object, shape: tuple[int | None, ...], where: str) -> np.n
     if array.dtype.kind not in 'fiu':
         raise DataError(f'{where}: expected {wanted}, found {array.flat[0]!r:.40}')
     array = array.astype(np.float64)
+    large = np.abs(array) > HAND_NUMBER
+    if large.any() and np.isfinite(array).all():
+        found = array[large].flat[0]
+        raise DataError(f'{where}: expected numbers up to {HAND_NUMBER:.0e}, found {found:.3e}')
     if not np.isfinite(array).all():
         index = np.argwhere(~np.isfinite(array))[0].tolist()
         raise DataError(

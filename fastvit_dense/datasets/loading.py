@@ -26,6 +26,7 @@ from ..config.walk import dicts_of
 from ..errors import DataError, reason_of
 from .bit_depth import stated_bits, to_bytes
 from .decoding import decode_image
+from .picture_files import check_file, size_problem
 
 MAX_BROKEN_IMAGES = 10  # broken images that training skips before it stops
 BROKEN_IMAGES = 'broken_images.txt'  # in the work dir: those that training met
@@ -42,7 +43,7 @@ def image_problem(data: bytes) -> str | None:
         return f'expected a whole JPEG file, found it truncated after {len(data)} bytes'
     if data[:4] == b'\x89PNG' and b'IEND' not in data[-4096:]:
         return f'expected a whole PNG file, found it truncated after {len(data)} bytes'
-    return None
+    return size_problem(data)
 
 
 def read_image(
@@ -149,6 +150,8 @@ def _what_it_is(mode: str, array: np.ndarray) -> str:
 
 
 def _read_bytes(path: str, backend_args: dict | None) -> bytes:
+    if not backend_args and '://' not in path:
+        check_file(path)
     try:
         return fileio.get(path, backend_args=backend_args)
     except FileNotFoundError:

@@ -1,13 +1,15 @@
 """The metadata of an exported file: task, classes, input and preprocessing, origin."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from ..checkpoints.files import parse_json
 from ..errors import ExportError, reason_of
 from ..version import __version__
 
+MAX_NUMBER = 1e6  # of sizes, means and deviations
 LAYOUT = '(1, 3, height, width), RGB, 0-255; normalised inside'
 
 
@@ -79,11 +81,34 @@ class Description:
         values = {}
         for name, kind in known.items():
             try:
-                values[name] = strings[name] if kind is str else json.loads(strings[name])
-            except json.JSONDecodeError as error:
+                values[name] = strings[name] if kind is str else parse_json(strings[name])
+            except ValueError as error:
                 raise ExportError(f'{path}: metadata {name}: {reason_of(error)}') from error
             if not isinstance(values[name], getattr(kind, '__origin__', kind)):
                 raise ExportError(
                     f'{path}: metadata {name}: expected {kind}, found {strings[name][:80]}'
                 )
+        for name, (wanted, fits) in _CONTENTS.items():
+            if not fits(values[name]):
+                raise ExportError(
+                    f'{path}: metadata {name}: expected {wanted}, found {strings[name][:80]}'
+                )
         return cls(**values)
+
+
+def _are_numbers(values: list) -> bool:
+    return all(isinstance(v, int | float) and abs(v) < MAX_NUMBER for v in values)
+
+
+# what the lists and counts hold, beyond their types
+_CONTENTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    'classes': ('names', lambda names: all(isinstance(name, str) for name in names)),
+    'input_size': (
+        'height and width',
+        lambda size: len(size) == 2 and all(type(n) is int and 0 < n < MAX_NUMBER for n in size),
+    ),
+    'mean': ('numbers', _are_numbers),
+    'std': ('numbers', _are_numbers),
+    'parameters': ('a count', lambda count: 0 <= count < 2**63),
+    'macs': ('a count', lambda count: count is None or 0 <= count < 2**63),
+}

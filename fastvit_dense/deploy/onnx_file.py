@@ -7,6 +7,7 @@ as a symbol that the pyramid levels and `topk` then cannot be proved to fit.
 """
 
 import io
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from ..errors import ExportError, reason_of
 from ..graphs.detector import OPSET
+from ..limits import TENSOR_BYTES
 from .description import Description
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ DYNAMIC_OUTPUTS = {
     **{f'stage{i}': {2: f'height{i}', 3: f'width{i}'} for i in range(5)},
 }
 STANDARD_DOMAINS = ('', 'ai.onnx')
+LOOPS = ('Loop', 'Scan')
 
 
 def trace_onnx(graph: nn.Module, image: Tensor) -> 'ModelProto':
@@ -121,9 +124,33 @@ def read_onnx(path: str | Path) -> tuple[bytes, Description]:
                     f'{path}: refused, because it needs the operator {node.domain}.{node.op_type}; '
                     'exports hold standard ONNX operators only'
                 )
+            if node.op_type in LOOPS:
+                raise ExportError(
+                    f'{path}: refused, because it holds the operator {node.op_type}, which may run '
+                    'without end; exports hold no loops'
+                )
     if model.functions:
         raise ExportError(f'{path}: refused, because it brings functions of its own')
+    _check_memory(model, path)
     return data, description
+
+
+def _check_memory(model: 'ModelProto', path: Path) -> None:
+    """Refuse a graph in which a value is declared, or follows, to be too large to be computed."""
+    import onnx
+
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except Exception as error:  # the runtime would refuse it, too
+        raise ExportError(f'{path}: no valid graph: {reason_of(error)[:160]}') from error
+    for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output):
+        sizes = [max(dim.dim_value, 1) for dim in value.type.tensor_type.shape.dim]
+        size = 4 * math.prod(sizes)
+        if size > TENSOR_BYTES:
+            raise ExportError(
+                f'{path}: refused, because its value {value.name[:80]!r} takes {size:,} bytes; '
+                f'expected at most {TENSOR_BYTES:,}'
+            )
 
 
 def with_score_threshold(model: 'ModelProto', threshold: float) -> 'ModelProto':

@@ -1,11 +1,13 @@
 """OpenVINO files: the .xml of a graph and the .bin of its weights beside it."""
 
 import io
+import math
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ExportError, reason_of
+from ..limits import TENSOR_BYTES
 from .description import Description
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from openvino import Model
 
 ENTRY = 'fastvit_dense_export'
+LOOPS = ('Loop', 'TensorIterator')
 
 
 def write_openvino(model: 'ModelProto', description: Description, path: Path) -> None:
@@ -51,7 +54,22 @@ def read_openvino(path: str | Path) -> tuple['Model', Description]:
         for place in places
         if model.has_rt_info(place)
     }
-    return model, Description.from_strings(strings, path)
+    description = Description.from_strings(strings, path)
+    for node in model.get_ordered_ops():
+        if node.get_type_name() in LOOPS:
+            raise ExportError(
+                f'{path}: refused, because it holds the operator {node.get_type_name()}, which may '
+                'run without end; exports hold no loops'
+            )
+        for output in node.outputs():
+            shape = output.get_partial_shape()
+            size = 4 * math.prod(shape.to_shape()) if shape.is_static else 0
+            if size > TENSOR_BYTES:
+                raise ExportError(
+                    f'{path}: refused, because a value of {node.get_type_name()} takes {size:,} '
+                    f'bytes; expected at most {TENSOR_BYTES:,}'
+                )
+    return model, description
 
 
 def _last_line(error: Exception) -> str:

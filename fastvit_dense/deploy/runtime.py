@@ -107,8 +107,17 @@ class ExportedNetwork:
 
         Returns:
             The outputs by name.
+
+        Raises:
+            ExportError: The runtime fails, for example for want of memory.
         """
-        return self._run(image, copy)
+        try:
+            return self._run(image, copy)
+        except Exception as error:  # neither runtime has a class of its own for this
+            reason = reason_of(error).splitlines()[0]
+            raise ExportError(
+                f'{self.path}: {self.runtime} cannot run it: {reason:.200}'
+            ) from error
 
     def _open_onnx(self, threads: int | None, bf16: bool, device: str) -> None:
         import onnxruntime

@@ -92,10 +92,10 @@ def _check_start(cfg: Config) -> None:
 
 
 def check_checkpoint(path: str) -> None:
-    """Look for a checkpoint file; an address is left to its download.
+    """Look for a checkpoint, a file or a folder; an address is left to its download.
 
     Raises:
         CheckpointError: There is no such file.
     """
-    if '://' not in path and not Path(path).expanduser().is_file():
+    if '://' not in path and not Path(path).expanduser().exists():
         raise CheckpointError(f'{path}: no such checkpoint file')

@@ -1,11 +1,12 @@
 """Predicting pictures from the command line."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from ..backbones.reparam import reparameterize
-from ..datasets.picture_files import unused_pictures
+from ..datasets.picture_suffixes import unused_pictures
 from ..errors import ImageError
 from ..inference.predictor import load_model
 from ..tasks.config import load_config
@@ -34,9 +35,9 @@ def predict(
     root = Path(images)
     left = unused_pictures(root.rglob('*.*'), paths) if root.is_dir() else None
     names = _output_names(paths)
-    pictures = {path.resolve() for path in paths}
+    pictures = {Path(os.path.realpath(path)) for path in paths}
     for name in names.values():
-        if Path(out_dir, f'{name}.png').resolve() in pictures:
+        if Path(os.path.realpath(Path(out_dir, f'{name}.png'))) in pictures:
             raise ImageError(f'{out_dir}/{name}.png would be overwritten; choose another --out-dir')
     cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
     model = load_model(cfg, checkpoint)

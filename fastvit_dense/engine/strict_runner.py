@@ -22,12 +22,14 @@ from ..checkpoints.model import fitting_weights, load_model_state
 from ..checkpoints.state import non_finite
 from ..checkpoints.writing import BACKEND, free_bytes
 from ..config.building import explained_building
-from ..errors import CheckpointError, NonFiniteError, NotWrittenError
+from ..errors import CheckpointError, NonFiniteError, NotWrittenError, reason_of
 from .console import quiet_console
 from .saving import WholeCheckpointHook
 from .workers import guard_workers
 
 FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+# of the state of an optimizer: as large as the parameter, for SGD, Adam and their kin
+OF_PARAMETERS = ('momentum_buffer', 'exp_avg', 'exp_avg_sq', 'max_exp_avg_sq')
 
 
 class StrictRunner(Runner):
@@ -158,8 +160,34 @@ class StrictRunner(Runner):
                 'needs a checkpoint that training wrote. To start from these weights: '
                 f'--cfg-options load_from={filename}'
             )
-        super().resume(filename, *args, **kwargs)
+        for name in ('iter', 'epoch'):
+            if not isinstance(meta.get(name), int) or not 0 <= meta[name] < 2**53:
+                raise CheckpointError(
+                    f'{filename}: meta.{name}: expected a count, found {meta.get(name)!r:.40}'
+                )
+        try:
+            super().resume(filename, *args, **kwargs)
+        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, CheckpointError | torch.OutOfMemoryError):
+                raise
+            raise CheckpointError(
+                f'{filename}: holds no state of training that this run can go on from '
+                f'({type(error).__name__}: {reason_of(error).splitlines()[0]:.160})'
+            ) from error
+        self._check_optimizer_state(filename)
         self.last_whole = Path(filename)
+
+    def _check_optimizer_state(self, filename: str) -> None:
+        """See that what the optimizer remembers of a parameter has the parameter's shape."""
+        optimizer = getattr(self.optim_wrapper, 'optimizer', None)
+        for parameter, state in optimizer.state.items() if optimizer else ():
+            for name, value in state.items():
+                if name in OF_PARAMETERS and getattr(value, 'shape', None) != parameter.shape:
+                    found = getattr(value, 'shape', value)
+                    raise CheckpointError(
+                        f'{filename}: optimizer: {name}: expected shape {tuple(parameter.shape)}, '
+                        f'found {found!r:.40}'
+                    )
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
         """Start from the weights of `load_from`, which need not be of the same heads.

@@ -1,5 +1,6 @@
 """Label maps as PNG files, and the true ones of a dataset whose images are not needed."""
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 from PIL import Image, UnidentifiedImageError
 
 from ..checkpoints.files import replacing
-from ..errors import MissingFileError, PredictionError, reason_of
+from ..datasets.check.common import check_no_cycle
+from ..datasets.picture_files import read_picture_bytes
+from ..errors import DataError, MissingFileError, PredictionError, reason_of
 
 LOADING = ('LoadAnnotations', 'LoadCheckedMask')
 
@@ -27,15 +30,17 @@ def write_label_map(path: Path, labels: np.ndarray) -> None:
 def read_label_map(path: Path) -> np.ndarray:
     """Read class indices (H, W) from a PNG of 8 or 16 bits, grey or with a palette."""
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(read_picture_bytes(path))) as image:
             if image.mode not in ('L', 'P', 'I', 'I;16', '1'):
                 raise PredictionError(
                     f'{path}: expected one channel of class indices, found {image.mode}'
                 )
             return np.array(image).astype(np.int64)
-    except FileNotFoundError:
-        raise PredictionError(f'{path} is missing') from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except DataError as error:
+        if not os.path.exists(path):
+            raise PredictionError(f'{path} is missing') from None
+        raise PredictionError(reason_of(error)) from None
+    except (ValueError, UnidentifiedImageError, OSError, SyntaxError) as error:
         raise PredictionError(f'{path} cannot be read as an image ({reason_of(error)})') from None
 
 
@@ -65,6 +70,8 @@ def truth_of_dataset(config: dict, dataset: Any) -> tuple[list[str], Iterator[np
     if not with_images:
         dataset.data_prefix['img_path'] = truth_dir
         dataset.img_suffix = dataset.seg_map_suffix
+    for folder in {truth_dir, dataset.data_prefix['img_path']}:
+        check_no_cycle(Path(folder))
     dataset.full_init()
     images = [dataset.get_data_info(index)['img_path'] for index in range(len(dataset))]
     if not with_images:

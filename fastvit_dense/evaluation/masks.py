@@ -43,7 +43,8 @@ def check_codes(codes: list, size: list[int], name: Callable[[int], str]) -> Non
             raise PredictionError(
                 f'{name(i)}: expected a run-length code, found {type(code).__name__}'
             )
-        if list(code.get('size', ())) != size:
+        found = code.get('size')
+        if not isinstance(found, list | tuple) or list(found) != size:
             raise PredictionError(
                 f'{name(i)}: the image is {size} (height, width), the mask {code.get("size")}'
             )

@@ -1,10 +1,10 @@
 """The folder that `predict` writes, read back for scoring: files named like the pictures."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..checkpoints.files import parse_json
 from ..errors import PredictionError
 
 
@@ -43,7 +43,7 @@ def read_predicted(file: Path, task: str) -> dict[str, Any]:
         PredictionError: It is no JSON object of that task.
     """
     try:
-        content = json.loads(file.read_bytes())
+        content = parse_json(file.read_bytes())
     except ValueError as error:
         raise PredictionError(f'{file} is not valid JSON ({error}); is it complete?') from None
     found = content.get('task') if isinstance(content, dict) else type(content).__name__

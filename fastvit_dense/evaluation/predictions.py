@@ -12,6 +12,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import METRICS
 from pycocotools import mask as coco_mask
 
+from ..checkpoints import files
 from ..checkpoints.files import replacing
 from ..datasets.formats.rle import compressed, rle_problem
 from ..datasets.values import is_box, is_integer, is_number
@@ -96,7 +97,7 @@ def _coco_entries(sample: dict, category_ids: list[int], kind: str) -> Iterator[
 def read_json(path: Path) -> Any:
     """Read a JSON file; raises PredictionError when it is none, e.g. cut short."""
     try:
-        return json.loads(path.read_bytes())
+        return files.read_json(path)
     except FileNotFoundError:
         raise MissingFileError(f'no predictions at {path}') from None
     except ValueError as error:
@@ -214,22 +215,22 @@ def _mask_name(path: Path, entries: list, indices: list[int], i: int) -> str:
 def _entry_name(entries: list, index: int) -> str:
     entry = entries[index]
     image_id = entry.get('image_id') if isinstance(entry, dict) else None
-    return f'entry {index}' + ('' if image_id is None else f' (image_id {image_id})')
+    return f'entry {index}' + ('' if image_id is None else f' (image_id {image_id!r:.40})')
 
 
 def _entry_fault(entry: object, fields: list[str], truth: COCO, labels: dict) -> str | None:
     if not isinstance(entry, dict):
         return f'expected an object, found {type(entry).__name__}'
     if not is_integer(entry.get('image_id')) or entry['image_id'] not in truth.imgs:
-        return f'image_id {entry.get("image_id")!r} is not in the annotation file'
+        return f'image_id {entry.get("image_id")!r:.40} is not in the annotation file'
     if not is_integer(entry.get('category_id')) or entry['category_id'] not in labels:
-        return f'category_id {entry.get("category_id")!r} is not among the {len(labels)} scored'
+        return f'category_id {entry.get("category_id")!r:.40} is not among the {len(labels)} scored'
     for name in ('score', 'mask_score'):
         if (name == 'score' or name in entry) and not is_number(entry.get(name)):
-            return f'{name} {entry.get(name)!r} is not a finite number'
+            return f'{name} {entry.get(name)!r:.40} is not a finite number'
     found = [field for field in FIELDS if field in entry]
     if found != fields or not set(fields) & {'bbox', 'segmentation'}:
         return f'expected the fields {fields or "bbox or segmentation"}, found {found}'
     if 'bbox' in fields and not is_box(entry['bbox']):
-        return f'expected bbox [x, y, width, height], found {entry["bbox"]!r}'
+        return f'expected bbox [x, y, width, height], found {entry["bbox"]!r:.80}'
     return None

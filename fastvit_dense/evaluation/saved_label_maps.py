@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checkpoints.files import replacing
+from ..checkpoints.files import parse_json, replacing
 from ..errors import PredictionError
 from .label_maps import write_label_map
 
@@ -137,7 +137,7 @@ def _unchanged_since_the_last_run(folder: Path) -> dict[str, Path]:
 
 def _read_record(folder: Path) -> dict[str, list[int]] | None:
     try:
-        record = json.loads(record_file(folder).read_text())
+        record = parse_json(record_file(folder).read_text())
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None

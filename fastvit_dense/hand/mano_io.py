@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..checkpoints.files import replacing
 from ..errors import ManoFileError, MissingFileError, reason_of
+from ..limits import MANO_BYTES
 from .mano import ARRAY_SHAPES, PARENTS, ManoModel
 from .mano_pickle import PickleError, read_pickle, resolve, shortened
 
@@ -24,7 +26,7 @@ LEFT_HAND = (
     "hand, of which Mano(model, side='left') makes the left one; mirrored again, a left hand "
     'would become a right one'
 )
-MAX_BYTES = 32_000_000  # of a pickle; MANO_RIGHT.pkl has 3.8 million
+MAX_BYTES = MANO_BYTES
 TEXTS = {'bs_style', 'bs_type', 'name'}
 OPTIONAL = {'hands_coeffs': np.zeros((0, 45)), 'bs_style': 'lbs', 'bs_type': 'lrotmin'}
 
@@ -120,6 +122,10 @@ def _read_pickle(path: Path, content: bytes) -> dict[str, Any]:
 
 def _read_npz(path: Path) -> dict[str, Any]:
     try:
+        with zipfile.ZipFile(path) as members:
+            unpacked = sum(member.file_size for member in members.infolist())
+        if unpacked > MAX_BYTES:
+            raise ValueError(f'expected at most {MAX_BYTES:,} bytes unpacked, found {unpacked:,}')
         with path.open('rb') as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # damaged archives raise anything: zlib.error, TypeError, ...

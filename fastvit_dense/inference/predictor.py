@@ -21,6 +21,7 @@ from ..config.reading import remove_pretrained
 from ..datasets.bit_depth import stated_bits, to_bytes
 from ..datasets.decoding import picture_array
 from ..datasets.loading import replace_loading
+from ..datasets.picture_files import check_file, size_problem
 from ..errors import DataError, ImageError, reason_of
 from ..results.base import Result
 from ..tasks import task_of
@@ -147,6 +148,12 @@ class Predictor:
             path = Path(image)
             if not path.is_file():
                 raise ImageError(f'{path}: no such file')
+            try:
+                check_file(path)
+            except DataError as error:
+                raise ImageError(str(error)) from error
+            if problem := size_problem(path):
+                raise ImageError(f'{path}: {problem}')
             try:
                 results = self.load({'img_path': str(path), 'img_id': 0})
             except DataError as error:

@@ -1,10 +1,13 @@
 """Pictures beside and below each other."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from ..datasets.picture_files import read_picture_bytes
 
 
 def stack_pictures(paths: Sequence[Path], width: int = 960) -> Image.Image:
@@ -39,6 +42,10 @@ def side_by_side(pictures: dict[str, Image.Image]) -> Image.Image:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """Read a picture file as (H, W, 3) uint8, RGB."""
-    with Image.open(path) as image:
+    """Read a picture file as (H, W, 3) uint8, RGB.
+
+    Raises:
+        DataError: It is not there, no plain file or too large.
+    """
+    with Image.open(io.BytesIO(read_picture_bytes(path))) as image:
         return np.asarray(image.convert('RGB'))

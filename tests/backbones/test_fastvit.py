@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import shutil
 
 import pytest
 import timm
@@ -262,6 +263,36 @@ def test_checkpointing_trains_the_same(norm_eval):
     state = saving.state_dict()
     for name, tensor in plain.state_dict().items():  # a batch recomputed is counted once
         assert torch.equal(tensor, state[name]), name
+
+
+@pytest.mark.parametrize(
+    ('arch', 'outputs', 'backend'),
+    [
+        ('t8', (0,), 'aot_eager'),
+        pytest.param('sa12', (0, 1, 2, 3), 'aot_eager', marks=pytest.mark.slow),
+        pytest.param('sa12', (0, 1, 2, 3), 'inductor', marks=pytest.mark.slow),
+    ],
+)
+def test_checkpointing_compiles(arch, outputs, backend):
+    """One graph, with the gradients and the statistics of the model that is not compiled."""
+    if backend == 'inductor' and not shutil.which('g++'):
+        pytest.skip('inductor needs a compiler')
+    plain = randomise(FastViT(arch, out_indices=outputs))
+    saving = FastViT(arch, out_indices=outputs, with_cp=True)
+    saving.load_state_dict(plain.state_dict())
+    torch._dynamo.reset()
+    compiled = torch.compile(saving, backend=backend, fullgraph=True)
+    images = torch.randn(2, 3, 64, 64)
+    found = {}
+    for name, run in (('plain', plain), ('compiled', compiled)):
+        found[name] = run(images)
+        sum(output.square().mean() for output in found[name]).backward()
+    torch.testing.assert_close(found['compiled'], found['plain'], rtol=1e-4, atol=1e-5)
+    for a, b in zip(plain.parameters(), saving.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5)
+    state = saving.state_dict()
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(tensor, state[name], msg=name)
 
 
 def test_the_seed_decides_the_weights():

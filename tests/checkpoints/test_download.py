@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 from collections import deque
+from pathlib import Path
 
 import pytest
 import torch
@@ -178,7 +179,7 @@ def test_no_network_says_what_and_where(server, monkeypatch):
 
 
 def test_published_names(monkeypatch):
-    assert len(download.PUBLISHED) == 28
+    assert len(download.PUBLISHED) == 28 + 14
     monkeypatch.setattr(download, 'fetch', lambda url: url)
     assert download.resolve('apple_dist/fastvit_sa24') == (
         'https://docs-assets.developer.apple.com/ml-research/models/fastvit/'
@@ -187,6 +188,37 @@ def test_published_names(monkeypatch):
     assert download.resolve('apple/fastvit_ma36_reparam').endswith(
         'image_classification_models/fastvit_ma36_reparam.pth.tar'
     )
+
+
+def test_names_of_timm(monkeypatch):
+    """What timm calls its files, and how its users write it; all of them are in timm's list."""
+    from timm.models.fastvit import default_cfgs
+
+    monkeypatch.setattr(download, 'fetch', lambda url: url)
+    address = 'https://huggingface.co/timm/fastvit_t8.apple_in1k/resolve/main/model.safetensors'
+    for name in (
+        'timm/fastvit_t8.apple_in1k',
+        'hf-hub:timm/fastvit_t8.apple_in1k',
+        'hf_hub:timm/fastvit_t8.apple_in1k',
+        'https://huggingface.co/timm/fastvit_t8.apple_in1k',
+        'fastvit_t8.apple_in1k',
+    ):
+        assert download.resolve(name) == address
+    known = {f'timm/{arch}.{tag}' for arch, cfgs in default_cfgs.items() for tag in cfgs.cfgs}
+    ours = {name for name in download.PUBLISHED if name.startswith('timm/')}
+    assert len(ours) == 14
+    assert ours <= known
+
+
+def test_names_that_are_nearly_right(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with raises_naming(CheckpointError, 'timm/fastvit_t9.apple_in1k', 't8', '.apple_in1k'):
+        download.resolve('timm/fastvit_t9.apple_in1k')
+    with raises_naming(CheckpointError, 'timm/fastvit_t8', '.apple_in1k'):
+        download.resolve('timm/fastvit_t8')
+    with raises_naming(CheckpointError, 'org/model', 'hf download org/model'):
+        download.resolve('org/model')
+    assert download.resolve('work_dirs/x/epoch_1.pth') == Path('work_dirs/x/epoch_1.pth')
 
 
 def test_hash_in_the_name_is_checked(server):

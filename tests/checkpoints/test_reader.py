@@ -1,6 +1,10 @@
 """Checkpoints are read without running code; what is refused or damaged has a readable name."""
 
+import functools
 import os
+import resource
+import time
+import zipfile
 from argparse import Namespace
 from collections import OrderedDict
 
@@ -89,7 +93,7 @@ def test_file_cannot_change_the_methods_of_history_buffers(tmp_path):
 def test_absent_and_empty_files(tmp_path):
     with raises_naming(CheckpointError, tmp_path / 'x.pth', 'no such file'):
         load_checkpoint_file(tmp_path / 'x.pth')
-    with raises_naming(CheckpointError, tmp_path, 'no such file'):
+    with raises_naming(CheckpointError, tmp_path, 'a folder', 'found nothing'):
         load_checkpoint_file(tmp_path)
     (tmp_path / 'x.pth').touch()
     with raises_naming(CheckpointError, tmp_path / 'x.pth', 'empty', 'zero bytes'):
@@ -120,6 +124,68 @@ def test_other_files(tmp_path, content, fact):
     (tmp_path / 'x.pth').write_bytes(content)
     with raises_naming(CheckpointError, tmp_path / 'x.pth', fact):
         load_checkpoint_file(tmp_path / 'x.pth')
+
+
+def repack(path, change, compression=zipfile.ZIP_DEFLATED):
+    """Pack an archive of torch again, members of it as `change(name, content)` gives them."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, 'w', compression, compresslevel=1) as archive:
+        for name, content in members.items():
+            with archive.open(name, 'w') as file:
+                for part in change(name, content):
+                    file.write(part)
+
+
+@pytest.mark.parametrize('member', ['data.pkl', 'data/0'])
+def test_archive_bombs(tmp_path, member):
+    """134 MB in a file of 0.6 MB: refused by its table of contents."""
+    path = write(tmp_path / 'x.pth', {'a': torch.ones(100)}, 'zip')
+    zeros = [bytes(1 << 24)] * 8
+    repack(path, lambda name, content: zeros if name.endswith(member) else [content])
+    assert path.stat().st_size < 1e6
+    start, peak = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with raises_naming(CheckpointError, path, 'refused', f'{path.stat().st_size:,}'):
+        load_checkpoint_file(path)
+    assert time.perf_counter() - start < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 100_000  # kilobytes
+
+
+def test_compressed_archive_is_read(tmp_path):
+    """Weights that somebody packed again are no bomb."""
+    path = write(tmp_path / 'x.pth', {'a': torch.arange(1e5)}, 'zip')
+    repack(path, lambda name, content: [content])
+    assert torch.equal(load_checkpoint_file(path)['a'], torch.arange(1e5))
+
+
+def test_table_of_contents_without_end(tmp_path):
+    path = tmp_path / 'x.pth'
+    with zipfile.ZipFile(path, 'w') as archive:
+        for number in range(200):
+            archive.writestr(f'archive/data/{number:0>60000}', b'')
+    with raises_naming(CheckpointError, path, 'table of contents'):
+        load_checkpoint_file(path)
+
+
+@pytest.mark.parametrize('form', ['zip', 'legacy'])
+@pytest.mark.parametrize(
+    ('content', 'fact'),
+    [
+        (torch.zeros(1).expand(10**12), '4,000,000,000,000 bytes'),
+        (functools.reduce(lambda inner, _: [inner], range(200), []), '100 deep'),
+        (bytearray(b'abc'), 'bytearray'),
+        (Call(bytes, 10**9), 'bytes'),
+    ],
+)
+def test_what_takes_more_memory_than_the_file(tmp_path, form, content, fact):
+    path = write(tmp_path / 'x.pth', {'state_dict': {'a': torch.ones(3)}, 'more': content}, form)
+    with raises_naming(CheckpointError, path, 'refused', fact):
+        load_checkpoint_file(path)
+
+
+def test_expanded_tensors_of_usual_size_are_read(tmp_path):
+    path = write(tmp_path / 'x.pth', {'a': torch.ones(1).expand(64)}, 'zip')
+    assert load_checkpoint_file(path)['a'].sum() == 64
 
 
 @pytest.mark.filterwarnings('ignore::DeprecationWarning', 'ignore::UserWarning')

@@ -327,3 +327,18 @@ def test_millimetres_are_named(tmp_path):
         read_predictions(path)
     with raises_naming(DataError, path, 'joints', 'metres', 'millimetres'):
         read_predictions(path, reference=joints)
+
+
+@pytest.mark.parametrize('value', [1e13, -1e39, 1e300, 10**400])
+@pytest.mark.parametrize('field', FIELDS)
+@pytest.mark.filterwarnings('error')
+def test_numbers_that_no_hand_has(tmp_path, field, value):
+    """Beyond float32, or so large that their squares are: named before they become infinite."""
+    values = make_values()
+    prefix = write_json(tmp_path, values)
+    path = tmp_path / f'training_{field}.json'
+    entries = values[field].tolist()
+    text = json.dumps(entries).replace(json.dumps(values[field].flat[0]), str(value), 1)
+    path.write_text(text)
+    with raises_naming(DataError, path, f'{field} of entry 0', 'expected', 'found'):
+        read_annotations(prefix)

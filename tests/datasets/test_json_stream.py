@@ -60,6 +60,22 @@ def test_damaged_text(text, facts):
         list(JsonReader(io.StringIO(text), 'some.json').values())
 
 
+def test_nothing_but_white_space():
+    """Of a file or an archive that unpacks to gigabytes of spaces only the first are read."""
+
+    class Spaces(io.StringIO):
+        read_so_far = 0
+
+        def read(self, size):
+            self.read_so_far += size
+            return ' ' * size
+
+    stream = Spaces()
+    with raises_naming(DataError, 'some.json', 'white space'):
+        JsonReader(stream, 'some.json').expect('[', 'start')
+    assert stream.read_so_far < 1 << 22
+
+
 def test_something_after_the_list():
     reader = JsonReader(io.StringIO('[1] [2]'), 'some.json')
     assert list(reader.values()) == [1]

@@ -7,7 +7,7 @@ from pathlib import Path
 from ...errors import DataError
 from ..formats.coco import read_coco
 from ..loading import MAX_BROKEN_IMAGES, check_size, read_image
-from ..picture_files import unused_pictures
+from ..picture_suffixes import unused_pictures
 from .coco_rules import plausibility_findings, structure_findings
 from .coco_usage import count_usage, judge_usage
 from .common import DatasetCheck, existing_files, expected_names
@@ -118,6 +118,7 @@ def _check_images(check: DatasetCheck, path: Path, folder: Path, images: list[di
     if check.depth == 'annotations' or not check.found_on_disk(folder, 'image folder'):
         return
     report = check.report
+    check.warn_of_outside(folder, [folder / image['file_name'] for image in images])
     there = existing_files([folder / image['file_name'] for image in images])
     present: list[dict] = []
     missing: list[dict] = []

@@ -93,6 +93,16 @@ class DatasetCheck:
             self.report.error('missing', root, f'no such folder; {expected}. {advice}')
         return False
 
+    def warn_of_outside(self, folder: Path, paths: Sequence[Path]) -> None:
+        """Note file names that lead out of the folder that they are to lie in."""
+        found = outside(folder, paths)
+        if found:
+            self.report.warning(
+                'outside_folder',
+                found[0],
+                f'{len(found)} of {len(paths)} file names lead out of {folder}',
+            )
+
     def broken(self, kind: str, error: DataError) -> None:
         """Note an error of reading a file, whose message begins with the file."""
         where, _, message = str(error).partition(': ')
@@ -148,6 +158,27 @@ def existing_files(paths: Iterable[Path]) -> set[Path]:
         if path.name in folders[path.parent]:
             found.add(path)
     return found
+
+
+def check_no_cycle(folder: Path, above: frozenset[str] = frozenset()) -> None:
+    """See that no link below a folder leads back to a folder above it: walks would not end.
+
+    Raises:
+        DataError: One does.
+    """
+    place = os.path.realpath(folder)
+    if place in above:
+        raise DataError(f'{folder}: a link to {place}, which holds it; remove the link')
+    with os.scandir(folder) as entries:
+        below = [entry.path for entry in entries if entry.is_dir()]
+    for path in below:
+        check_no_cycle(Path(path), above | {place})
+
+
+def outside(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    """Return those of the paths that lead out of a folder by `..` or from the root."""
+    top = os.path.abspath(folder)
+    return [path for path in paths if os.path.commonpath([top, os.path.abspath(path)]) != top]
 
 
 def expected_names(missing: Sequence[str], known: Sequence[Any]) -> str:

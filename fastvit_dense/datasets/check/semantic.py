@@ -15,9 +15,9 @@ from ..loading import (
     read_image,
     read_mask_and_palette,
 )
-from ..picture_files import unused_pictures
+from ..picture_suffixes import unused_pictures
 from ..spread import spread
-from .common import DatasetCheck, existing_files
+from .common import DatasetCheck, check_no_cycle, existing_files
 from .masks import MANY_IGNORED, MaskValues, ignored_note, palette_problem
 from .pictures import check_pictures
 
@@ -46,6 +46,13 @@ def check_semantic(check: DatasetCheck) -> None:
     complete &= not ann_file or check.found_on_disk(Path(ann_file), 'list of names')
     if not complete:
         return
+    try:
+        for folder in (images, masks):
+            if folder.is_dir():
+                check_no_cycle(folder)
+    except DataError as error:
+        check.broken('links', error)
+        return
     entries = check.built.load_data_list() if images.exists() or ann_file else []
     pairs = [(Path(entry['img_path']), Path(entry.get('seg_map_path', ''))) for entry in entries]
     report.images = len(pairs)
@@ -67,6 +74,7 @@ def check_semantic(check: DatasetCheck) -> None:
         if left:
             advice = f'img_suffix={check.built.img_suffix!r} tells them apart, capitals too'
             report.warning('suffix', images, f'{left}; {advice}')
+    check.warn_of_outside(images, [image for image, _ in pairs])
     pairs = _pairs_on_disk(check, masks, pairs, unlabelled)
     report.images_used = len(pairs)
     report.pictures += [str(image) for image, _ in pairs]

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...checkpoints.files import write_files
-from ...datasets.values import is_number
+from ...checkpoints.files import read_json, write_files
+from ...datasets.values import is_integer, is_number
 from ...errors import DataError
+from ...limits import REPORT_BYTES
 from ..metric_names import describe, format_difference, format_value, is_defined
 from ..record import EvaluationResult
 from . import tables as markdown
@@ -25,10 +26,15 @@ def read_report(path: str | Path) -> dict[str, Any]:
     if path.is_dir():
         path = path / 'report.json'
     try:
-        report = json.loads(path.read_text(encoding='utf-8'))
+        size = path.stat().st_size
+        if size > REPORT_BYTES:
+            raise DataError(f'{path}: expected at most {REPORT_BYTES:,} bytes, found {size:,}')
+        report = read_json(path)
     except FileNotFoundError:
         raise DataError(f'{path}: no such file; expected the report.json of a run') from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f'{path}: expected a whole JSON file, found: {error}') from None
     if not isinstance(report, dict):
         raise DataError(f'{path}: expected a JSON object, found {type(report).__name__}')
@@ -37,9 +43,11 @@ def read_report(path: str | Path) -> dict[str, Any]:
         if not isinstance(report.get(name), kind):
             found = type(report[name]).__name__ if name in report else 'nothing'
             raise DataError(f'{path}: field {name!r}: expected {kind.__name__}, found {found}')
+    if not is_integer(samples := report['samples']):
+        raise DataError(f"{path}: field 'samples': expected a count, found {samples!r:.40}")
     for name, value in report['metrics'].items():
         if value is not None and not is_number(value):
-            raise DataError(f'{path}: metrics[{name!r}]: expected a number, found {value!r}')
+            raise DataError(f'{path}: metrics[{name!r}]: expected a number, found {value!r:.40}')
     return report
 
 

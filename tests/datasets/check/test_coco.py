@@ -381,3 +381,23 @@ def test_images_without_ground_truth(coco_tree):
     assert report.errors == []
     assert 'predictions only' in report.warnings[0]
     assert "expected a list 'annotations'" in only_error(coco_tree, 'val')
+
+
+def test_names_that_lead_out_of_the_folder(coco_tree):
+    """Absolute names are a habit and are read; the check tells of them, and how many."""
+    coco_tree.content['images'][0]['file_name'] = str(coco_tree.images[0])
+    coco_tree.content['images'][1]['file_name'] = '../annotations/../images/1.jpg'
+    coco_tree.content['images'][2]['file_name'] = '../../etc/x.jpg'
+    coco_tree.write()
+    report = check_config(coco_tree.config(), read_files=False)
+    told = [message for message in report.warnings if 'lead out of' in message]
+    assert len(told) == 1
+    assert '1 of 3 file names' in told[0]
+
+
+@pytest.mark.parametrize('name', ['/dev/zero', '.', 'x' * 300 + '.jpg', 'a\0b.jpg', '\ud800.jpg'])
+def test_names_of_what_is_no_picture(coco_tree, name):
+    coco_tree.content['images'][0]['file_name'] = name
+    coco_tree.write()
+    report = check_config(coco_tree.config())
+    assert len(report.errors) == 1, report.errors

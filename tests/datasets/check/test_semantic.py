@@ -7,7 +7,7 @@ from PIL import Image
 
 from fastvit_dense.datasets.check.datasets import check_config, quick_check
 from fastvit_dense.errors import DataError
-from tests.facts import raises_naming
+from tests.facts import assert_names, raises_naming
 
 
 def only_error(tree, loader='train', read_files=True, **changes):
@@ -214,3 +214,23 @@ def test_real_masks_pass(shared_dir):
     assert report.errors == []
     assert report.of('train').images_used == 3
     assert report.of('train').per_class['bus'] > 0
+
+
+def test_links_in_a_circle(semantic_tree):
+    """Two links that lead back would be walked 2^40 times; one that leads aside is followed."""
+    (semantic_tree.root / 'images/aside').symlink_to(semantic_tree.root / 'masks')
+    assert check_config(semantic_tree.config()).errors == []
+    for name in 'ab':
+        (semantic_tree.root / 'images' / name).symlink_to('.')
+    report = check_config(semantic_tree.config())
+    assert len(report.errors) == 1
+    assert_names(report.errors[0], semantic_tree.root / 'images', 'a link to')
+    with raises_naming(DataError, 'images', 'a link to'):
+        quick_check(semantic_tree.config(), 'train_dataloader')
+
+
+def test_names_that_lead_out_of_the_folder(semantic_tree):
+    """They are opened as pictures, which a list of names may want; the check tells."""
+    (semantic_tree.root / 'list.txt').write_text('0\n../images/1\n../../images/x\n')
+    report = check_config(semantic_tree.config(ann_file='list.txt'))
+    assert any('1 of 3 file names lead out of' in message for message in report.warnings)

@@ -1,0 +1,28 @@
+"""Limits on what a file may ask for, looked at before anything of it is unpacked.
+
+Set so that files of people who mean well stay far below them; SECURITY.md lists them.
+"""
+
+# pictures: 2 * 89,478,485 is Pillow's own limit, 13,300 x 13,300; 8K video has 33 megapixels
+PIXELS = 178_956_970
+BYTES_PER_PIXEL = 4  # of a picture file, at most: no compression, four channels
+
+# checkpoints: torch.save does not compress, floating-point weights shrink by a few percent
+UNPACKED_RATIO = 4
+UNPACKED_SPARE = 1 << 26
+DIRECTORY_BYTES = 1 << 23  # of an archive's table of contents: about 80,000 tensors
+REPEATED_BYTES = 1 << 26  # of a tensor that shows the same numbers many times (stride 0)
+NESTING = 100  # containers within containers; a training checkpoint has about 10
+INDEX_BYTES = 1 << 26  # of the index of a sharded checkpoint
+
+# MANO files: MANO_RIGHT.pkl has 3.8 million bytes and needs some hundreds of opcodes
+MANO_BYTES = 32_000_000
+
+# JSON that is read entry by entry; the largest entry of FreiHAND, a mesh, has about 50,000
+JSON_ENTRY = 1 << 24
+JSON_SPACE = 1 << 20  # white space in a row
+REPORT_BYTES = 1 << 28  # of a report.json; one over 1,000 classes with curves has 10 million
+HAND_NUMBER = 1e12  # of coordinates, cameras and poses: metres, pixels, radians
+
+# exported files: what one value inside a graph may take
+TENSOR_BYTES = 1 << 30
