@@ -78,6 +78,7 @@ OPTIONS = {
     "model.test_cfg.mode='whole'": (SEMANTIC_FPN, {}),
     'load_from={filename}': (MASK_RCNN, {'filename': 'work_dirs/own/epoch_12.pth'}),
     'model.mano.standin=True': (HANDS, {}),
+    'train_dataloader.num_workers=1': (MASK_RCNN, {}),
 }
 # what the user typed, repeated
 ECHO = {'{key}={value}:'}

@@ -378,4 +378,6 @@ def _name_unknown(folder: Path, files: dict[str, Path]) -> None:
 
 def _label_map(element: dict) -> Tensor:
     labels = torch.as_tensor(as_dict(element)['data'])
+    if labels.is_floating_point():  # mmseg's of one output under a sigmoid
+        labels = labels.long()
     return labels.reshape(labels.shape[-2:])

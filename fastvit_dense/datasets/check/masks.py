@@ -1,4 +1,4 @@
-"""What the values of class masks tell of the data: ignored pixels, and 255 in place of a class."""
+"""Values of class masks: pixels that are ignored, and 255 in place of a class."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
