@@ -60,24 +60,32 @@ def quick_check(cfg: Config, *loaders: str, with_files: bool = True) -> DataRepo
         Warnings (logged, too) and counts.
 
     Raises:
-        DataError: The data cannot be used; the message tells why, file by file.
+        DataError: The data cannot be used; the message tells why, of the first dataset that cannot,
+            file by file.
     """
     report = _check(cfg, loaders, 'sample' if with_files else 'annotations', progress=False)
-    errors = report.errors
-    if len(errors) == 1:
-        raise DataError(errors[0])
-    if errors:
-        more = f'\n  ... and {len(errors) - MESSAGES} more' if len(errors) > MESSAGES else ''
-        raise DataError(
-            f'{", ".join(loaders)}: {len(errors)} errors in the data:\n  '
-            + '\n  '.join(errors[:MESSAGES])
-            + f'{more}\ntools/check_data.py CONFIG tells more'
-        )
+    faulty = next((dataset for dataset in report.datasets if dataset.has_errors), None)
+    if faulty is not None:
+        _refuse(faulty)
     for dataset in report.datasets:
         print_log(f'{", ".join(dataset.loaders)}: {"; ".join(dataset.notes)}', 'current')
     if report.warnings:
         print_log(f'data:\n{report.describe("warning")}', 'current', logging.WARNING)
     return report
+
+
+def _refuse(dataset: DatasetReport) -> None:
+    """Raise the errors of a dataset as one."""
+    errors = [str(finding) for finding in dataset.findings if finding.severity == 'error']
+    if len(errors) == 1:
+        raise DataError(errors[0])
+    loaders = ', '.join(f'{loader}_dataloader' for loader in dataset.loaders)
+    more = f'\n  ... and {len(errors) - MESSAGES} more' if len(errors) > MESSAGES else ''
+    raise DataError(
+        f'{loaders}: {len(errors)} errors in the data:\n  '
+        + '\n  '.join(errors[:MESSAGES])
+        + f'{more}\ntools/check_data.py CONFIG tells more'
+    )
 
 
 def _check(cfg: Config, loaders: tuple[str, ...], depth: str, progress: bool) -> DataReport:
