@@ -25,7 +25,7 @@ from ..config.types import base_names, find_type
 from ..config.walk import dicts_of
 from ..errors import DataError, reason_of
 from .bit_depth import stated_bits, to_bytes
-from .decoding import decode_image
+from .decoding import decode_image, orientation_of
 from .picture_files import check_file, size_problem
 
 MAX_BROKEN_IMAGES = 10  # broken images that training skips before it stops
@@ -267,9 +267,14 @@ def check_size(path: str, shape: tuple[int, int], entry: dict) -> None:
     """
     expected = entry.get('height'), entry.get('width')
     if None not in expected and expected != tuple(shape):
+        code = orientation_of(path)
+        turned = (
+            f' (the picture is turned by its EXIF orientation, {code}; annotate it as it is seen, '
+            'or write it again without it)'
+        )
         raise DataError(
             f'{path}: expected {expected[1]}x{expected[0]} pixels (width x height) as the '
-            f'annotations say, found {shape[1]}x{shape[0]}'
+            f'annotations say, found {shape[1]}x{shape[0]}{turned if code != 1 else ""}'
         )
 
 

@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from ..config.loaders import dataset_classes
+from ..datasets.formats.coco import absent_ids
 from ..errors import DataError, PredictionError
 from . import coco
 from .base import TaskMetric, as_dict, loaded_part
@@ -28,7 +29,7 @@ class InstanceMetric(TaskMetric):
 
     The numbers are pycocotools', computed by faster-coco-eval. Masks are scored with mask areas.
     Labels count the dataset's `classes`, whatever the order of the categories in the annotation
-    file; without `classes`, the categories of the file.
+    file, and whether it has all of them; without `classes`, the categories of the file.
 
     Names: `{metric}_mAP`, `_mAP_50`, `_mAP_75`, `_mAP_s`, `_mAP_m`, `_mAP_l`,
     `_AR@1`, `_AR@10`, `_AR@100`, `_AR_s@100`, `_AR_m@100`, `_AR_l@100`; 0-1, -1 where
@@ -128,14 +129,19 @@ class InstanceMetric(TaskMetric):
         if classes is None:
             return [category['id'] for category in categories]
         ids = {category['name']: category['id'] for category in categories}
-        for name in classes:
-            if name not in ids:
-                near = difflib.get_close_matches(name, ids, n=1)
+        absent = [name for name in classes if name not in ids]
+        for name in absent:
+            near = difflib.get_close_matches(name, ids, n=1)
+            if near or len(absent) == len(classes):
                 hint = f'; did you mean {near[0]!r}?' if near else ''
                 raise DataError(
                     f'annotation file {self.ann_file}: no category {name!r} among the '
                     f'{len(ids)} there{hint} (the classes are metainfo.classes of the dataset)'
                 )
+        for name, number in absent_ids(absent).items():
+            truth.cats[number] = {'id': number, 'name': name}
+            truth.dataset['categories'].append(truth.cats[number])
+            ids[name] = number
         return [ids[name] for name in classes]
 
     def compact(self, sample: dict) -> dict:

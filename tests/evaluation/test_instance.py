@@ -325,3 +325,14 @@ def test_order_of_categories_changes_no_score(tmp_path):
         scores.append(metric.evaluate(2))
     assert scores[0] == scores[1]
     assert scores[0]['bbox_mAP'] == 1
+
+
+def test_a_class_that_the_file_lacks_keeps_its_label(truth_file):
+    """The numbers are those of the classes that are there; the absent one has no objects."""
+    metric = InstanceMetric(truth_file)
+    metric.dataset_meta = {'classes': ('owl', 'cat', 'dog')}
+    boxes = [[10, 10, 30, 30], [40, 10, 70, 50], [1, 1, 9, 9]]
+    metric.process({}, [sample(1, boxes, [0.9, 0.8, 0.7], [1, 2, 0])])
+    assert metric.evaluate(1)['bbox_mAP'] == 1
+    rows = {row['name']: (row['objects'], row['bbox_AP']) for row in metric.result.per_class}
+    assert rows == {'owl': (0, None), 'cat': (1, 1.0), 'dog': (1, 1.0)}

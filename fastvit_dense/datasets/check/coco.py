@@ -1,18 +1,22 @@
 """The check of a dataset in COCO's format: the annotation file, its classes, the pictures."""
 
+import difflib
 import re
 import shlex
 from pathlib import Path
 
 from ...errors import DataError
+from ..decoding import size_of
 from ..formats.coco import read_coco
 from ..loading import MAX_BROKEN_IMAGES, check_size, read_image
 from ..picture_suffixes import unused_pictures
+from ..spread import spread
 from .coco_rules import plausibility_findings, structure_findings
 from .coco_usage import count_usage, judge_usage
 from .common import DatasetCheck, existing_files, expected_names
 from .pictures import check_pictures
 
+LOOKED_AT = 100  # pictures, before training
 MANY_CLASSES = 20  # more are named in a file
 
 
@@ -33,9 +37,10 @@ def check_coco(check: DatasetCheck) -> None:
     if not _complete(check, path, content):
         return
     with_masks, where = check.with_masks, str(path)
-    faults = structure_findings(content, where, with_masks=with_masks)
+    used = _used_categories(check, content)
+    faults = structure_findings(content, where, with_masks=with_masks, of=used)
     readable = not faults
-    faults = faults or plausibility_findings(content, where, with_masks=with_masks)
+    faults = faults or plausibility_findings(content, where, with_masks=with_masks, of=used)
     for finding in faults:
         report.add(finding)
     report.images, report.annotations = len(content['images']), len(content['annotations'])
@@ -72,6 +77,14 @@ def _complete(check: DatasetCheck, path: Path, content: dict) -> bool:
     return not empty
 
 
+def _used_categories(check: DatasetCheck, content: dict) -> set[int] | None:
+    """Ids of the categories that training uses; None: all, as a metric reads them."""
+    if check.report.loaders != ['train'] or not check.classes:
+        return None
+    entries = [c for c in content['categories'] if isinstance(c, dict)]
+    return {c['id'] for c in entries if 'id' in c and c.get('name') in check.classes} or None
+
+
 def _check_categories(check: DatasetCheck, path: Path, content: dict) -> None:
     """Compare the file's category names with the config's classes."""
     names = [category['name'] for category in content['categories']]
@@ -79,7 +92,13 @@ def _check_categories(check: DatasetCheck, path: Path, content: dict) -> None:
         return
     where = f'{path}: categories'
     unknown = [name for name in check.classes if name not in names]
-    if unknown:
+    misspelt = any(difflib.get_close_matches(name, names, n=1) for name in unknown)
+    judging = 'train' not in check.report.loaders
+    if judging and 0 < len(unknown) < len(check.classes) and not misspelt:
+        absent = ', '.join(map(repr, unknown))
+        message = f'no category {absent} of the classes (metainfo.classes)'
+        check.report.warning('class_absent', where, message)
+    elif unknown:
         check.report.error(
             'classes',
             where,
@@ -125,7 +144,8 @@ def _check_images(check: DatasetCheck, path: Path, folder: Path, images: list[di
     for image in images:
         (present if folder / image['file_name'] in there else missing).append(image)
     report.pictures += [str(folder / image['file_name']) for image in present]
-    skipped = report.loaders == ['train'] and len(missing) <= MAX_BROKEN_IMAGES
+    training = report.loaders == ['train']
+    skipped = training and bool(present) and len(missing) <= MAX_BROKEN_IMAGES
     tell = report.warning if skipped and check.depth != 'all' else report.error
     for image in missing:
         tell(
@@ -143,8 +163,27 @@ def _check_images(check: DatasetCheck, path: Path, folder: Path, images: list[di
         return None
 
     check.examine_pictures(examine, present)
+    if check.depth == 'sample':
+        _look_at_sizes(check, folder, spread(present, LOOKED_AT), training)
     sizes = {folder / im['file_name']: (im['height'], im['width']) for im in present}
     check_pictures(check, sizes)
     left = unused_pictures(folder.iterdir(), sizes) if check.depth == 'all' else None
     if left:  # folders that several annotation files share are common
         report.notes.append(f'of the image folder {left}')
+
+
+def _look_at_sizes(check: DatasetCheck, folder: Path, images: list[dict], training: bool) -> None:
+    """Compare sizes of annotations with the headers of pictures; training skips a few."""
+    wrong = []
+    for image in images:
+        file = folder / image['file_name']
+        shape = size_of(file)
+        try:
+            check_size(str(file), shape or (image['height'], image['width']), image)
+        except DataError as error:
+            wrong.append(error)
+    few = training and len(wrong) <= MAX_BROKEN_IMAGES and len(wrong) < len(images)
+    tell = check.report.warning if few else check.report.error
+    for fault in wrong:
+        where, _, message = str(fault).partition(': ')
+        tell('image_size', where, message)

@@ -4,8 +4,9 @@
 be meant.
 """
 
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from ..formats.coco import FLAGS
@@ -26,11 +27,17 @@ LEAST_OVERLAP = 0.5  # intersection over union of the extents of mask and box
 # Official files hold a few damaged entries, which mmdet leaves out (COCO train2017: 2 boxes of no
 # area among 860 001). Up to this share of the annotations they are warnings.
 TOLERATED = 1e-4
+TOLERATED_KINDS = ('box_without_area', 'area')
 MANY_MISMATCHES = 0.1  # share of the masks from which on it is an error that they miss their boxes
 
 
 def structure_findings(
-    content: dict, path: str, *, with_masks: bool, with_files: bool = True
+    content: dict,
+    path: str,
+    *,
+    with_masks: bool,
+    with_files: bool = True,
+    of: Container[int] | None = None,
 ) -> list[Finding]:
     """Tell what keeps an annotation file from being read, entry by entry.
 
@@ -39,6 +46,7 @@ def structure_findings(
         path: What the findings call the file.
         with_masks: Every annotation needs a mask.
         with_files: Every image needs the name of its file.
+        of: Category ids of annotations that are used, whose masks count; None: all.
     """
     fields = {group: dict(types) for group, types in FIELDS.items()}
     if with_files:
@@ -58,13 +66,17 @@ def structure_findings(
     categories = {category['id'] for category in content['categories']}
     for where, annotation in _annotations(content, path):
         fault = _reference_problem(annotation, sizes, categories) or _value_problem(annotation)
-        if fault is None and with_masks:
+        if fault is None and with_masks and _counts(annotation, of):
             size = sizes[annotation['image_id']]
             broken = mask_problem(annotation.get('segmentation'), size)
             fault = ('mask', broken) if broken else None
         if fault:
             found.append(Finding('error', fault[0], where, fault[1]))
     return found
+
+
+def _counts(annotation: dict, of: Container[int] | None) -> bool:
+    return of is None or annotation['category_id'] in of
 
 
 def sizes_of(content: dict) -> dict[int, tuple[int, int]]:
@@ -157,19 +169,24 @@ def mask_problem(mask: Any, size: tuple[int, int]) -> str | None:
     return None
 
 
-def plausibility_findings(content: dict, path: str, *, with_masks: bool) -> list[Finding]:
+def plausibility_findings(
+    content: dict, path: str, *, with_masks: bool, of: Container[int] | None = None
+) -> list[Finding]:
     """Tell what an annotation file that can be read cannot mean.
 
     Args:
         content: Without `structure_findings`.
         path: What the findings call the file.
         with_masks: Judge the masks as well.
+        of: Category ids of annotations that are used, the others are not judged; None: all.
     """
     sizes = sizes_of(content)
     faults: list[tuple[str, str, str]] = []
     standing_out: list[tuple[float, str]] = []
     mismatches: list[tuple[str, str]] = []
     for where, annotation in _annotations(content, path):
+        if not _counts(annotation, of):
+            continue
         size = sizes[annotation['image_id']]
         fault = _box_fault(annotation, size)
         extent = mask_extent(annotation['segmentation']) if with_masks else None
@@ -186,8 +203,12 @@ def plausibility_findings(content: dict, path: str, *, with_masks: bool) -> list
         if with_masks and min(w, h) >= 1 and _overlap(box, extent) < LEAST_OVERLAP:
             mismatches.append((where, _mismatch(box, extent)))
     count = len(content['annotations'])
-    severity = 'warning' if len(faults) <= TOLERATED * count else 'error'
-    found = [Finding(severity, kind, where, message) for where, kind, message in faults]
+    empty = sum(kind in TOLERATED_KINDS for _, kind, _ in faults)
+    few = empty <= TOLERATED * count
+    found = [
+        Finding('warning' if few and kind in TOLERATED_KINDS else 'error', kind, where, message)
+        for where, kind, message in faults
+    ]
     if standing_out:
         far, where = max(standing_out)
         message = (
@@ -239,9 +260,21 @@ def mask_extent(mask: list | dict) -> Extent | None:
     """The box of a sound mask, in pixels; None: it is empty."""
     if isinstance(mask, dict):
         return rle_extent(mask)
-    xs = [x for polygon in mask for x in polygon[::2]]
-    ys = [y for polygon in mask for y in polygon[1::2]]
+    full = [polygon for polygon in mask if _has_area(polygon)]
+    if not full:
+        return None
+    xs = [x for polygon in full for x in polygon[::2]]
+    ys = [y for polygon in full for y in polygon[1::2]]
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def _has_area(polygon: list[float]) -> bool:
+    """Tell whether the corners do not lie on one line."""
+    x0, y0 = polygon[:2]
+    return any(
+        (polygon[i] - x0) * (polygon[i + 3] - y0) != (polygon[i + 2] - x0) * (polygon[i + 1] - y0)
+        for i in range(2, len(polygon) - 2, 2)
+    )
 
 
 def _area(extent: Extent) -> float:
@@ -282,8 +315,10 @@ def _doubled(content: dict, path: str) -> Iterator[Finding]:
         if other is not annotation and same:
             message = f'expected an object of its own, found the same as id {other["id"]}'
             yield Finding('warning', 'doubled', where, message)
-    names = Counter(image.get('file_name') for image in content['images'])
+    names = Counter(
+        os.path.normpath(name) for image in content['images'] if (name := image.get('file_name'))
+    )
     for name, count in names.items():
-        if name is not None and count > 1:
+        if count > 1:
             message = f'file_name {name!r} stands there under {count} ids'
             yield Finding('warning', 'doubled_image', f'{path}: images', message)

@@ -1,6 +1,7 @@
 """Reading COCO annotation files: one way for training, checking and scoring."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -80,5 +81,10 @@ def make_whole(content: dict[str, Any]) -> None:
                 if isinstance(value, float) and value.is_integer():
                     entry[name] = int(value)
             for name in flags:
-                if isinstance(entry.get(name), bool):
+                if entry.get(name) in (0, 1):  # 0.0 and false, too
                     entry[name] = int(entry[name])
+
+
+def absent_ids(names: Iterable[str]) -> dict[str, int]:
+    """Give classes that a file has no category of ids that no category has: -1, -2, ..."""
+    return {name: -1 - place for place, name in enumerate(names)}

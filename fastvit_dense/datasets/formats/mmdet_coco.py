@@ -1,8 +1,8 @@
 """mmdet's reader of COCO files, made to read what this package's checks have read.
 
 Its labels follow the names of the classes, too: mmdet numbers the classes in the order of the
-file's categories, whatever their order in `metainfo.classes`, so that two files of different order
-mean different things by the same label.
+file's categories, whatever their order in `metainfo.classes`, so that two files of different order,
+or one without a class, mean different things by the same label.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from .coco import make_whole, read_json
+from .coco import absent_ids, make_whole, read_json
 
 
 def use_own_reader(module: ModuleType) -> None:
@@ -38,8 +38,9 @@ def use_own_reader(module: ModuleType) -> None:
         found = category_ids(self, cat_names, sup_names, cat_ids)
         if isinstance(cat_names, str) or not len(cat_names):
             return found
-        order = {name: place for place, name in enumerate(cat_names)}
-        return sorted(found, key=lambda i: order[self.cats[i]['name']])
+        ids = {self.cats[i]['name']: i for i in found}
+        ids |= absent_ids(name for name in cat_names if name not in ids)
+        return [ids[name] for name in cat_names]
 
     api.__init__, api.get_cat_ids = init, get_cat_ids
     api.labels_follow_names = True

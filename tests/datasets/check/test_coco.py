@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 from mmengine.registry import DATASETS
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from fastvit_dense.datasets.check.datasets import check_config, quick_check
@@ -401,3 +402,51 @@ def test_names_of_what_is_no_picture(coco_tree, name):
     coco_tree.write()
     report = check_config(coco_tree.config())
     assert len(report.errors) == 1, report.errors
+
+
+def test_a_class_that_the_validation_lacks_is_a_warning(coco_tree):
+    coco_tree.content['categories'] = [{'id': 4, 'name': 'dog'}]
+    for annotation in coco_tree.content['annotations']:
+        annotation['category_id'] = 4
+    coco_tree.write()
+    cfg = coco_tree.config('val', test_mode=True)
+    report = check_config(cfg)
+    assert report.errors == []
+    assert 'class_absent' in {finding.kind for finding in report.findings('warning')}
+    dataset = DATASETS.build({**cfg.val_dataloader.dataset, '_scope_': 'mmdet'})
+    labels = {i['bbox_label'] for k in range(3) for i in dataset.get_data_info(k)['instances']}
+    assert labels == {1}  # that of dog, though the file has no other class
+    assert 'cat' in only_error(coco_tree, 'train')
+
+
+def test_masks_of_classes_that_are_left_out_need_not_be(coco_tree):
+    coco_tree.content['categories'].append({'id': 9, 'name': 'keypoints'})
+    coco_tree.content['annotations'][0].update(category_id=9, segmentation=[])
+    coco_tree.write()
+    report = check_config(coco_tree.config())
+    assert report.errors == []
+    assert report.of('train').annotations_used == 5
+
+
+@pytest.mark.parametrize('loader', ['train', 'val'])
+def test_pictures_that_are_turned_are_told_before_training(coco_tree, loader):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for path in coco_tree.images[1:]:
+        with Image.open(path) as image:
+            image.load()
+            image.save(path, exif=exif)
+    facts = [coco_tree.images[1], 'found', '33x47', 'EXIF orientation, 6']
+    if loader == 'val':
+        with raises_naming(DataError, *facts):
+            quick_check(coco_tree.config(loader), f'{loader}_dataloader')
+    else:  # training skips a few
+        report = quick_check(coco_tree.config(loader), f'{loader}_dataloader')
+        assert_names('; '.join(report.warnings), *facts)
+
+
+def test_no_picture_of_the_training_is_there(coco_tree):
+    for path in coco_tree.images:
+        path.unlink()
+    with raises_naming(DataError, 'train_dataloader', coco_tree.images[0], 'no such file'):
+        quick_check(coco_tree.config(), 'train_dataloader')

@@ -58,6 +58,7 @@ MISSES = {
     'upside down': rectangle(4, 40 - 17, 10, 12),
     'relative to the box': rectangle(0, 0, 10, 12),
     'of another object': rectangle(30, 20, 10, 12),
+    'polygon on a line': [[4, 5, 14, 17, 9, 11]],
     'empty code': code(0 * box_mask()),
     'inverted code': code(1 - box_mask()),
     'row-major code': row_major(),
@@ -128,7 +129,7 @@ def test_polygon_that_leaves_the_picture():
 def test_doubled_entries():
     masks = [rectangle(*BOX), rectangle(*BOX), rectangle(5, 6, 9, 11)]
     data = content(*masks)
-    data['images'].append({**data['images'][0], 'id': 2})
+    data['images'].append({**data['images'][0], 'id': 2, 'file_name': './a.jpg'})
     found = plausibility_findings(data, 'a.json', with_masks=True)
     assert [(f.severity, f.kind) for f in found] == [
         ('warning', 'doubled'),
@@ -143,6 +144,7 @@ def test_doubled_entries():
     [
         ('iscrowd', 1, True),
         ('iscrowd', False, True),
+        ('iscrowd', 0.0, True),
         ('iscrowd', '0', False),
         ('iscrowd', 2, False),
         ('iscrowd', None, False),
