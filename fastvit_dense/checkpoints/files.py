@@ -44,8 +44,7 @@ def write_files(folder: str | Path, texts: Mapping[str, str]) -> None:
         for name, text in reversed(list(texts.items())):
             part = stack.enter_context(replacing(Path(folder, name)))
             # half characters (surrogates), which JSON may hold: as JSON spells them
-            with part.open('w', encoding='utf-8', errors='backslashreplace', newline='\n') as file:
-                file.write(text)
+            part.write_text(text, encoding='utf-8', errors='backslashreplace', newline='\n')
 
 
 def parse_json(text: str | bytes) -> Any:

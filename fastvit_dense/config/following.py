@@ -34,7 +34,7 @@ def follow_val(cfg: Config, before: Config) -> None:
     for name, key, val_before, val, test in pairs:
         if isinstance(val_before, dict) and isinstance(val, dict) and isinstance(test, dict):
             _follow(val_before, val, test)
-        elif val != val_before and test == val_before:
+        elif val not in (val_before, None) and test == val_before:  # None: no validation
             holder, last = (cfg[f'test_{name}'], key) if key else (cfg, f'test_{name}')
             holder[last] = copy.deepcopy(val)
 

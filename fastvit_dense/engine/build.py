@@ -7,6 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from ..checkpoints.model import fitting_weights, load_model_state
+from ..checkpoints.shards import find_in_folder
 from ..config.building import explained_building, try_building
 from ..config.checks import check_channels, check_pretrained, check_settings, check_test_cfg
 from ..datasets.bit_depth import set_image_bits
@@ -95,7 +96,12 @@ def check_checkpoint(path: str) -> None:
     """Look for a checkpoint, a file or a folder; an address is left to its download.
 
     Raises:
-        CheckpointError: There is no such file.
+        CheckpointError: There is no such file, or no checkpoint in the folder.
     """
-    if '://' not in path and not Path(path).expanduser().exists():
+    file = Path(path).expanduser()
+    if '://' in path:
+        return
+    if not file.exists():
         raise CheckpointError(f'{path}: no such checkpoint file')
+    if file.is_dir():
+        find_in_folder(file)

@@ -67,9 +67,9 @@ def checkpoint_folder(cfg: Config) -> Path:
 def checkpoints_of(cfg: Config) -> list[Path]:
     """The checkpoints that a run of this config would write, the best ones last."""
     template = _hook(cfg).get('filename_tmpl')
-    names = NAMES  # a run that is stopped within an epoch writes iter_N.pth, whatever the template
-    if template:
-        names += '|' + re.sub(r'\\\{.*?\\\}', r'\\d+', re.escape(template))
+    names = NAMES
+    if template:  # stopped within an epoch, a run writes iter_N.pth all the same
+        names = r'iter_\d+\.pth|' + re.sub(r'\\\{.*?\\\}', r'\\d+', re.escape(template))
     ours = re.compile(f'(best_.+_)?({names})')
     paths = [path for path in checkpoint_folder(cfg).glob('*') if ours.fullmatch(path.name)]
     return sorted(paths, key=lambda path: (path.name.startswith('best_'), path.name))

@@ -1,6 +1,7 @@
 """Pictures beside and below each other."""
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..datasets.picture_files import read_picture_bytes
+from ..errors import DataError, MissingFileError
 
 
 def stack_pictures(paths: Sequence[Path], width: int = 960) -> Image.Image:
@@ -45,7 +47,13 @@ def read_picture(path: Path) -> np.ndarray:
     """Read a picture file as (H, W, 3) uint8, RGB.
 
     Raises:
-        DataError: It is not there, no plain file or too large.
+        MissingFileError: It is not there.
+        DataError: It is no plain file, too large, or no picture.
     """
-    with Image.open(io.BytesIO(read_picture_bytes(path))) as image:
-        return np.asarray(image.convert('RGB'))
+    if not os.path.lexists(path):
+        raise MissingFileError(f'no image {path.name} in the data folder')
+    try:
+        with Image.open(io.BytesIO(read_picture_bytes(path))) as image:
+            return np.asarray(image.convert('RGB'))
+    except (OSError, SyntaxError) as error:
+        raise DataError(f'{path}: cannot be decoded as an image') from error

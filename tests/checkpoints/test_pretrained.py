@@ -292,7 +292,9 @@ def test_output_norms_stay_new(t8_apple, save):
 def test_output_norms_of_apples_dense_code_do_not_disturb(save):
     """Its norm6 stands behind the positional encoding for SA12, which is no stage's end."""
     state = renamed(make_timm('sa12', num_classes=0).state_dict(), 'apple', 'backbone.')
-    norms = {f'backbone.norm{n}.weight': torch.full((64 << n // 2,), n) for n in (0, 2, 4, 6)}
+    norms = {
+        f'backbone.norm{n}.weight': torch.full((64 << n // 2,), float(n)) for n in (0, 2, 4, 6)
+    }
     model = FastViT('sa12', out_indices=(0, 3))
     report = load_pretrained(model, save(dict(state_dict=state | norms)))
     ignored = {key for key in report.ignored if 'conv_exp' not in key}

@@ -306,7 +306,7 @@ def test_what_a_constructor_does():
     [
         (
             'default_hooks = dict(logger=dict(intervall=3))',
-            ('default_hooks.logger.intervall', 'LoggerHook', "'interval'"),
+            ('default_hooks.logger.intervall', 'ProgressHook', "'interval'"),
         ),
         (
             'train_dataloader = dict(sampler=dict(shufle=True))',

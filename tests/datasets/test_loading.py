@@ -76,7 +76,7 @@ def test_broken_files_are_named(name, read, tmp_path):
 def test_missing_file_and_folder_are_named(read, tmp_path):
     with raises_naming(DataError, tmp_path / 'none.jpg', 'image', 'no such file'):
         read(str(tmp_path / 'none.jpg'))
-    with raises_naming(DataError, tmp_path, 'Is a directory'):
+    with raises_naming(DataError, tmp_path, 'image', 'found', 'a folder'):
         read(str(tmp_path))
 
 

@@ -39,6 +39,6 @@ def test_files_are_looked_for_and_addresses_are_not(tmp_path, monkeypatch):
     (tmp_path / 'there.pth').touch()
     for path in (f'{tmp_path}/there.pth', '~/there.pth', 'https://example.org/x.pth'):
         check_checkpoint(path)
-    for path in (f'{tmp_path}/none.pth', str(tmp_path)):
-        with raises_naming(CheckpointError, path, 'no such checkpoint file'):
+    for path, words in ((f'{tmp_path}/none.pth', 'no such'), (str(tmp_path), 'a folder, expected')):
+        with raises_naming(CheckpointError, path, words):
             check_checkpoint(path)

@@ -315,7 +315,7 @@ def test_head_with_another_number_of_classes(run_tool, tiny_instance, tmp_path):
         ),
         (
             [TINY, '--cfg-options', 'train_cfg.max_epochs=None'],
-            r'train_cfg \(EpochBasedTrainLoop\)',
+            r'train_cfg \(ResumableEpochLoop\)',
         ),
     ],
 )

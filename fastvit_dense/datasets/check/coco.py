@@ -38,7 +38,9 @@ def check_coco(check: DatasetCheck) -> None:
         return
     with_masks, where = check.with_masks, str(path)
     used = _used_categories(check, content)
-    faults = structure_findings(content, where, with_masks=with_masks, of=used)
+    faults = structure_findings(
+        content, where, with_masks=with_masks, with_files=check.depth != 'annotations', of=used
+    )
     readable = not faults
     faults = faults or plausibility_findings(content, where, with_masks=with_masks, of=used)
     for finding in faults:
