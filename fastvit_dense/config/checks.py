@@ -14,6 +14,7 @@ from ..backbones.fastvit import FastViT
 from ..backbones.variants import VARIANTS
 from ..checkpoints.download import published_name
 from ..checkpoints.published import PUBLISHED
+from ..checkpoints.shards import find_in_folder
 from ..errors import CheckpointError, ConfigError
 from .known import READ_OF_LOADER
 from .loaders import LOADERS
@@ -277,7 +278,7 @@ def check_pretrained(cfg: Config) -> None:
     """Look for the local files of every `init_cfg` of type Pretrained; nothing is downloaded.
 
     Raises:
-        CheckpointError: There is no such file.
+        CheckpointError: There is no such file, or no checkpoint in the folder.
     """
     for path, node in dicts_of(cfg.get('model'), 'model'):
         if node.get('type') != 'Pretrained' or not isinstance(node.get('checkpoint'), str):
@@ -285,7 +286,10 @@ def check_pretrained(cfg: Config) -> None:
         name = node['checkpoint']
         if '://' in name or published_name(name) in PUBLISHED:
             continue
-        if Path(name).expanduser().exists():
+        file = Path(name).expanduser()
+        if file.is_dir():
+            find_in_folder(file)
+        if file.exists():
             continue
         raise CheckpointError(
             f'{name}: there is no such file; {path}.checkpoint names it. Expected a file, an '

@@ -346,7 +346,9 @@ def test_pretrained_files_on_this_disk(tmp_path):
         check_pretrained(read(INSTANCE, f'model.backbone.init_cfg.checkpoint={name}'))
     (tmp_path / 'there.pth').touch()
     check_pretrained(read(INSTANCE, f'model.backbone.init_cfg.checkpoint={tmp_path}/there.pth'))
-    for name in ('missing.pth', str(tmp_path), 'apple/fastvit_t9'):
+    with raises_naming(CheckpointError, tmp_path, 'a folder, expected', 'found', 'there.pth'):
+        check_pretrained(read(INSTANCE, f'model.backbone.init_cfg.checkpoint={tmp_path}'))
+    for name in ('missing.pth', 'apple/fastvit_t9'):
         cfg = read(INSTANCE, f'model.backbone.init_cfg.checkpoint={name}')
         place = 'model.backbone.init_cfg.checkpoint'
         with raises_naming(CheckpointError, name, 'no such file', place):
