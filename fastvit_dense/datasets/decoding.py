@@ -22,6 +22,11 @@ OPENCV_PIXELS = 1 << 30  # a picture that OpenCV reads has no more
 DEEP_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 # what follows 'ftyp' in the first bytes -> name
 BOXES = {b'heic': 'HEIC', b'heix': 'HEIC', b'mif1': 'HEIC', b'msf1': 'HEIC', b'avif': 'AVIF'}
+CUT_BY_PILLOW = ('PNG', 'TIFF')  # formats whose 16 bits of three or four channels it cuts to 8
+CHANGED = (
+    'expected an image as its file holds it, found one that was changed after reading, with 8 of '
+    'the 16 bits of each channel; give the path, or an array'
+)
 PILLOW_FAULTS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -83,18 +88,19 @@ def picture_array(image: Image.Image) -> np.ndarray:
         (H, W, 3) RGB, types as `decode_image` gives them.
 
     Raises:
-        DataError: The image cannot be read.
+        DataError: The image cannot be read; or it was changed after reading, and its file has
+            more than 8 bits a channel, of which Pillow kept 8.
     """
     if image.width * image.height > OPENCV_PIXELS:
         raise DataError(_too_large(image.size))
     try:
-        source = getattr(image, 'fp', None)
-        if _is_deep(image) and image.mode not in DEEP_MODES and source is not None:
-            position = source.tell()
-            source.seek(0)  # Pillow would keep 8 of the 16 bits
-            data = source.read()
-            source.seek(position)
-            return np.ascontiguousarray(_decode(image, data)[..., ::-1])
+        data = _deep_bytes(image)
+        if data is not None:  # Pillow would keep 8 of the 16 bits
+            with _quiet_open(io.BytesIO(data)) as cut:
+                if not image.tile and not np.array_equal(cut, image):
+                    raise DataError(CHANGED)
+            with _quiet_open(io.BytesIO(data)) as fresh:
+                return np.ascontiguousarray(_decode(fresh, data)[..., ::-1])
         return _by_pillow(image)
     except DataError:
         raise
@@ -114,6 +120,31 @@ def _is_deep(image: Any) -> bool:
     """Tell whether the file of an image, not read yet, has more than 8 bits a channel."""
     raw = str(image.tile[0].args) if getattr(image, 'tile', None) else ''
     return image.mode in DEEP_MODES or ';16' in raw
+
+
+def _deep_bytes(image: Any) -> bytes | None:
+    """The file of an image, read or not, of which Pillow keeps 8 of 16 bits; None of others."""
+    known = image.format in CUT_BY_PILLOW and image.mode not in DEEP_MODES
+    if not known or (image.tile and not _is_deep(image)):
+        return None
+    data = _file_of(image)
+    if data is None:
+        return None
+    with _quiet_open(io.BytesIO(data)) as fresh:
+        return data if _is_deep(fresh) and fresh.mode not in DEEP_MODES else None
+
+
+def _file_of(image: Any) -> bytes | None:
+    """The bytes that an image was opened from; None where they are not to be had any more."""
+    for source in (image.fp, getattr(image, '_fp', None)):  # `_fp` stays after loading
+        if hasattr(source, 'seek') and not source.closed:
+            position = source.tell()
+            source.seek(0)
+            data = source.read()
+            source.seek(position)
+            return data
+    path = Path(image.filename or '')
+    return path.read_bytes() if path.is_file() else None
 
 
 def _decode(image: Image.Image, data: bytes) -> np.ndarray:

@@ -190,3 +190,20 @@ def test_alpha_of_a_png_is_left_out(tmp_path):
     path = tmp_path / 'picture.png'
     cv2.imwrite(str(path), FOUR)
     assert (decode_image(path.read_bytes()) == FOUR[..., :3]).all()
+
+
+@pytest.mark.parametrize('suffix', ['png', 'tif'])
+@pytest.mark.parametrize('from_path', [True, False])
+def test_16_bits_of_a_pillow_image_are_the_same_each_time(suffix, from_path, tmp_path):
+    deep = SCENE.astype(np.uint16) * 16 + 5
+    path = tmp_path / f'picture.{suffix}'
+    cv2.imwrite(str(path), deep[..., ::-1])
+    source = path if from_path else io.BytesIO(path.read_bytes())
+    with Image.open(source) as image:
+        for _ in range(3):
+            assert (picture_array(image) == deep).all()
+        np.asarray(image)  # loads it with 8 bits
+        assert (picture_array(image) == deep).all()
+        image.paste((0, 0, 0), (0, 0, 9, 9))
+        with pytest.raises(DataError, match='changed after reading, with 8 of the 16 bits'):
+            picture_array(image)
