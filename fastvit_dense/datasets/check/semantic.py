@@ -78,6 +78,8 @@ def check_semantic(check: DatasetCheck) -> None:
     pairs = _pairs_on_disk(check, masks, pairs, unlabelled)
     report.images_used = len(pairs)
     report.pictures += [str(image) for image, _ in pairs]
+    if check.depth == 'sample':  # all are read with their masks
+        check.examine_pictures(_picture_fault, [image for image, _ in pairs])
     if not unlabelled:
         sizes = _judge_masks(check, pairs)
         check_pictures(check, sizes)
@@ -119,7 +121,8 @@ def _pairs_on_disk(
     there = existing_files(path for pair in pairs for path in pair)
     missing = [image for image, _ in pairs if image not in there]
     report = check.report
-    skipped = report.loaders == ['train'] and len(missing) <= MAX_BROKEN_IMAGES
+    few = len(missing) <= MAX_BROKEN_IMAGES and len(missing) < len(pairs)
+    skipped = report.loaders == ['train'] and few
     tell = report.warning if skipped and check.depth != 'all' else report.error
     if check.depth != 'annotations':
         for image in missing:
@@ -218,6 +221,14 @@ def _count_pixels(check: DatasetCheck, values: MaskValues) -> None:
     if absent:
         shown = ', '.join(map(repr, absent))
         report.warning('class_absent', report.source, f'no mask has pixels of {shown}')
+
+
+def _picture_fault(path: Path) -> DataError | None:
+    try:
+        read_image(str(path), bits=16)
+    except DataError as error:
+        return error
+    return None
 
 
 def _read_pairs(

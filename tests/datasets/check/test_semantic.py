@@ -101,6 +101,28 @@ def test_broken_files(semantic_tree):
     assert 'masks/1.png: expected a whole PNG file, found it truncated' in errors[2]
 
 
+@pytest.mark.parametrize('content', ['cut', b'', b'<html>404</html>', bytes(4) + b'ftypheic'])
+def test_no_picture_can_be_read(semantic_tree, content):
+    whole = [path.read_bytes() for path in semantic_tree.images]
+    for path, data in zip(semantic_tree.images, whole, strict=True):
+        path.write_bytes(data[: len(data) // 2] if content == 'cut' else content)
+    first = semantic_tree.images[0]
+    with raises_naming(DataError, 'none of 3 pictures can be read, the first', first):
+        quick_check(semantic_tree.config(), 'train_dataloader')
+    semantic_tree.images[2].write_bytes(whole[2])  # training skips a few
+    quick_check(semantic_tree.config(), 'train_dataloader')
+
+
+def test_all_pictures_of_a_list_are_missing(semantic_tree):
+    (semantic_tree.root / 'names.txt').write_text('0\n1\n')
+    cfg = semantic_tree.config(ann_file='names.txt')
+    semantic_tree.images[0].unlink()
+    quick_check(cfg, 'train_dataloader')
+    semantic_tree.images[1].unlink()
+    with raises_naming(DataError, semantic_tree.images[0], semantic_tree.images[1]):
+        quick_check(cfg, 'train_dataloader')
+
+
 def test_wrong_suffixes(semantic_tree):
     message = only_error(semantic_tree, img_suffix='.jpeg')
     assert "expected images with img_suffix='.jpeg', found 3 files *.jpg" in message
