@@ -131,6 +131,12 @@ def read_mask_and_palette(
     return mask, None if colors is None else np.array(colors, np.uint8).reshape(-1, 3)
 
 
+def value_of_ignored(path: str) -> int:
+    """The value in the file of a class mask, which `read_mask` reads, that is read as 255."""
+    with Image.open(path) as image:
+        return int(max(IGNORED, np.asarray(image).max()))
+
+
 def _what_it_is(mode: str, array: np.ndarray) -> str:
     """Say what an image is that is no mask, and what to do."""
     values = ', '.join(f'{value:g}' for value in np.unique(array)[:6])

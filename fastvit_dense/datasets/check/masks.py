@@ -2,12 +2,39 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from ..loading import IGNORED
+from ..loading import IGNORED, value_of_ignored
 
 MANY_IGNORED = 0.5  # share of the pixels: a warning
+
+
+@dataclass(frozen=True)
+class MaskLook:
+    """A sound mask.
+
+    Attributes:
+        path: Its file.
+        pixels: (256,) pixels of each value.
+        inner: Pixels of 255 apart from a frame of it, 0-1 of all pixels; where 255 is the larger
+            part all of them.
+    """
+
+    path: Path
+    pixels: np.ndarray
+    inner: float
+
+
+def look_at(path: Path, mask: np.ndarray) -> MaskLook:
+    """Count the values of a mask, (H, W) of 0 to 255."""
+    other = mask != IGNORED
+    rows, columns = np.flatnonzero(other.any(1)), np.flatnonzero(other.any(0))
+    inside = ~other
+    if other.mean() > 0.5:
+        inside = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return MaskLook(path, np.bincount(mask.ravel(), minlength=256), inside.sum() / mask.size)
 
 
 @dataclass
@@ -17,17 +44,17 @@ class MaskValues:
     Attributes:
         first: Value of the first class: 1 with reduce_zero_label, else 0.
         names: Classes of the files.
-        counts: For each sound mask (256,), the pixels of each value.
+        looks: The sound masks.
     """
 
     first: int
     names: Sequence[str]
-    counts: list[np.ndarray] = field(default_factory=list)
+    looks: list[MaskLook] = field(default_factory=list)
 
     @property
     def pixels(self) -> np.ndarray:
         """(256,) pixels of each value, of all masks."""
-        return np.sum([np.zeros(256, np.int64), *self.counts], axis=0)
+        return np.sum([np.zeros(256, np.int64), *(look.pixels for look in self.looks)], axis=0)
 
     @property
     def of_classes(self) -> np.ndarray:
@@ -42,23 +69,38 @@ class MaskValues:
     def class_that_is_ignored(self) -> 'Suspicion | None':
         """Name the class for which the masks seem to hold 255.
 
-        Of two classes it is the one that never stands in a mask beside 255; of more it is the
-        last, where it is the only such class. Where 255 marks pixels that are not labelled it
-        stands, sooner or later, beside every class.
+        Of two classes it is the one that seldom stands in a mask beside 255; of more it is the
+        last, where it is the only one that never does. Where 255 marks pixels that are not labelled
+        it stands, sooner or later, beside every class.
         """
-        there = np.array(self.counts).reshape(-1, 256) > 0
+        there = np.array([look.pixels for look in self.looks]).reshape(-1, 256) > 0
         classes = there[:, self.first : self.first + len(self.names)]
         holds = there[:, IGNORED]
         beside = holds & classes.any(1)
         several = len(self.names) > 2
         if not holds.any() or (several and not beside.any()):
             return None
-        seen = (classes[beside] if beside.any() else classes).any(0)
-        absent = np.flatnonzero(~seen).tolist()
-        if len(absent) != 1 or (several and absent != [len(self.names) - 1]):
+        with_it = (classes[beside] if beside.any() else classes).sum(0)
+        absent = with_it == 0 if several or not beside.any() else with_it < beside.sum() - with_it
+        (labels,) = np.nonzero(absent)
+        if len(labels) != 1 or (several and labels[0] != len(self.names) - 1):
             return None
-        sound = int((classes[:, absent[0]] & ~holds).sum())
-        return Suspicion(absent[0], int(holds.sum()), sound, len(self.counts))
+        label = int(labels[0])
+        suspects = [
+            look
+            for look, wrong in zip(self.looks, holds & ~classes[:, label], strict=True)
+            if wrong
+        ]
+        return Suspicion(label, suspects, self) if suspects else None
+
+    def shares(self, label: int) -> list[tuple[MaskLook, float]]:
+        """The masks that hold a class, and its share of their pixels, 0-1."""
+        value = self.first + label
+        return [
+            (look, look.pixels[value] / look.pixels.sum())
+            for look in self.looks
+            if look.pixels[value]
+        ]
 
 
 @dataclass(frozen=True)
@@ -67,37 +109,77 @@ class Suspicion:
 
     Attributes:
         label: Of the class, from 0.
-        wrong: Masks that hold 255.
-        sound: Masks that hold the class.
-        looked_at: Masks that were looked at.
+        suspects: Masks that hold 255, but not the class.
+        values: Of all masks.
     """
 
     label: int
-    wrong: int
-    sound: int
-    looked_at: int
+    suspects: Sequence[MaskLook]
+    values: MaskValues
+
+    @property
+    def sound(self) -> int:
+        """Masks that hold the class."""
+        return len(self.values.shares(self.label))
 
     @property
     def severity(self) -> str:
-        """'error', or 'warning' where most masks are sound."""
-        return 'error' if self.wrong > self.sound else 'warning'
+        """'error', or 'warning' where the class is known from other masks."""
+        known = self.sound if len(self.values.names) == 2 else len(self.suspects) * self.sound
+        return 'error' if len(self.suspects) > known else 'warning'
 
-    def message(self, values: MaskValues) -> str:
+    def is_void(self, training: MaskValues | None) -> bool:
+        """Tell whether the masks that hold the class show that 255 marks no class.
+
+        It does where it is a frame, or where its share is that which it has beside the class
+        rather than that of the class.
+
+        Args:
+            training: Values of the training data, which can hold the class, too.
+        """
+        known = self.values.shares(self.label) + (training.shares(self.label) if training else [])
+        if not known:
+            return False
+        found = np.median([look.inner for look in self.suspects])
+        if not found:
+            return True
+        of_class = np.median([share for _, share in known])
+        beside = [look.inner for look, _ in known if look.pixels[IGNORED]]
+        if not beside:
+            return False
+        void = np.median(beside)
+        as_class = of_class, of_class + void, 1 - of_class
+        return bool(abs(found - void) < min(abs(found - share) for share in as_class))
+
+    def message(self) -> str:
         """Say what is wrong, and what to do."""
+        values = self.values
         value, name = self.label + values.first, values.names[self.label]
         also = f', which {self.sound} other masks hold' if self.sound else ''
         zero = ' (with reduce_zero_label=True 0 is ignored, too)' if values.first else ''
+        found = value_of_ignored(str(self.suspects[0].path))
+        advice = (
+            f'If it stands for {name!r} here, write the masks again with mask[mask == {found}] = '
+            f'{value}'
+        )
+        share = np.median([look.pixels[IGNORED] / look.pixels.sum() for look in self.suspects])
+        if share > 0.5 and value == 1 and len(values.names) == 2:
+            advice = (
+                f'It is {share:.0%} of the pixels: if 0 stands for {name!r} here, write the masks '
+                f'again with mask = (mask == 0).astype("uint8"), else with mask[mask == {found}] = '
+                f'{value}'
+            )
         return (
-            f'expected {value} for class {name!r}, found {IGNORED} in {self.wrong} of '
-            f'{self.looked_at} masks and in none of these {value}{also}: {IGNORED} (and 65535 in '
-            f'16 bits) marks pixels that count for no class{zero}. If it stands for {name!r} here, '
-            f'write the masks again with mask[mask == {IGNORED}] = {value}'
+            f'expected {value} for class {name!r}, found {found} in {len(self.suspects)} of '
+            f'{len(values.looks)} masks and in none of these {value}{also}: {IGNORED} (65535 in '
+            f'16 bits) marks pixels that count for no class{zero}. {advice}. If they are to count '
+            f'for none, say so with ignore_index={IGNORED} in the dataset'
         )
 
 
 def ignored_note(values: MaskValues) -> str:
     """Say how many of the pixels are ignored."""
-    return f'ignored pixels: {values.ignored:.1%} of {len(values.counts)} masks'
+    return f'ignored pixels: {values.ignored:.1%} of {len(values.looks)} masks'
 
 
 def palette_problem(

@@ -18,7 +18,7 @@ from ..loading import (
 from ..picture_suffixes import unused_pictures
 from ..spread import spread
 from .common import DatasetCheck, check_no_cycle, existing_files
-from .masks import MANY_IGNORED, MaskValues, ignored_note, palette_problem
+from .masks import MANY_IGNORED, MaskLook, MaskValues, ignored_note, look_at, palette_problem
 from .pictures import check_pictures
 
 LOOKED_AT = 100  # masks, before training
@@ -169,10 +169,10 @@ def _judge_masks(
     sizes = {image: read.get(mask) for image, mask in pairs if image is not None}
     suspicion = values.class_that_is_ignored()
     if suspicion and len(sample) < len(pairs):
-        values.counts.clear()
+        values.looks.clear()
         _read_pairs(check, spread(pairs, DOUBTED), values)
         suspicion = values.class_that_is_ignored()
-    if not values.counts:
+    if not values.looks:
         return sizes
     report.notes.append(ignored_note(values))
     if check.depth == 'all':
@@ -182,32 +182,33 @@ def _judge_masks(
         report.error(
             'ignored_pixels',
             report.source,
-            f'expected pixels of the classes, found that all pixels of {len(values.counts)} masks '
+            f'expected pixels of the classes, found that all pixels of {len(values.looks)} masks '
             f'are ignored: {IGNORED}, or 65535 in 16 bits{zero}. Masks hold the index of the class '
             f'of each pixel: for two classes 0 and 1, not 0 and {IGNORED}',
         )
-    elif suspicion and not (len(names) > 2 and _training_disproves(check, suspicion.label)):
-        add = report.error if suspicion.severity == 'error' else report.warning
-        add('ignored_pixels', report.notes[0].removeprefix('masks in '), suspicion.message(values))
+    elif suspicion and not suspicion.is_void(_training_values(check)):
+        meant = check.settings.get('ignore_index') == IGNORED
+        add = report.error if suspicion.severity == 'error' and not meant else report.warning
+        add('ignored_pixels', report.notes[0].removeprefix('masks in '), suspicion.message())
     elif values.ignored > MANY_IGNORED:
         report.warning('ignored_pixels', report.source, ignored_note(values))
     return sizes
 
 
-def _training_disproves(check: DatasetCheck, label: int) -> bool:
-    """Tell whether a class stands beside 255 in masks of the training data, if this is other."""
+def _training_values(check: DatasetCheck) -> MaskValues | None:
+    """Values of some masks of the training data; None where this is the training data."""
     if check.training is None or 'train' in check.report.loaders:
-        return False
-    value = label + int(bool(check.training.reduce_zero_label))
-    entries = check.training.load_data_list()
-    for entry in spread(entries, LOOKED_AT):
+        return None
+    names = check.training.METAINFO.get('classes') or check.classes
+    values = MaskValues(int(bool(check.training.reduce_zero_label)), names)
+    for entry in spread(check.training.load_data_list(), LOOKED_AT):
         try:
             mask, _ = read_mask_and_palette(entry['seg_map_path'])
         except DataError:
             continue
-        if (mask == IGNORED).any() and (mask == value).any():
-            return True
-    return False
+        if not mask_value_problem(mask, len(names), bool(values.first)):
+            values.looks.append(look_at(Path(entry['seg_map_path']), mask))
+    return values
 
 
 def _count_pixels(check: DatasetCheck, values: MaskValues) -> None:
@@ -245,7 +246,7 @@ def _read_pairs(
 
     def examine(
         pair: tuple[Path | None, Path],
-    ) -> tuple[list[tuple[str, DataError]], np.ndarray | None, str | None]:
+    ) -> tuple[list[tuple[str, DataError]], MaskLook | None, str | None]:
         image_path, mask_path = pair
         problems: list[tuple[str, DataError]] = []
         shape = None
@@ -269,16 +270,16 @@ def _read_pairs(
             problems.append(('mask_size', DataError(message)))
         if problem := mask_value_problem(mask, len(names), reduce_zero):
             return [*problems, ('value', DataError(f'{mask_path}: {problem}'))], None, None
-        counts = np.bincount(mask.ravel(), minlength=256)
-        differs = palette_problem(colors, np.flatnonzero(counts), values.first, palette)
-        return problems, counts, differs and f'{mask_path}: {differs}'
+        look = look_at(mask_path, mask)
+        differs = palette_problem(colors, np.flatnonzero(look.pixels), values.first, palette)
+        return problems, look, differs and f'{mask_path}: {differs}'
 
     differing = []
-    for problems, counts, differs in check.examine(examine, pairs):
+    for problems, look, differs in check.examine(examine, pairs):
         for kind, error in problems:
             check.broken(kind, error)
-        if counts is not None:
-            values.counts.append(counts)
+        if look is not None:
+            values.looks.append(look)
         if differs:
             differing.append(differs)
     if differing:

@@ -71,7 +71,7 @@ def kinds(cfg, severity, **options):
 
 
 def sixteen_bits(array):
-    return Image.fromarray(np.where(array == 255, 65535, array).astype(np.uint16))
+    return Image.fromarray(np.where(array == 255, 65535, array.astype(np.uint16)))
 
 
 def palette(array):
@@ -97,8 +97,11 @@ def test_255_in_place_of_the_second_class(masks, way):
     for read_files in (True, False):
         (finding,) = check_config(cfg, read_files=read_files).findings('error')
         assert finding.kind == 'ignored_pixels'
-        assert "expected 1 for class 'crack', found 255 in" in finding.message
-        assert 'mask[mask == 255] = 1' in finding.message
+        found = 65535 if way == '16 bits' else 255
+        assert f"expected 1 for class 'crack', found {found} in" in finding.message
+        assert f'mask[mask == {found}] = 1' in finding.message
+        inverted = "if 0 stands for 'crack' here, write the masks again with mask = (mask == 0)"
+        assert (inverted in finding.message) == (way == 'inverted')
 
 
 @pytest.mark.parametrize('loader', ['train', 'val', 'test'])
@@ -158,6 +161,65 @@ def test_a_class_that_val_lacks_is_no_mistake_where_training_has_it(masks, tmp_p
     assert kinds(other, 'error') == ['ignored_pixels']
     cfg.merge_from_dict({key: other[key] for key in ('val_dataloader', 'val_evaluator')})
     assert kinds(cfg, 'error') == []
+
+
+NEGATIVES_WITH_A_BORDER = {
+    'no crack beside the border': lambda m, i: border(m * 0, i) if i < 4 else m,
+    'cracks beside some of the borders': lambda m, i: border(m * (i > 3), i),
+}
+
+
+@pytest.mark.parametrize('way', NEGATIVES_WITH_A_BORDER)
+def test_pictures_without_the_class_may_have_a_border(masks, way):
+    cfg = masks.write(NEGATIVES_WITH_A_BORDER[way]).config()
+    assert kinds(cfg, 'error') == kinds(cfg, 'warning') == []
+
+
+def blob(mask, number):
+    mask[32:36, 50:55] = 255
+    return mask
+
+
+VAL = {
+    'negatives with a border': (lambda m, i: border(m * 0, i), border, []),
+    'negatives with a blob': (lambda m, i: blob(m * 0, i), blob, []),
+    '255 for crack': (lambda m, i: m * 255, border, ['ignored_pixels']),
+    '255 for crack and border': (lambda m, i: border(m * 255, i), border, ['ignored_pixels']),
+    '255 for crack, blobs in training': (lambda m, i: m * 255, blob, ['ignored_pixels']),
+}
+
+
+@pytest.mark.parametrize('way', VAL)
+def test_val_without_the_class_beside_training_that_has_it(masks, tmp_path, way):
+    val, train, errors = VAL[way]
+    cfg = masks.write(train).config()
+    (tmp_path / 'other').mkdir()
+    other = Masks(tmp_path / 'other').write(val).config(loader='val')
+    cfg.merge_from_dict({key: other[key] for key in ('val_dataloader', 'val_evaluator')})
+    assert kinds(cfg, 'error') == errors
+    if not errors:
+        assert 'class_absent' in kinds(cfg, 'warning')
+        quick_check(cfg, 'val_dataloader')
+
+
+def test_one_sound_mask_with_a_border_hides_no_wrong_ones(masks):
+    cfg = masks.write(lambda m, i: border(m, i) if i == 5 else m * 255).config()
+    assert 'found 255 in 5 of 6 masks' in check_config(cfg).errors[0]
+
+
+def test_a_third_class_in_one_mask_without_border(masks):
+    cfg = masks.write(lambda m, i: border(m, i) if i else three(m, i)).config(THREE)
+    assert kinds(cfg, 'error') == kinds(cfg, 'warning') == []
+    cfg = masks.write(lambda m, i: blob(m, i) if i else three(m, i)).config(THREE)
+    assert kinds(cfg, 'error') == []
+
+
+def test_who_means_that_255_counts_for_nothing_says_so(masks):
+    masks.write(*WRONG['8 bits'])
+    (message,) = check_config(masks.config()).errors
+    assert message.endswith('say so with ignore_index=255 in the dataset')
+    assert kinds(masks.config(ignore_index=255), 'error') == []
+    assert kinds(masks.config(ignore_index=255), 'warning') == ['class_absent', 'ignored_pixels']
 
 
 def test_all_pixels_ignored(masks):
