@@ -25,7 +25,15 @@ def check_pictures(check: DatasetCheck, sizes: Mapping[Path, Size | None]) -> No
     most = None if check.depth == 'all' else LOOKED_AT
     look = look_at_depth(list(sizes), most)
     report = check.report
-    if look.deep:
+    if check.bits and look.deep and look.bits > check.bits:
+        report.error(
+            'bit_depth',
+            report.source,
+            f'expected values of {check.bits} bits, up to {(1 << check.bits) - 1} (image_bits), '
+            f'found {look.highest} in {look.deep} pictures of more than 8 bits: each picture above '
+            f'is refused; set image_bits={look.bits}',
+        )
+    elif look.deep:
         report.warning('bit_depth', report.source, look.message(check.bits))
     unclear = [
         (path, code)

@@ -62,6 +62,21 @@ def test_more_than_8_bits(semantic_tree):
         assert 'values up to 1023: read as 10 bits' in finding.message
 
 
+@pytest.mark.parametrize('read_files', [True, False])
+def test_image_bits_below_those_of_the_pictures(semantic_tree, read_files):
+    for path in semantic_tree.images:
+        image = cv2.imread(str(path)).astype(np.uint16) * 16
+        image[0, 0] = 4095
+        cv2.imwrite(str(path.with_suffix('.png')), image)
+    cfg = semantic_tree.config(img_suffix='.png')
+    cfg.image_bits = 10
+    (message,) = check_config(cfg, read_files=read_files).errors
+    assert 'expected values of 10 bits, up to 1023 (image_bits), found 4095 in 3' in message
+    assert message.endswith('set image_bits=12')
+    cfg.image_bits = 12
+    assert check_config(cfg, read_files=read_files).errors == []
+
+
 def test_pictures_of_other_suffixes_are_counted_and_named(semantic_tree):
     semantic_tree.images[2].rename(semantic_tree.images[2].with_suffix('.JPG'))
     semantic_tree.masks[2].unlink()
