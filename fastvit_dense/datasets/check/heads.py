@@ -47,8 +47,11 @@ def _losses(path: str, head: dict) -> Iterator[Part]:
 
 
 def _is_softmax(loss: dict) -> bool:
-    name = str(loss['type']).rpartition('.')[2]
-    return name == 'CrossEntropyLoss' and not loss.get('use_sigmoid') and not loss.get('use_mask')
+    return _is_cross_entropy(loss) and not loss.get('use_sigmoid') and not loss.get('use_mask')
+
+
+def _is_cross_entropy(loss: dict) -> bool:
+    return str(loss['type']).rpartition('.')[2] == 'CrossEntropyLoss'
 
 
 def _check_one_class(check: DatasetCheck, heads: list[Part]) -> None:
@@ -77,27 +80,40 @@ def _check_one_class(check: DatasetCheck, heads: list[Part]) -> None:
 
 def _check_ignored(cfg: Config, check: DatasetCheck, path: str, head: dict) -> None:
     of_head = head.get('ignore_index', IGNORED)
-    for loader in check.report.loaders:
-        for metric in evaluators_of(cfg, f'{loader}_evaluator'):
-            of_metric = metric.get('ignore_index', IGNORED)
-            if of_head != of_metric:
-                check.report.error(
-                    'ignore_index',
-                    path,
-                    f'expected one label that is ignored, found ignore_index={of_head} here and '
-                    f'{of_metric} in {loader}_evaluator; masks are read with {IGNORED} for pixels '
-                    'that count for no class: leave both out',
-                )
+    others = [
+        (f'{loader}_evaluator', metric.get('ignore_index', IGNORED))
+        for loader in check.report.loaders
+        for metric in evaluators_of(cfg, f'{loader}_evaluator')
+    ]
+    for place, other in [*others, ('masks as they are read', IGNORED)]:
+        if of_head != other:
+            check.report.error(
+                'ignore_index',
+                path,
+                f'expected one label that is ignored, found ignore_index={of_head} here and '
+                f'{other} in {place}; masks are read with {IGNORED} for pixels that count for no '
+                'class: leave ignore_index out in both',
+            )
+            return
 
 
 def _check_weights(check: DatasetCheck, place: str, loss: dict, classes: int) -> None:
     weights = loss.get('class_weight')
     if not isinstance(weights, list | tuple):
         return
-    if _is_softmax(loss) and len(weights) != classes:
+    where = f'{place}.class_weight'
+    if loss.get('use_sigmoid') and _is_cross_entropy(loss):
+        if len(weights) != 1:
+            check.report.error(
+                'class_weight',
+                where,
+                "expected one weight, by which mmseg's sigmoid loss multiplies what is of a class, "
+                f'found {len(weights)}; set class_weight=[{max(weights):g}]',
+            )
+    elif _is_softmax(loss) and len(weights) != classes:
         check.report.error(
             'class_weight',
-            f'{place}.class_weight',
+            where,
             f'expected {classes} weights, one for each class, found {len(weights)}',
         )
     elif _is_softmax(loss) and loss.get('avg_non_ignore'):

@@ -1,8 +1,12 @@
 """Masks as people write them: 255 in place of a class, all ignored, floats, channels, palettes."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
+from mmseg.models.losses import CrossEntropyLoss
 from PIL import Image
 
 from fastvit_dense.datasets.check import semantic
@@ -295,3 +299,23 @@ def test_settings_of_heads_that_do_not_fit(masks):
     head.loss_decode.update(class_weight=[1.0, 2.0], avg_non_ignore=True)
     (message,) = check_config(cfg).errors
     assert message.startswith('model.decode_head.loss_decode.avg_non_ignore: expected False')
+
+
+def test_an_ignored_label_that_no_mask_is_read_with(masks):
+    cfg = masks.write(lambda m, i: border(m, i)).config(loader='val')
+    cfg.model.decode_head.ignore_index = cfg.val_evaluator.ignore_index = 254
+    (message,) = check_config(cfg).errors
+    assert 'found ignore_index=254 here and 255 in masks as they are read' in message
+
+
+def test_weights_under_a_sigmoid_as_mmseg_takes_them(masks):
+    cfg = masks.write(lambda m, i: m).config()
+    loss = cfg.model.decode_head.loss_decode
+    loss.use_sigmoid = True
+    labels = torch.randint(0, 2, (2, 5, 7))
+    for weights, sound in (([1.0, 2.0, 3.0], False), ([1.0, 2.0], False), ([2.0], True)):
+        loss.class_weight = weights
+        assert kinds(cfg, 'error') == ([] if sound else ['class_weight'])
+        module = CrossEntropyLoss(use_sigmoid=True, class_weight=weights)
+        with nullcontext() if sound else pytest.raises(RuntimeError):
+            module(torch.zeros(2, 2, 5, 7), labels, ignore_index=255)
