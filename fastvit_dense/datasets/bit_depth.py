@@ -49,8 +49,7 @@ def to_bytes(array: np.ndarray, bits: int | None, where: str) -> np.ndarray:
     low, high = (array.min(), array.max()) if array.size else (0, 0)
     if array.dtype.kind not in 'iuf':
         raise DataError(f'{where}: expected whole numbers, found {array.dtype}')
-    whole = array.dtype.kind != 'f' or bool(high > 1 and (array == np.floor(array)).all())
-    if not whole or not 0 <= low <= high < 1 << 16:
+    if (array.size and not _is_whole(array)) or not 0 <= low <= high < 1 << 16:
         raise DataError(
             f'{where}: expected whole numbers of 0 to 65535, found {array.dtype} from {low:g} to '
             f'{high:g}, which does not tell what is white; write it as 8 or 16 bits'
@@ -68,6 +67,11 @@ def to_bytes(array: np.ndarray, bits: int | None, where: str) -> np.ndarray:
             f'{int(high)}; for one scale for all pictures set image_bits={found}'
         )
     return (array.astype(np.int32) >> ((bits or found) - 8)).astype(np.uint8)
+
+
+def _is_whole(array: np.ndarray) -> bool:
+    """Tell whole numbers, also as floating-point ones, from those that go up to 1 or between."""
+    return array.dtype.kind != 'f' or bool(array.max() > 1 and (array == np.floor(array)).all())
 
 
 @dataclass(frozen=True)
@@ -122,8 +126,9 @@ def _highest(path: str | Path) -> int | None:
         array = decode_image(Path(path).read_bytes())
     except (DataError, OSError):
         return None
-    fits = array.dtype != np.uint8 and array.size and 0 <= array.max() < 1 << 16
-    return int(array.max()) if fits else None
+    if array.dtype == np.uint8 or not array.size or not _is_whole(array):
+        return None
+    return int(array.max()) if 0 <= array.max() < 1 << 16 else None
 
 
 def stated_bits(cfg: Config) -> int | None:

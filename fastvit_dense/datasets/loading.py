@@ -125,10 +125,17 @@ def read_mask_and_palette(
             f'{path}: expected one class index per pixel (8 or 16 bits, or a palette), found '
             f'{_what_it_is(mode, array)}'
         )
-    mask = array.astype(np.int32)
+    mask = array.astype(np.int32) // _stretched(data)
     if mode.startswith('I'):
         mask[mask == np.iinfo(np.uint16).max] = IGNORED
     return mask, None if colors is None else np.array(colors, np.uint8).reshape(-1, 3)
+
+
+def _stretched(data: bytes) -> int:
+    """The factor by which Pillow stretches grey PNG files of 2 and 4 bits to 255."""
+    if data[:4] != b'\x89PNG' or data[25] != 0:  # colour type, after the depth
+        return 1
+    return {2: 85, 4: 17}.get(data[24], 1)
 
 
 def value_of_ignored(path: str) -> int:
@@ -144,6 +151,13 @@ def _what_it_is(mode: str, array: np.ndarray) -> str:
         return (
             f'floating-point numbers ({values}, ...); write them as 8 bits: '
             'Image.fromarray(mask.astype("uint8"))'
+        )
+    if mode == 'LA':
+        values = ', '.join(map(str, np.unique(array[..., 0])[:6].tolist()))
+        return (
+            f'a picture of mode LA, grey (values {values}) and alpha; if these are indices write '
+            'the grey channel, Image.fromarray(mask[..., 0]), else replace each colour by the '
+            'index of its class'
         )
     colors = array[..., :3]
     if colors.shape[2:] == (3,) and (colors == colors[..., :1]).all():

@@ -138,3 +138,13 @@ def test_pillow_images_hold_the_same(tmp_path):
     cv2.imwrite(str(path), deep(12)[..., ::-1])
     with Image.open(path) as image:  # whose 16 bits Pillow would cut to 8
         assert (to_bytes(picture_array(image), None, '') == SCENE).all()
+
+
+def test_floats_without_a_scale_set_none(tmp_path):
+    for number, scale in enumerate((1 / 255, 1 / 2)):
+        path = tmp_path / f'{number}.tif'
+        Image.fromarray(SCENE[..., 0].astype(np.float32) * scale).save(path)
+    assert look_at_depth(sorted(tmp_path.glob('*.tif'))).deep == 0
+    Image.fromarray(SCENE[..., 0].astype(np.float32) * 4).save(path)
+    look = look_at_depth(sorted(tmp_path.glob('*.tif')))
+    assert (look.deep, look.highest, look.bits) == (1, 1020, 10)

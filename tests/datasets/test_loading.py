@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import cv2
 import mmcv
@@ -269,3 +271,28 @@ def test_nested_pipelines_and_wrappers_are_reached(coco_tree):
 def test_transforms_are_found_by_plain_name():
     assert TRANSFORMS.get('LoadCheckedImage') is LoadCheckedImage
     assert TRANSFORMS.get('LoadCheckedMask') is LoadCheckedMask
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4])
+def test_grey_masks_of_a_few_bits_hold_their_values(bits, tmp_path):
+    values = np.arange(48).reshape(6, 8) % (1 << bits)
+    packed = np.packbits((values[..., None] >> np.arange(bits)[::-1]) & 1, axis=None)
+    rows = b''.join(b'\0' + row.tobytes() for row in packed.reshape(6, -1))
+    head = struct.pack('>IIBBBBB', 8, 6, bits, 0, 0, 0, 0)
+    chunks = ((b'IHDR', head), (b'IDAT', zlib.compress(rows)), (b'IEND', b''))
+    path = tmp_path / 'mask.png'
+    path.write_bytes(
+        b'\x89PNG\r\n\x1a\n'
+        + b''.join(
+            struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+            for kind, data in chunks
+        )
+    )
+    assert (read_mask(str(path)) == values).all()
+
+
+def test_a_mask_with_alpha_says_which_channel_to_write(tmp_path):
+    path = tmp_path / 'mask.png'
+    Image.fromarray(NOISE[..., 0] % 2).convert('LA').save(path)
+    with raises_naming(DataError, path, 'mode LA', 'values 0, 1', 'mask[..., 0]'):
+        read_mask(str(path))
