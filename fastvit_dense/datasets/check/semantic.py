@@ -1,5 +1,6 @@
 """Checks of a dataset of images and class masks, as mmseg's `BaseSegDataset` reads it."""
 
+import glob
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,6 +115,16 @@ def _suffixes(folder: Path) -> str:
     return ', '.join(f'{n} files *{suffix}' for suffix, n in counts.most_common(4)) or 'no files'
 
 
+def _named_otherwise(masks: Path, stem: str) -> str:
+    """Name a file that begins with the name of an image, and the suffix to set."""
+    pattern = f'{glob.escape(stem)}[!0-9A-Za-z]*'  # not 10.png for image 1
+    found = sorted(path for path in masks.rglob(pattern) if path.suffix)
+    if not found:
+        return '; set seg_map_suffix'
+    name = found[0].name
+    return f' ({name}, ...); set seg_map_suffix={name.removeprefix(stem)!r}'
+
+
 def _pairs_on_disk(
     check: DatasetCheck, masks: Path, pairs: list[tuple[Path, Path]], unlabelled: bool
 ) -> list[tuple[Path, Path]]:
@@ -137,7 +148,8 @@ def _pairs_on_disk(
             'suffix',
             masks,
             f'expected masks named like the images with seg_map_suffix={suffix!r} '
-            f'({pairs[0][1].name}, ...), found {_suffixes(masks)}; set seg_map_suffix',
+            f'({pairs[0][1].name}, ...), found {_suffixes(masks)}'
+            f'{_named_otherwise(masks, pairs[0][1].name.removesuffix(suffix))}',
         )
         return []
     for image, mask in pairs:

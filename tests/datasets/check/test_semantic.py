@@ -128,6 +128,11 @@ def test_wrong_suffixes(semantic_tree):
     assert "expected images with img_suffix='.jpeg', found 3 files *.jpg" in message
     message = only_error(semantic_tree, seg_map_suffix='_labels.png')
     assert "seg_map_suffix='_labels.png' (0_labels.png, ...), found 3 files *.png" in message
+    assert message.endswith("(0.png, ...); set seg_map_suffix='.png'")
+    for path in semantic_tree.masks:
+        path.rename(path.with_stem(f'{path.stem}_label'))
+    message = only_error(semantic_tree)
+    assert message.endswith("*.png (0_label.png, ...); set seg_map_suffix='_label.png'")
 
 
 def test_folders(semantic_tree, tmp_path):
