@@ -93,9 +93,14 @@ class DepthLook:
         """Significant bits."""
         return significant_bits(self.highest)
 
-    def message(self, stated: int | None) -> str:
-        """Say what was found, and how it is read."""
-        bits = stated or self.bits
+    def message(self, stated: int | None, of_all: int | None = None) -> str:
+        """Say what was found, and how it is read.
+
+        Args:
+            stated: `image_bits` of the config.
+            of_all: Significant bits of all its datasets; None: those of these pictures.
+        """
+        bits = stated or of_all or self.bits
         how = 'as image_bits says' if stated else f'image_bits={bits} in the config states it'
         return (
             f'{self.deep} of {self.looked_at} pictures have more than 8 bits a channel, values up '

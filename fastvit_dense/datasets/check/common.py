@@ -43,7 +43,6 @@ class DatasetCheck:
         progress: Show a progress bar.
         training: The dataset that is trained on, its annotations not read, where it is of the same
             type.
-        bits: `image_bits` of the config.
     """
 
     kind: str
@@ -54,7 +53,6 @@ class DatasetCheck:
     scored_masks: bool = False
     progress: bool = False
     training: BaseDataset | None = None
-    bits: int | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from .coco import check_coco
 from .common import DatasetCheck, expected_names
 from .findings import DataReport, DatasetReport
 from .heads import check_heads
+from .pictures import judge_depth
 from .semantic import check_semantic
 from .shared_pictures import find_shared_pictures
 
@@ -106,6 +107,7 @@ def _check(cfg: Config, loaders: tuple[str, ...], depth: str, progress: bool) ->
     for dataset, report in reports.values():
         _check_dataset(cfg, dataset, report, depth, progress)
     result = DataReport([report for _, report in reports.values()])
+    judge_depth(result.datasets, stated_bits(cfg))
     find_shared_pictures(result, by_content=depth == 'all')
     return result
 
@@ -161,7 +163,6 @@ def _check_dataset(
         return
     masks = any(_scores_masks(cfg, loader) for loader in report.loaders)
     check = DatasetCheck(kind, dataset, built, report, depth, masks, progress)
-    check.bits = stated_bits(cfg)
     check.training = _built(cls, next(datasets_of(cfg, LOADERS[:1]), {}))
     _check_num_classes(cfg, check)
     if function is check_semantic:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..bit_depth import DepthLook
+
 EXAMPLES = 3  # messages shown of each kind
 
 # Kind of a finding, or reason why something is not used -> what it is, in words
@@ -111,6 +113,7 @@ class DatasetReport:
         notes: Further lines of text for the summary.
         findings: Each once, in the order in which they were found.
         pictures: Paths of its pictures.
+        depth: Its pictures of more than 8 bits, where there are any.
     """
 
     loaders: list[str]
@@ -126,6 +129,7 @@ class DatasetReport:
     notes: list[str] = field(default_factory=list)
     findings: dict[Finding, None] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
+    depth: DepthLook | None = None
 
     def add(self, finding: Finding) -> None:
         """Note a finding once."""

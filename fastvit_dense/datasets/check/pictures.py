@@ -1,12 +1,13 @@
 """Checks of picture files that datasets of all formats share: bit depth and orientation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..bit_depth import look_at_depth
 from ..decoding import TURNED, orientation_of
 from ..spread import spread
 from .common import DatasetCheck
+from .findings import DatasetReport
 
 LOOKED_AT = 100  # pictures, before training
 
@@ -14,7 +15,7 @@ Size = tuple[int, int]
 
 
 def check_pictures(check: DatasetCheck, sizes: Mapping[Path, Size | None]) -> None:
-    """Look at headers, and at the values of pictures of more than 8 bits.
+    """Look at headers, and at values of more than 8 bits, of which `judge_depth` tells.
 
     Args:
         check: Says which dataset, and takes the findings.
@@ -25,16 +26,8 @@ def check_pictures(check: DatasetCheck, sizes: Mapping[Path, Size | None]) -> No
     most = None if check.depth == 'all' else LOOKED_AT
     look = look_at_depth(list(sizes), most)
     report = check.report
-    if check.bits and look.deep and look.bits > check.bits:
-        report.error(
-            'bit_depth',
-            report.source,
-            f'expected values of {check.bits} bits, up to {(1 << check.bits) - 1} (image_bits), '
-            f'found {look.highest} in {look.deep} pictures of more than 8 bits: each picture above '
-            f'is refused; set image_bits={look.bits}',
-        )
-    elif look.deep:
-        report.warning('bit_depth', report.source, look.message(check.bits))
+    if look.deep:
+        report.depth = look
     unclear = [
         (path, code)
         for path in (list(sizes) if most is None else spread(list(sizes), most))
@@ -51,6 +44,28 @@ def check_pictures(check: DatasetCheck, sizes: Mapping[Path, Size | None]) -> No
             'they are read; their masks or boxes do not show whether they were drawn on the turned '
             'picture. If they were not, write the pictures again without it',
         )
+
+
+def judge_depth(reports: Iterable[DatasetReport], stated: int | None) -> None:
+    """Tell of pictures of more than 8 bits, which have one scale in all datasets of a config.
+
+    Args:
+        reports: All datasets that were looked at; take the findings.
+        stated: `image_bits` of the config.
+    """
+    looks = [(report, report.depth) for report in reports if report.depth]
+    bits = max((look.bits for _, look in looks), default=None)
+    for report, look in looks:
+        if stated and look.bits > stated:
+            report.error(
+                'bit_depth',
+                report.source,
+                f'expected values of {stated} bits, up to {(1 << stated) - 1} (image_bits), found '
+                f'{look.highest} in {look.deep} pictures of more than 8 bits: each picture above '
+                f'is refused; set image_bits={bits}',
+            )
+        else:
+            report.warning('bit_depth', report.source, look.message(stated, bits))
 
 
 def _tells_its_frame(orientation: int, size: Size | None) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from fastvit_dense.datasets.check.datasets import check_config
+from tests.datasets.conftest import SemanticTree
 
 
 def warnings(cfg, **options):
@@ -75,6 +76,25 @@ def test_image_bits_below_those_of_the_pictures(semantic_tree, read_files):
     assert message.endswith('set image_bits=12')
     cfg.image_bits = 12
     assert check_config(cfg, read_files=read_files).errors == []
+
+
+@pytest.mark.parametrize('read_files', [True, False])
+def test_training_and_val_have_one_scale(tmp_path, read_files):
+    trees = [SemanticTree(tmp_path / name) for name in ('train', 'val')]
+    for tree, highest in zip(trees, (1023, 4095), strict=True):
+        for path in tree.images:
+            image = cv2.imread(str(path)).astype(np.uint16)
+            image[0, 0] = highest
+            cv2.imwrite(str(path.with_suffix('.png')), image)
+    cfg = trees[0].config(img_suffix='.png')
+    cfg.val_dataloader = trees[1].config('val', img_suffix='.png').val_dataloader
+    found = [f.message for f in warnings(cfg, read_files=read_files) if f.kind == 'bit_depth']
+    assert len(found) == 2
+    assert 'values up to 1023: read as 12 bits, 4095 is white; image_bits=12' in found[0]
+    assert 'values up to 4095: read as 12 bits, 4095 is white; image_bits=12' in found[1]
+    cfg.image_bits = 10
+    (message,) = check_config(cfg, read_files=read_files).errors
+    assert message.startswith(str(tmp_path / 'val'))
 
 
 def test_pictures_of_other_suffixes_are_counted_and_named(semantic_tree):
