@@ -97,7 +97,8 @@ def picture_array(image: Image.Image) -> np.ndarray:
         data = _deep_bytes(image)
         if data is not None:  # Pillow would keep 8 of the 16 bits
             with _quiet_open(io.BytesIO(data)) as cut:
-                if not image.tile and not np.array_equal(cut, image):
+                loaded = not getattr(image, 'tile', None)
+                if loaded and not np.array_equal(np.asarray(cut), np.asarray(image)):
                     raise DataError(CHANGED)
             with _quiet_open(io.BytesIO(data)) as fresh:
                 return np.ascontiguousarray(_decode(fresh, data)[..., ::-1])
@@ -136,7 +137,8 @@ def _deep_bytes(image: Any) -> bytes | None:
 
 def _file_of(image: Any) -> bytes | None:
     """The bytes that an image was opened from; None where they are not to be had any more."""
-    for source in (image.fp, getattr(image, '_fp', None)):  # `_fp` stays after loading
+    sources: list[Any] = [image.fp, getattr(image, '_fp', None)]  # `_fp` stays after loading
+    for source in sources:
         if hasattr(source, 'seek') and not source.closed:
             position = source.tell()
             source.seek(0)
