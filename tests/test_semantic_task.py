@@ -300,7 +300,8 @@ def write_mask(path, labels, kind):
         return
     image = Image.fromarray(labels)
     if kind == 'palette':
-        image.putpalette([(5 * k) % 256 for k in range(768)])
+        of_the_config = [150, 110, 60, 0, 170, 0, 220, 0, 80]
+        image.putpalette(of_the_config + [(5 * k) % 256 for k in range(768 - 9)])
         assert image.mode == 'P'
     image.save(path)
 

@@ -66,7 +66,7 @@ def wants_pretrained(tiny_instance, tmp_path):
 def test_sample_needs_nothing(run_tool, sample_data, no_pretrained, tmp_path):
     done = run_tool(
         *('train', CONFIG, '--sample', '--work-dir', tmp_path, '--cfg-options'),
-        *(*SMALL, *NO_VALIDATION, 'train_dataloader.dataset.indices=2'),
+        *(*SMALL, *NO_VALIDATION, 'train_dataloader.dataset.indices=4'),
     )
     assert done.status == 0
     assert (tmp_path / 'epoch_1.pth').is_file()

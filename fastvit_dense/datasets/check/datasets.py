@@ -69,7 +69,8 @@ def quick_check(cfg: Config, *loaders: str, with_files: bool = True) -> DataRepo
     if faulty is not None:
         _refuse(faulty)
     for dataset in report.datasets:
-        print_log(f'{", ".join(dataset.loaders)}: {"; ".join(dataset.notes)}', 'current')
+        if dataset.notes[1:]:  # the first says where its files are
+            print_log(f'{", ".join(dataset.loaders)}: {"; ".join(dataset.notes[1:])}', 'current')
     if report.warnings:
         print_log(f'data:\n{report.describe("warning")}', 'current', logging.WARNING)
     return report
