@@ -75,7 +75,9 @@ def test_calibration_uses_training_images(tiny_semantic):
 def test_training_image_that_cannot_be_read(tiny_semantic, tmp_path, content):
     for folder in ('images/training', 'annotations/training'):
         (tmp_path / folder).mkdir(parents=True)
-    cv2.imwrite(str(tmp_path / 'annotations/training/a.png'), np.zeros((8, 8), np.uint8))
+    for name in 'ab':
+        cv2.imwrite(str(tmp_path / f'annotations/training/{name}.png'), np.ones((8, 8), np.uint8))
+    cv2.imwrite(str(tmp_path / 'images/training/b.jpg'), np.ones((8, 8, 3), np.uint8))
     (tmp_path / 'images/training/a.jpg').write_bytes(content)
     options = [
         f'train_dataloader.dataset.data_root={tmp_path}',
