@@ -29,24 +29,18 @@ REFUSALS = (AssertionError, KeyError, TypeError, ValueError)  # of datasets that
 MESSAGES = 10  # of a quick check's errors, shown in full
 
 
-def check_config(
-    cfg: Config,
-    read_files: bool = True,
-    progress: bool = False,
-    loaders: tuple[str, ...] = LOADERS,
-) -> DataReport:
+def check_config(cfg: Config, read_files: bool = True, progress: bool = False) -> DataReport:
     """Check the data of the dataloaders of a config.
 
     Args:
         cfg: A config from `load_config`.
-        read_files: Also read every image and mask; without, annotations and file names only.
+        read_files: Read every image and mask; without, annotations, file names and a few files.
         progress: Show a progress bar.
-        loaders: The dataloaders.
 
     Returns:
         Errors, warnings and counts, dataset by dataset.
     """
-    return _check(cfg, loaders, 'all' if read_files else 'sample', progress)
+    return _check(cfg, LOADERS, 'all' if read_files else 'sample', progress)
 
 
 def quick_check(cfg: Config, *loaders: str, with_files: bool = True) -> DataReport:
