@@ -6,6 +6,7 @@ names that mmdet's and mmseg's own tools look for.
 """
 
 import io
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -233,7 +234,7 @@ class LoadCheckedImage(LoadImageFromFile):
         self.skip_broken = skip_broken
         self.record = record
         self.bits = bits
-        self.broken: set[str] = set()
+        self.broken: dict[str, None] = {}  # in the order in which they were met
 
     def transform(self, results: dict) -> dict | None:
         """Read `img_path` into `img`, `img_shape`, `ori_shape`; None: take another image."""
@@ -255,10 +256,10 @@ class LoadCheckedImage(LoadImageFromFile):
             raise error
         if path in self.broken:
             return
-        self.broken.add(path)
+        self.broken[path] = None
         if self.record:
             self._share(path, self.record)
-        count = len(self.broken)
+        count = 1 + list(self.broken).index(path)
         if count > self.skip_broken:
             raise DataError(
                 f'{error} (broken image {count}, more than the {self.skip_broken} that training '
@@ -272,11 +273,12 @@ class LoadCheckedImage(LoadImageFromFile):
 
     def _share(self, path: str, record: str) -> None:
         """Tell the other processes of a broken image, and hear of theirs."""
-        with Path(record).open('a+') as file:  # what is appended at once stays whole
-            file.write(f'{path}\n')
+        with Path(record).open('a+', encoding='utf-8', errors='surrogatepass') as file:
+            # what is appended at once stays whole
+            file.write(f'{json.dumps(path, ensure_ascii=False)}\n')
             file.flush()
             file.seek(0)
-            self.broken.update(file.read().splitlines())
+            self.broken = dict.fromkeys(map(json.loads, file))
 
 
 def check_size(path: str, shape: tuple[int, int], entry: dict) -> None:
