@@ -26,7 +26,7 @@ class Setup:
 
     Attributes:
         backend: One of `BACKENDS`.
-        precision: 'fp32' or 'bf16'.
+        precision: 'fp32', 'bf16', or 'fp16' (of PyTorch alone).
         layout: 'contiguous' or 'channels_last'; other runtimes than PyTorch choose their own.
     """
 
@@ -132,6 +132,8 @@ def _cudagraph(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], 
 
 def _exported(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], object]:
     format, file_name = FILES[setup.backend]
+    if setup.precision == 'fp16':
+        raise BenchmarkError(f'{setup.backend} runs files in fp32 and bf16 here')
     with TemporaryDirectory() as folder:
         path = Path(folder) / file_name
         try:

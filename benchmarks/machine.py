@@ -18,7 +18,7 @@ class BenchmarkError(FastViTDenseError, ValueError):
     """Something that cannot be measured; the message says what and why."""
 
 
-DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16}
+DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 def describe_machine(device: str) -> dict[str, Any]:
@@ -34,6 +34,10 @@ def describe_machine(device: str) -> dict[str, Any]:
     if torch.device(device).type == 'cuda':
         machine['gpu'] = torch.cuda.get_device_name(device)
         machine['cuda'] = torch.version.cuda
+        machine['tf32'] = {
+            'convolutions': torch.backends.cudnn.allow_tf32,
+            'matrix products': torch.backends.cuda.matmul.allow_tf32,
+        }
     return machine
 
 
@@ -66,7 +70,7 @@ def measure_matrix_peak(device: str, precision: str, size: int | None = None) ->
 
     Args:
         device: 'cpu' or 'cuda'.
-        precision: 'fp32' or 'bf16'.
+        precision: 'fp32', 'bf16' or 'fp16'.
         size: Rows and columns; by default 2048, on a GPU 8192.
     """
     size = size or (8192 if torch.device(device).type == 'cuda' else 2048)

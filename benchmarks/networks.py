@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from benchmarks.backends import TORCH_BACKENDS, Setup, make_call, to_arrays
 from benchmarks.machine import (
+    DTYPES,
     BenchmarkError,
     count_traffic,
     describe_machine,
     measure_bandwidth,
     measure_matrix_peak,
 )
+from benchmarks.roofline import Operator, count_operators, roofline_seconds
 from benchmarks.timing import Timing, time_in_turns
 from fastvit_dense.backbones.macs import count_macs
 from fastvit_dense.errors import FastViTDenseError
@@ -44,14 +46,14 @@ class Schedule:
     """Sizes, device and length of a measurement.
 
     Attributes:
-        sizes: Heights, which are the widths too.
+        sizes: Heights, which are the widths too, or pairs of height and width.
         batch_sizes: Images in a call.
         device: 'cpu' or 'cuda'.
         rounds: At most, for each size and batch size.
         seconds: Of timing, for each size and batch size, after which no new round starts.
     """
 
-    sizes: Sequence[int] = (512,)
+    sizes: Sequence[int | tuple[int, int]] = (512,)
     batch_sizes: Sequence[int] = (1,)
     device: str = 'cpu'
     rounds: int = 20
@@ -60,7 +62,7 @@ class Schedule:
     def check(self) -> None:
         """Raise BenchmarkError where a value is out of its range."""
         for name, values, least in (
-            ('size', self.sizes, 32),
+            ('size', [min(height_and_width(size)) for size in self.sizes], 32),
             ('batch size', self.batch_sizes, 1),
             ('rounds', [self.rounds], 1),
         ):
@@ -71,6 +73,11 @@ class Schedule:
             raise BenchmarkError(f'seconds is {self.seconds}, expected more than 0')
         if torch.device(self.device).type == 'cuda' and not torch.cuda.is_available():
             raise BenchmarkError(f'device is {self.device!r}, but PyTorch sees no GPU')
+
+
+def height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Both sides of an image."""
+    return (size, size) if isinstance(size, int) else size
 
 
 def setups_of(
@@ -125,7 +132,7 @@ def compare_networks(
     rows = []
     for size in schedule.sizes:
         for batch_size in schedule.batch_sizes:
-            progress(f'{size}x{size}, batch {batch_size}')
+            progress(f'{"x".join(map(str, height_and_width(size)))}, batch {batch_size}')
             rows += _compare(networks, setups, schedule, size, batch_size, chosen, peaks, progress)
     return {
         'machine': machine,
@@ -148,6 +155,7 @@ class _Built:
         meta = copy.deepcopy(self.module).to('meta')
         self.macs = count_macs(meta, one)
         self.traffic = count_traffic(meta, images.to('meta'))
+        self.operators = count_operators(meta, images.to('meta'))
 
     @cached_property
     def outputs(self) -> list[np.ndarray]:
@@ -158,15 +166,15 @@ def _compare(
     networks: Sequence[Network],
     setups: Sequence[Setup],
     schedule: Schedule,
-    size: int,
+    size: int | tuple[int, int],
     batch_size: int,
     reference: str,
     peaks: dict[str, float],
     progress: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    images = torch.rand(batch_size, 3, size, size, generator=torch.Generator().manual_seed(0))
-    images = images.to(schedule.device)
-    rows, calls = [], {}
+    shape = batch_size, 3, *height_and_width(size)
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(schedule.device)
+    rows, calls, operators = [], {}, {}
     for network in networks:
         built = None
         for setup in setups:
@@ -176,7 +184,7 @@ def _compare(
             try:
                 built = built or _Built(network, images)
                 row['parameters'], row['macs'] = built.parameters, built.macs
-                row['eager_bytes'] = built.traffic
+                row['eager_bytes'], operators[label] = built.traffic, built.operators
                 call = make_call(built.module, images, setup)
                 row['error'] = largest_error(to_arrays(call()), built.outputs)
                 calls[label] = call
@@ -187,11 +195,13 @@ def _compare(
     for row in rows:
         if row['label'] in timings:
             timing, other = timings[row['label']], timings.get(reference)
-            _fill(row, timing, other, peaks)
+            _fill(row, timing, other, peaks, operators[row['label']])
     return rows
 
 
-def _row(network: Network, setup: Setup, label: str, size: int, batch_size: int) -> dict[str, Any]:
+def _row(
+    network: Network, setup: Setup, label: str, size: int | tuple[int, int], batch_size: int
+) -> dict[str, Any]:
     """A row without results.
 
     `seconds` is the median of the rounds, `quartiles` and `rounds` theirs, `spread` the
@@ -199,11 +209,12 @@ def _row(network: Network, setup: Setup, label: str, size: int, batch_size: int)
     the ratios within a round, and their quartiles. `macs` are one image's, `eager_bytes` a
     call's traffic without fusion. `error` is the largest deviation of an output from eager fp32
     over that output's root mean square. `matrix_share` and `bandwidth_share` (of eager rows)
-    are of the machine's measured peaks. `reason` says why a row has no time.
+    are of the machine's measured peaks, and `times_roofline` is the time over the bound of
+    `roofline_seconds`. `reason` says why a row has no time.
     """
     empty = ('parameters', 'macs', 'eager_bytes', 'error', 'seconds', 'quartiles', 'spread')
     empty += ('rounds', 'images_per_second', 'times_faster', 'times_faster_quartiles')
-    empty += ('matrix_share', 'bandwidth_share', 'reason')
+    empty += ('matrix_share', 'bandwidth_share', 'times_roofline', 'reason')
     return {
         'label': label,
         'model': network.name,
@@ -220,15 +231,18 @@ def _fill(
     timing: Timing,
     reference: Timing | None,
     peaks: dict[str, float],
+    operators: list[Operator],
 ) -> None:
     row |= timing.columns(reference)
     row['images_per_second'] = row['batch_size'] / timing.median
-    macs_per_second = row['batch_size'] * row['macs'] / timing.median
-    row['matrix_share'] = macs_per_second / peaks[f'macs_per_second_{row["precision"]}']
-    if row['backend'] == 'eager':
-        scale = 0.5 if row['precision'] == 'bf16' else 1
-        bytes_per_second = scale * row['eager_bytes'] / timing.median
-        row['bandwidth_share'] = bytes_per_second / peaks['bytes_per_second']
+    peak, bandwidth = peaks[f'macs_per_second_{row["precision"]}'], peaks['bytes_per_second']
+    bytes_per_number = DTYPES[row['precision']].itemsize
+    row['matrix_share'] = row['batch_size'] * row['macs'] / timing.median / peak
+    if row['backend'] == 'eager':  # `eager_bytes` are those of float32
+        bytes_per_second = row['eager_bytes'] * bytes_per_number / 4 / timing.median
+        row['bandwidth_share'] = bytes_per_second / bandwidth
+    bound = roofline_seconds(operators, peak, bandwidth, bytes_per_number)
+    row['times_roofline'] = timing.median / bound
 
 
 def largest_error(found: list[np.ndarray], expected: list[np.ndarray]) -> float:

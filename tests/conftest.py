@@ -13,6 +13,15 @@ os.environ['OMP_NUM_THREADS'] = '1'
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_runtest_setup(item):
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker('gpu'):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip('needs a GPU')
+
+
 @pytest.fixture(scope='module', autouse=True)
 def _no_scope_of_other_files():
     """Types are looked up where a test says, not where the file before it left mmengine."""

@@ -6,6 +6,7 @@ python tools/benchmark.py model configs/maskrcnn_fastvit_sa24.py --out model.jso
 python tools/benchmark.py evaluation --out evaluation.json
 python tools/benchmark.py soak --minutes 20 --out soak.json
 python tools/benchmark.py scaling --out scaling.json
+python tools/benchmark.py gpu --minutes 8 --data camvid --out gpu
 """
 
 import argparse
@@ -90,6 +91,12 @@ def soak(args: argparse.Namespace) -> None:
     show(args.out, results, soak_table(results), None)
 
 
+def gpu(args: argparse.Namespace) -> None:
+    from benchmarks.gpu.job import run_parts
+
+    run_parts(args.minutes, args.out, args.parts, args.device, args.quick, args.data)
+
+
 def show(out: Path, results: dict, text: str, figure: object) -> None:
     from benchmarks.output import write_benchmark
 
@@ -160,7 +167,7 @@ def add_ways(part: argparse.ArgumentParser, sizes: list[int]) -> None:
     part.add_argument(
         '--precisions',
         nargs='+',
-        choices=['fp32', 'bf16'],
+        choices=['fp32', 'bf16', 'fp16'],
         default=['fp32'],
         help='(default: fp32)',
     )
@@ -256,11 +263,27 @@ def main(argv: Sequence[str] | None) -> None:
     part.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', default=SHORT)
     part.add_argument('--out', type=Path, required=True, help='JSON file of the results')
     part.set_defaults(run=soak)
+    part = parts.add_parser(
+        'gpu', help='everything of a GPU in some minutes: networks, training, prediction'
+    )
+    part.add_argument(
+        'parts',
+        nargs='*',
+        metavar='NAME',
+        help='of backbones, training_step, camvid, hands, prediction (default: all)',
+    )
+    part.add_argument('--minutes', type=float, default=8, help='(default: %(default)s)')
+    part.add_argument('--out', type=Path, required=True, help='folder of the results, JSON')
+    part.add_argument('--data', type=Path, metavar='FOLDER', help="CamVid in SegNet's layout")
+    part.add_argument('--device', choices=['cpu', 'cuda'], default='cuda')
+    part.add_argument('--quick', action='store_true', help='tiny sizes: only whether all runs')
+    part.set_defaults(run=gpu)
     args = parser.parse_args(argv)
 
     from benchmarks.output import check_out
 
-    check_out(args.out)
+    if args.run is not gpu:  # which writes a folder
+        check_out(args.out)
     args.run(args)
 
 

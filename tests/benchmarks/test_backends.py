@@ -99,7 +99,7 @@ def test_missing_runtimes_are_named_with_their_extra(network, images, monkeypatc
     assert str(caught.value).startswith(name)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.gpu
 @pytest.mark.parametrize('setup', [Setup(), Setup('cudagraph')], ids=lambda setup: setup.label)
 def test_on_a_gpu(network, images, setup):
     found = to_arrays(make_call(network, images.cuda(), setup)())

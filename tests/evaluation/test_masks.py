@@ -130,7 +130,7 @@ def test_large_images_take_little_memory():
     assert float(output) < 250
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
+@pytest.mark.gpu
 def test_pastes_on_a_gpu():
     generator = torch.Generator().manual_seed(0)
     boxes = torch.tensor([[10.3, 5.2, 400.7, 300.1], [0.0, 0.0, 640.0, 480.0]])

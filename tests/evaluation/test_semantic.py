@@ -274,7 +274,7 @@ def test_saved_label_maps_that_cannot_be_scored(ade_folder, tmp_path, change, na
         evaluate_predictions({'type': 'SemanticMetric'}, folder, dataset)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
+@pytest.mark.gpu
 def test_counts_on_a_gpu():
     predicted, truth = random_maps(0, 150, (3000, 2000))
     tensors = [torch.from_numpy(labels).cuda() for labels in (predicted, truth)]

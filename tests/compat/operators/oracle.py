@@ -7,7 +7,6 @@ import torch
 
 from fastvit_dense.compat import openmmlab
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 needs_stand_in = pytest.mark.skipif(
     not openmmlab.uses_stand_in(), reason='mmcv has its own compiled operators here'
 )
@@ -22,7 +21,7 @@ def precisions(compiled_on_cpu=True):
             if dtype == torch.bfloat16 or (dtype == torch.float16 and device == 'cpu'):
                 compiled = False
             marks = [] if compiled else [needs_stand_in]
-            marks += [needs_cuda] if device == 'cuda' else []
+            marks += [pytest.mark.gpu] if device == 'cuda' else []
             cases.append(pytest.param(device, dtype, marks=marks))
     return pytest.mark.parametrize(('device', 'dtype'), cases)
 
