@@ -127,6 +127,7 @@ def _cudagraph(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], 
         wait_for(device)
         return outputs
 
+    call.reads = module, images  # a graph knows their addresses alone: they must not be freed
     return call
 
 

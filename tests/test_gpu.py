@@ -1,6 +1,7 @@
 """Training, precisions and several processes' parts on a GPU: `pytest -m gpu`."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -44,41 +45,58 @@ def test_backbone_in_half_precision(backbone, form, dtype, limit, memory_format)
         assert relative_error(ours.cpu(), theirs) < limit
 
 
-@pytest.mark.parametrize('task', ['instance', 'semantic', 'hand'])
-def test_training_on_a_gpu(request, tmp_path, task):
+@pytest.fixture(params=['instance', 'semantic', 'hand'])
+def short(request, tmp_path):
+    """Write a config of a few steps without validation; `more` is added to it."""
+
+    def write(more=''):
+        path = tmp_path / f'{request.param}.py'
+        base = str(request.getfixturevalue(f'tiny_{request.param}'))
+        epochs = '' if request.param == 'semantic' else 'train_cfg = dict(max_epochs=2)\n'
+        path.write_text(f'_base_ = {base!r}\n{epochs}{more}')
+        return path
+
+    return write
+
+
+def losses_of(runner):
+    history, _ = runner.message_hub.get_scalar('train/loss').data
+    return [float(value) for value in history]
+
+
+def test_training_on_a_gpu(short, tmp_path, monkeypatch):
     """The first loss is the CPU's."""
-    config = request.getfixturevalue(f'tiny_{task}')
-    options = [*NO_VALIDATION, 'default_hooks.logger.interval=1']
-    losses = {}
+    config, losses = short(), {}
     for device in ('cuda', 'cpu'):
-        with pytest.MonkeyPatch.context() as patch:
-            if device == 'cpu':
-                patch.setattr('mmengine.runner.runner.get_device', lambda: 'cpu')
-            runner = engine.train(config, cfg_options=options, work_dir=tmp_path / device)
-        history, _ = runner.message_hub.get_scalar('train/loss').data
-        losses[device] = float(history[0])
+        if device == 'cpu':
+            monkeypatch.setattr('mmengine.runner.runner.get_device', lambda: 'cpu')
+        runner = engine.train(config, cfg_options=NO_VALIDATION, work_dir=tmp_path / device)
         assert next(runner.model.parameters()).device.type == device
         assert not non_finite(runner.model.state_dict())
-    assert losses['cuda'] == pytest.approx(losses['cpu'], rel=0.02)
+        losses[device] = losses_of(runner)
+    assert losses['cuda'][0] == pytest.approx(losses['cpu'][0], rel=0.02)
 
 
-@pytest.mark.parametrize('task', ['instance', 'semantic', 'hand'])
 @pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
-def test_mixed_precision(request, tmp_path, task, dtype):
-    config = request.getfixturevalue(f'tiny_{task}')
-    options = [*NO_VALIDATION, f'optim_wrapper.dtype={dtype}']
-    runner = engine.train(config, cfg_options=options, work_dir=tmp_path, amp=True)
-    assert type(runner.optim_wrapper).__name__ == 'AmpOptimWrapper'
+def test_mixed_precision(short, tmp_path, dtype):
+    config = short(f"optim_wrapper = dict(type='AmpOptimWrapper', dtype={dtype!r})\n")
+    runner = engine.train(config, cfg_options=NO_VALIDATION, work_dir=tmp_path / 'run')
     assert all(p.dtype == torch.float32 for p in runner.model.parameters())
     assert not non_finite(runner.model.state_dict())
-    history, _ = runner.message_hub.get_scalar('train/loss').data
-    assert all(torch.isfinite(torch.tensor(history)))
+    assert all(math.isfinite(loss) for loss in losses_of(runner))
+
+
+def test_amp_switch(short, tmp_path):
+    runner = engine.train(short(), cfg_options=NO_VALIDATION, work_dir=tmp_path / 'run', amp=True)
+    assert type(runner.optim_wrapper).__name__ == 'AmpOptimWrapper'
 
 
 def test_steps_that_overflow_are_left_out(tiny_semantic, tmp_path):
     """A first scale that no gradient survives: mixed precision lowers it, training goes on."""
-    options = [*NO_VALIDATION, 'optim_wrapper.loss_scale.init_scale=1e10']
-    runner = engine.train(tiny_semantic, cfg_options=options, work_dir=tmp_path, amp=True)
+    config = tmp_path / 'scaled.py'
+    scaled = dict(type='AmpOptimWrapper', dtype='float16', loss_scale=dict(init_scale=1e10))
+    config.write_text(f'_base_ = {str(tiny_semantic)!r}\noptim_wrapper = {scaled}\n')
+    runner = engine.train(config, cfg_options=NO_VALIDATION, work_dir=tmp_path / 'run')
     assert runner.optim_wrapper.loss_scaler.get_scale() < 1e10
     assert not non_finite(runner.model.state_dict())
 

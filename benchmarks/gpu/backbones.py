@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 
-from benchmarks.backbones import PEERS, networks_of
+import torch
+
+from benchmarks.backbones import PEERS, build_ours, networks_of
 from benchmarks.gpu.job import Job
+from benchmarks.machine import wait_for
 from benchmarks.networks import Schedule, compare_networks, setups_of
 
 OURS = ('sa12', 'sa24', 'sa36', 'ma36')
 TIMM = ('fastvit_sa24',)
+PROFILED = 5  # passes
 BOTH = ('contiguous', 'channels_last')
 
 
@@ -27,12 +31,12 @@ class Group:
 # In order of value; what comes after the time is over is left out.
 GROUPS = (
     Group(('sa24', *TIMM), backends=('eager', 'cudagraph'), layouts=BOTH),
-    Group(('sa24', *TIMM), backends=('compiled',)),
     Group((*OURS, *TIMM, 'resnet50', 'convnext_tiny')),
-    Group(('sa24', *TIMM), forms=('train', 'folded'), precisions=('fp32', 'fp16')),
     Group(('sa24', *TIMM), forms=('train',), backends=('eager', 'cudagraph')),
+    Group(('sa24', *TIMM), forms=('train', 'folded'), precisions=('fp32', 'fp16')),
     Group((*OURS, *TIMM, 'resnet50'), size=(800, 1344), batch_size=1),
     Group((*OURS, *TIMM, 'resnet50', 'convnext_tiny'), size=224, batch_size=64),
+    Group(('sa24', *TIMM), backends=('compiled',)),
     Group(('sa24', *TIMM), size=224, batch_size=1, backends=('eager', 'cudagraph', 'compiled')),
     Group(PEERS),
     Group((*OURS, *TIMM), size=512, batch_size=1),
@@ -44,17 +48,19 @@ GROUPS = (
     Group(PEERS, size=(800, 1344), batch_size=1),
 )
 QUICK = (
-    Group(('t8', 'fastvit_t8'), 64, 1, ('train', 'folded'), ('eager', 'cudagraph')),
-    Group(('t8',), (64, 96), 2, precisions=('fp32', 'fp16'), backends=('eager',)),
+    Group(('t8', 'fastvit_t8'), 64, 1, ('folded',), ('eager', 'cudagraph'), ('fp32',)),
+    Group(('t8',), (64, 96), 2, backends=('eager',), layouts=('contiguous',)),
 )
 
 
 def measure(job: Job) -> None:
     """Time one group after another; rows as of `compare_networks`."""
-    for group in QUICK if job.quick else GROUPS:
+    for number, group in enumerate(QUICK if job.quick else GROUPS):
         if job.left() < 5:
             break
         job.attempt(str(group), _compare, job, group)
+        if number == 0:
+            job.attempt('profile', _profile, job)
 
 
 def _compare(job: Job, group: Group) -> None:
@@ -68,3 +74,35 @@ def _compare(job: Job, group: Group) -> None:
     )
     job.found.setdefault('peaks', {}).update(results['peaks'])
     job.add(*results['rows'])
+
+
+def _profile(job: Job) -> None:
+    """Keep which operators, with which shapes, take the time of the deployed SA24."""
+    name, size, batch_size = ('t8', 64, 1) if job.quick else ('sa24', 512, 16)
+    model = build_ours(name, 'folded').to(job.device, torch.bfloat16)
+    model = model.to(memory_format=torch.channels_last)
+    images = torch.randn(batch_size, 3, size, size, device=job.device, dtype=torch.bfloat16)
+    images = images.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        for _ in range(3):
+            model(images)
+        wait_for(job.device)
+        with torch.profiler.profile(record_shapes=True) as profiler:
+            for _ in range(PROFILED):
+                model(images)
+            wait_for(job.device)
+    events = profiler.key_averages(group_by_input_shape=True)
+    time_of = 'self_device_time_total' if job.device == 'cuda' else 'self_cpu_time_total'
+    ordered = sorted(events, key=lambda event: getattr(event, time_of), reverse=True)
+    total = sum(getattr(event, time_of) for event in events)
+    job.found['profile'] = [
+        {
+            'operator': event.key,
+            'shapes': str([shape for shape in event.input_shapes if shape][:2]),
+            'calls': event.count // PROFILED,
+            'milliseconds': getattr(event, time_of) / 1000 / PROFILED,
+            'share': getattr(event, time_of) / total,
+        }
+        for event in ordered[:40]
+    ]
+    job.save()

@@ -1,5 +1,6 @@
 """Training on real pictures as long as the time allows, from random weights."""
 
+import copy
 import math
 import tempfile
 import time
@@ -128,6 +129,7 @@ def _semantic(job: Job, arch: str, splits: dict[str, Split], seconds: float) -> 
     mean, std = (torch.tensor(x, device=job.device)[:, None, None] for x in (MEAN, STD))
     train = splits['train']
     size = min(BATCH_SIZE, len(train.images))
+    _warm_up(model, train, size)
     steps, curve, start = 0, [], time.monotonic()
     for chosen in batches(len(train.images), size, job.device):
         done = (time.monotonic() - start) / seconds
@@ -165,6 +167,19 @@ def _semantic(job: Job, arch: str, splits: dict[str, Split], seconds: float) -> 
             'curve': curve,
         }
     )
+
+
+def _warm_up(model: Any, split: Split, size: int) -> None:
+    """Load the kernels of a step and of scoring, which takes seconds once."""
+    images = split.images[:size].float().contiguous(memory_format=torch.channels_last)
+    state = copy.deepcopy(model.state_dict())
+    for _ in range(2):
+        model.train()
+        with torch.autocast(images.device.type, torch.bfloat16):
+            model(images).sum().backward()
+        model.zero_grad()
+    score(model, Split(split.images[:16], split.labels[:16]))
+    model.load_state_dict(state)
 
 
 @torch.inference_mode()

@@ -114,7 +114,8 @@ def rotation_6d_to_matrix(rotation_6d: Tensor) -> Tensor:
     Returns:
         (..., 3, 3) rotation matrices.
     """
-    x_axis, y_axis = rotation_6d.new_tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    axes = torch.eye(3, dtype=rotation_6d.dtype, device=rotation_6d.device)  # nothing is copied
+    x_axis, y_axis = axes[0], axes[1]
     first, second = rotation_6d[..., :3], rotation_6d[..., 3:]
     zero = (first.norm(dim=-1, keepdim=True) < NO_LENGTH).to(first)
     first = functional.normalize(first + zero * x_axis, dim=-1)
