@@ -6,12 +6,11 @@ import torch
 
 from benchmarks.backbones import PEERS, build_ours, networks_of
 from benchmarks.gpu.job import Job
-from benchmarks.machine import wait_for
 from benchmarks.networks import Schedule, compare_networks, setups_of
+from benchmarks.roofline import time_operators
 
 OURS = ('sa12', 'sa24', 'sa36', 'ma36')
 TIMM = ('fastvit_sa24',)
-PROFILED = 5  # passes
 BOTH = ('contiguous', 'channels_last')
 
 
@@ -84,25 +83,9 @@ def _profile(job: Job) -> None:
     images = torch.randn(batch_size, 3, size, size, device=job.device, dtype=torch.bfloat16)
     images = images.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        for _ in range(3):
-            model(images)
-        wait_for(job.device)
-        with torch.profiler.profile(record_shapes=True) as profiler:
-            for _ in range(PROFILED):
-                model(images)
-            wait_for(job.device)
-    events = profiler.key_averages(group_by_input_shape=True)
-    time_of = 'self_device_time_total' if job.device == 'cuda' else 'self_cpu_time_total'
-    ordered = sorted(events, key=lambda event: getattr(event, time_of), reverse=True)
-    total = sum(getattr(event, time_of) for event in events)
-    job.found['profile'] = [
-        {
-            'operator': event.key,
-            'shapes': str([shape for shape in event.input_shapes if shape][:2]),
-            'calls': event.count // PROFILED,
-            'milliseconds': getattr(event, time_of) / 1000 / PROFILED,
-            'share': getattr(event, time_of) / total,
-        }
-        for event in ordered[:40]
-    ]
+        model(images)
+    found = time_operators(model, images)
+    total = sum(row['seconds'] for row in found)
+    job.found['profile'] = [{**row, 'share': row['seconds'] / total} for row in found[:40]]
+    job.found['profiled_seconds'] = total
     job.save()
