@@ -5,9 +5,8 @@ about the origin, or another unit is told beside the scores, which stay what the
 """
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from ..hand.mano import FREIHAND_ORDER
+from ..hand.joint_orders import ORDERS, find_order
 from ..hand.units import HAND_SIZE, hand_size, unit_of
 
 SAMPLES = 64  # hands that are looked at, evenly spread
@@ -20,11 +19,6 @@ ROOT_RELATIVE_WORDS = (
     'root-relative: they lie about the origin, the true hands before the camera, where scores '
     'without alignment are taken; add the place of the root'
 )
-# Places of FreiHAND's joints in other orders
-ORDERS = {
-    FREIHAND_ORDER: "MANO's order (its 16 joints, then the fingertips)",
-    (0, *(4 * f + k for f in range(5) for k in (4, 3, 2, 1))): 'fingers from the tip to the palm',
-}
 
 
 def hints_at(
@@ -86,16 +80,7 @@ def _order(
         mesh: Predicted vertices (N, V, 3).
     """
     regressor = joint_weights(joints, vertices)
-    expected, given = _normalized(regressor @ mesh), _normalized(found)
-    apart = np.median(np.linalg.norm(expected[:, :, None] - given[:, None], axis=-1), axis=0)
-    rows, places = linear_sum_assignment(apart)
-    moved = rows != places
-    if not moved.any():
-        return None
-    before, after = apart[rows, rows][moved].mean(), apart[rows, places][moved].mean()
-    if before > OTHER_JOINT and after < before / 2:
-        return tuple(places.tolist())
-    return None
+    return find_order(_normalized(regressor @ mesh), _normalized(found), OTHER_JOINT)
 
 
 def joint_weights(joints: np.ndarray, vertices: np.ndarray) -> np.ndarray:

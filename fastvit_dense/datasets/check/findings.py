@@ -42,6 +42,7 @@ KINDS = {
     'image_below_min_size': 'picture smaller than filter_cfg.min_size',
     'image_missing': 'picture that is not there',
     'image_size': 'picture of another size than expected',
+    'joint_mismatch': 'joints that are not those of the annotated mesh',
     'links': 'link to a folder that holds it',
     'mano': 'MANO parameters that cannot be',
     'mano_mesh_mismatch': 'MANO parameters that do not give the annotated mesh',

@@ -7,17 +7,18 @@ import numpy as np
 
 from ...config.types import refused_argument
 from ...errors import DataError, ManoFileError, MissingFileError, reason_of
-from ...hand.mano import FINGERTIP_VERTICES, ManoModel
+from ...hand.mano import ManoModel
 from ...hand.units import HAND_SIZE, unit_of
 from ..freihand import FreiHAND, hand_named
 from ..freihand_files import annotation_prefix
 from ..loading import read_image
 from .findings import DatasetReport, Finding
 from .hand_camera import check_cameras
+from .hand_joints import check_joints
 from .hand_mesh import check_mano_mesh
 
-# depth -> pictures that are opened, entries whose MANO numbers are laid over their mesh; evenly
-# spread; None: all
+# depth -> pictures that are opened, entries whose MANO numbers and joints are laid over their mesh;
+# evenly spread; None: all
 OPENED = {'annotations': 16, 'sample': 16, 'all': 500}
 LAID_OVER = {'annotations': 200, 'sample': 200, 'all': None}
 
@@ -31,7 +32,7 @@ def check_freihand(dataset: dict, report: DatasetReport, depth: str) -> None:
         dataset: The dataset's part of a config; its pipeline is not used.
         report: Takes counts and findings.
         depth: One of `DEPTHS`; 'all' opens 500 of the images, evenly spread, and lays the MANO
-            numbers of all entries over their mesh, else those of 200.
+            numbers and joints of all entries over their mesh, else those of 200.
     """
     report.source = str(dataset.get('data_root', 'data/freihand'))
     left_out = ('type', 'pipeline', '_scope_', 'indices', 'mano')
@@ -53,22 +54,29 @@ def check_freihand(dataset: dict, report: DatasetReport, depth: str) -> None:
     sizes = _picture_sizes(data, numbers, report, depth)
     if _check_annotations(arrays, name, report):
         _check_cameras(arrays, sizes, name, report)
-        if 'mano' in arrays and 'verts' in arrays and (model := _model(dataset, report)):
-            where, at_most = f'{name}_mano.json', LAID_OVER[depth]
-            check_mano_mesh(arrays['mano'], arrays['verts'], model, where, report, at_most)
+        if 'verts' in arrays:
+            verts, at_most = arrays['verts'], LAID_OVER[depth]
+            model = _model(dataset, report)
+            if 'mano' in arrays and model:
+                where = f'{name}_mano.json'
+                check_mano_mesh(arrays['mano'], verts, model, where, report, at_most)
+            check_joints(arrays['xyz'], verts, model, name, report, at_most)
 
 
 def _model(dataset: dict, report: DatasetReport) -> ManoModel | None:
     """The hand that the numbers are of; None where it is not here."""
     if not dataset.get('mano'):
-        report.notes.append('MANO numbers not laid over the mesh: the dataset names no `mano`')
+        report.notes.append(
+            'MANO numbers and joints not laid over the mesh, fingertips aside: the dataset names '
+            'no `mano`'
+        )
         return None
     try:
         return hand_named(dataset['mano'])
     except (MissingFileError, ManoFileError) as error:
         path, _, message = str(error).partition(': ')
         if isinstance(error, MissingFileError):
-            message = f'the MANO numbers are not laid over the mesh: {message}'
+            message = f'the MANO numbers and joints are not laid over the mesh: {message}'
             report.warning('not_checked', path, message)
         else:
             report.error('mano', path, message)
@@ -127,16 +135,16 @@ def _check_cameras(
     entries, xyz = entries[before], xyz[before]
     if len(entries):
         pixels = np.array([sizes[entry] for entry in entries.tolist()], float)
-        check_cameras(
-            xyz, np.asarray(arrays['K'][entries], np.float64), pixels, entries, name, report
-        )
+        K = np.asarray(arrays['K'][entries], np.float64)
+        places = arrays['mano'][entries, 58:61] if 'mano' in arrays else None
+        check_cameras(xyz, K, pixels, entries, name, report, places)
 
 
 def _check_annotations(arrays: dict[str, np.ndarray], name: str, report: DatasetReport) -> bool:
     """Statements that hold for the published annotations; one message each, with the first entry.
 
     FreiHAND v2: metres, hands before the camera, `scale` = length of the middle finger's first
-    bone, fingertips = vertices of the mesh.
+    bone.
 
     Returns:
         Whether there are joints and all are in metres.
@@ -161,12 +169,6 @@ def _check_annotations(arrays: dict[str, np.ndarray], name: str, report: Dataset
     if scale_in_metres:
         checks.append(('warning', 'unit', "scale = length of the middle finger's first bone",
                        np.abs(bone - arrays['scale']) < 1e-4 + 0.01 * bone))  # fmt: skip
-    if 'verts' in arrays:
-        tips = np.asarray(arrays['verts'][:, FINGERTIP_VERTICES], np.float64)
-        apart = np.linalg.norm(tips - xyz[:, 4::4], axis=-1)
-        checks.append(('warning', 'fingertips', 'fingertips of xyz = vertices 744 320 443 555 672 '
-                       'of verts (not so in version 1 of the dataset)',
-                       (apart < 1e-3).all(1)))  # fmt: skip
     if 'mano' in arrays:
         checks.append(('warning', 'mano', 'betas between -10 and 10',
                        (np.abs(arrays['mano'][:, 48:58]) < 10).all(1)))  # fmt: skip

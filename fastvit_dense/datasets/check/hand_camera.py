@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...hand.camera import project
+from ...hand.camera import ROOT, project
 from .findings import DatasetReport
 
 OTHER_SIZE = 1.2  # principal points that lie so much beyond or before the middle are doubted
@@ -10,6 +10,12 @@ OFF_MIDDLE = 0.25  # of half a picture: how far hands then lie from the middle
 FEW = 3  # entries; so many hands, and the principal points, are not in one corner by chance
 LARGEST_SPAN = 1.5  # of the picture's longer side
 SMALLEST_SPAN = 0.02
+# Focal lengths. Twice too short or long is not told from hands twice as far or near; MANO numbers
+# hold the pixels per metre at the root of the hand, which K must agree with to this factor.
+OTHER_FOCAL = 1.5
+WIDEST_VIEW = 120  # degrees, of lenses that K can describe
+WIDE_VIEW = 90  # so wide, hands within reach of the camera span more than the next
+SMALL_SPAN = 0.15
 
 
 def check_cameras(
@@ -19,8 +25,9 @@ def check_cameras(
     entries: np.ndarray,
     name: str,
     report: DatasetReport,
+    places: np.ndarray | None = None,
 ) -> None:
-    """Note a K that belongs to pictures of another size, and hands that are not in the picture.
+    """Note a K of pictures of another size or in another unit, and hands out of the picture.
 
     Args:
         xyz: (N, 21, 3) joints, metres, all before the camera.
@@ -29,6 +36,7 @@ def check_cameras(
         entries: (N,) numbers of the entries.
         name: Common part of the names of the annotation files.
         report: Takes the findings.
+        places: (N, 3) what the MANO numbers hold of the root: pixels u, v, and pixels per metre.
     """
     uv = project(xyz, K)
     inside = ((uv >= 0) & (uv <= sizes[:, None])).all(-1).mean(1) >= 0.5
@@ -56,14 +64,83 @@ def check_cameras(
         else:
             report.warning('outside', name, message)
         return
-    span = float(np.median((uv.max(1) - uv.min(1)).max(-1) / sizes.max(-1)))
-    if not SMALLEST_SPAN <= span <= LARGEST_SPAN:
+    spans = (uv.max(1) - uv.min(1)).max(-1) / sizes.max(-1)
+    expected = None if places is None else _expected_focal(xyz, uv, places)
+    _check_focal(K, sizes, spans, f'{name}_K.json', report, expected)
+
+
+def _expected_focal(xyz: np.ndarray, uv: np.ndarray, places: np.ndarray) -> float:
+    """Focal length that the place in MANO's numbers tells, pixels; NaN where they tell none.
+
+    The numbers may be of another size of the picture than K is: they tell the root's pixels, too.
+    """
+    with np.errstate(divide='ignore', invalid='ignore'):
+        size = np.median(uv[:, ROOT] / places[:, :2])
+        if not 0.1 < size < 10:
+            return float('nan')
+        if 1 / OTHER_SIZE < size < OTHER_SIZE:  # a focal length moves them, too
+            size = 1
+        return float(size * np.median(places[:, 2] * xyz[:, ROOT, 2]))
+
+
+def _check_focal(
+    K: np.ndarray,
+    sizes: np.ndarray,
+    spans: np.ndarray,
+    where: str,
+    report: DatasetReport,
+    expected: float | None,
+) -> None:
+    """Note focal lengths that are too short or too long; see `check_cameras`.
+
+    `spans` (N,) are those of the projected joints, in longer sides of the picture.
+    """
+    span, found = float(np.median(spans)), float(np.median(K[:, [0, 1], [0, 1]]))
+    view = float(np.median(field_of_view(K, sizes)))
+    words = (
+        f'found focal lengths of {found:.4g} pixels, a field of view of {view:.0f} degrees, in '
+        f'which hands span {span:.2g} times the longer side of the picture'
+    )
+    if expected is not None:
+        ratio = expected / found
+        if not 1 / OTHER_FOCAL < ratio < OTHER_FOCAL and _is_span(span * ratio):
+            report.error(
+                'camera',
+                where,
+                f'{words}; expected focal lengths of about {expected:.4g} pixels, as '
+                f'the place of the root in the MANO numbers (58-60) says: K in another unit? '
+                f'Multiply K[0][0] and K[1][1] by {ratio:.3g}',
+            )
+            return
+    if view > WIDEST_VIEW or not _is_span(span):
         report.error(
             'camera',
-            f'{name}_K.json',
-            'expected hands that span a part of the picture, found a span of '
-            f'{span:.3g} times its longer side: focal lengths of other pictures?',
+            where,
+            f'{words}; expected hands that span a part of the picture, and a field of view below '
+            f'{WIDEST_VIEW} degrees: K of other pictures or in another unit?',
         )
+    elif view > WIDE_VIEW and span < SMALL_SPAN:
+        report.warning(
+            'camera',
+            where,
+            f'{words}: a wide lens and hands far off, or focal lengths that are too short (K of '
+            'other pictures or in another unit)?',
+        )
+
+
+def _is_span(span: float) -> bool:
+    return SMALLEST_SPAN <= span <= LARGEST_SPAN
+
+
+def field_of_view(K: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Wider of the horizontal and the vertical field of view (N,), degrees.
+
+    Args:
+        K: (N, 3, 3).
+        sizes: (N, 2) width and height of the pictures.
+    """
+    focal = np.stack([K[:, 0, 0], K[:, 1, 1]], axis=1)
+    return np.rad2deg(2 * np.arctan2(sizes / 2, focal)).max(1)
 
 
 def _of_another_size(

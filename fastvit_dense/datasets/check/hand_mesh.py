@@ -13,42 +13,36 @@ import torch
 
 from ...hand.mano import Mano, ManoModel
 from ...hand.rotations import pose_to_matrix
+from ..spread import spread
 from .findings import DatasetReport
+from .hand_overlay import SHIFTS, Hypothesis, Overlay, centred, shift_words
 
 TOLERANCE = 0.003  # metres, mean over the vertices; MANO's releases differ by 0.6 mm
 EXPLAINED = 0.002  # metres; another reading must come nearer than that
 CHUNK = 256  # hands at a time: some tens of megabytes
-PROBES = 6  # entries that every other reading is tried on, each time
-CAUSES = 8  # other readings that one file may need
-SHIFTS = (-2, -1, 1, 2)
 
 # FreiHAND's blocks of numbers in the order of the file, and their names
 BLOCKS = {'rotation': 3, 'pose': 45, 'betas': 10, 'place': 3}
 FINGERS = ('index', 'middle', 'pinky', 'ring', 'thumb')  # in MANO's order
 
-Reading = Callable[[np.ndarray], np.ndarray]
+Change = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Hypothesis:
-    """Another way to read an entry.
+class MeshReading(Hypothesis):
+    """Another way to read the numbers of an entry.
 
     Attributes:
-        words: What the annotation then holds.
         numbers: Takes (N, 61) numbers to those that FreiHAND's format would have.
         form: Of the pose, see `hand.rotations`.
         mirror: The vertices are those of the mirror image.
         shift: The numbers of entry k belong to the vertices of entry k + shift.
     """
 
-    words: str
-    numbers: Reading = lambda numbers: numbers
+    numbers: Change = lambda numbers: numbers
     form: str = 'freihand'
     mirror: bool = False
     shift: int = 0
-
-
-RIGHT = Hypothesis('as expected')
 
 
 def check_mano_mesh(
@@ -69,32 +63,16 @@ def check_mano_mesh(
         report: Takes an error for each cause, or a note where all is well.
         at_most: Look at so many entries, evenly spread; None: at all.
     """
-    overlay = Overlay(numbers, vertices, model)
-    count = len(numbers)
-    looked_at = np.arange(count)
-    if at_most is not None and at_most < count:
-        looked_at = np.unique(np.linspace(0, count - 1, at_most).round().astype(int))
-    distances = overlay.distances(looked_at, RIGHT)
-    bad = looked_at[~(distances < TOLERANCE)]
-    if not len(bad):
+    looked_at = np.array(spread(range(len(numbers)), at_most or len(numbers)), int)
+    distances = MeshOverlay(numbers, vertices, model).tell(looked_at, where, report)
+    if (distances < TOLERANCE).all():
         report.notes.append(
             f'MANO numbers give the mesh of {len(looked_at)} entries within '
             f'{1000 * distances.max():.3f} mm ({model.name})'
         )
-        return
-    found = dict(zip(looked_at.tolist(), distances.tolist(), strict=True))
-    for words, entries in _by_cause(overlay, bad):
-        apart = 1000 * np.array([found[entry] for entry in entries])
-        report.error(
-            'mano_mesh_mismatch',
-            where,
-            f'{_ranges(entries, looked_at)}: the numbers give a mesh that is {apart.mean():.1f} mm '
-            f'away from verts on average (first: {apart[0]:.1f} mm), expected the same mesh; '
-            f'{words}. {len(entries)} of {len(looked_at)} entries looked at, with {model.name}',
-        )
 
 
-class Overlay:
+class MeshOverlay(Overlay[MeshReading]):
     """Meshes of MANO numbers and annotated ones, each about its own middle.
 
     Args:
@@ -103,7 +81,14 @@ class Overlay:
         model: The hand.
     """
 
+    kind = 'mano_mesh_mismatch'
+    expected = 'numbers that give the mesh of verts'
+    right = MeshReading('as expected')
+    tolerance = TOLERANCE
+    explained = EXPLAINED
+
     def __init__(self, numbers: np.ndarray, vertices: np.ndarray, model: ManoModel) -> None:
+        self.by = f'with {model.name}'
         self.numbers = numbers
         self.vertices = vertices
         self.model = model
@@ -122,8 +107,8 @@ class Overlay:
         )
         return centred(out.vertices.numpy())
 
-    def distances(self, entries: np.ndarray, reading: Hypothesis) -> np.ndarray:
-        """Mean distances (N,) of corresponding vertices, metres, under a reading."""
+    def distances(self, entries: np.ndarray, reading: MeshReading) -> np.ndarray:
+        """See `Overlay`."""
         parts = [np.zeros(0)]
         for start in range(0, len(entries), CHUNK):
             chunk = entries[start : start + CHUNK]
@@ -146,58 +131,27 @@ class Overlay:
         """(N, 778, 3) annotated vertices about their means."""
         return centred(np.array(self.vertices[entries]))
 
+    def readings(self, probes: np.ndarray) -> Iterator[MeshReading]:
+        """See `Overlay`."""
+        return hypotheses(self.model)
 
-def centred(points: np.ndarray) -> np.ndarray:
-    """Points (N, V, 3) about their means."""
-    return points - points.mean(1, keepdims=True)
-
-
-def _by_cause(overlay: Overlay, bad: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield what explains wrong entries, and those entries, until all are told of."""
-    left = bad
-    for _ in range(CAUSES):
-        if not len(left):
-            return
-        probes = left[np.linspace(0, len(left) - 1, min(PROBES, len(left))).round().astype(int)]
-        best = _best_reading(overlay, probes)
-        if best is None:
-            break
-        explained = overlay.distances(left, best) < EXPLAINED
-        yield f'likely cause: {best.words}', left[explained]
-        left = left[~explained]
-    if len(left):
-        probes = left[:PROBES]
-        if (overlay.turned_distances(probes) < TOLERANCE).all():
-            yield (
-                'likely cause: a global rotation (numbers 0-2) in another frame than that of verts',
-                left,
+    def unexplained(self, probes: np.ndarray) -> str:
+        """See `Overlay`."""
+        if (self.turned_distances(probes) < TOLERANCE).all():
+            return (
+                'likely cause: a global rotation (numbers 0-2) in another frame than that of verts'
             )
-        else:
-            yield (
-                f'no likely cause found: numbers made with another hand than {overlay.model.name}, '
-                'or of other pictures?',
-                left,
-            )
+        return (
+            f'no likely cause found: numbers made with another hand than {self.model.name}, '
+            'or of other pictures?'
+        )
 
 
-def _best_reading(overlay: Overlay, probes: np.ndarray) -> Hypothesis | None:
-    """The reading that gives the meshes of most of the entries; None where it gives none."""
-    best, best_fit = None, (0, 0.0)
-    for reading in hypotheses(overlay.model):
-        distances = overlay.distances(probes, reading)
-        fit = (int((distances < EXPLAINED).sum()), -float(distances.mean()))
-        if fit > best_fit:
-            best, best_fit = reading, fit
-            if -fit[1] < EXPLAINED / 2:
-                break
-    return best
-
-
-def hypotheses(model: ManoModel) -> Iterator[Hypothesis]:
+def hypotheses(model: ManoModel) -> Iterator[MeshReading]:
     """Yield the other readings, the common ones first."""
     mean = model.hands_mean
 
-    def with_pose(function: Reading) -> Reading:
+    def with_pose(function: Change) -> Change:
         def changed(numbers: np.ndarray) -> np.ndarray:
             numbers = numbers.copy()
             numbers[:, 3:48] = function(numbers[:, 3:48])
@@ -205,42 +159,38 @@ def hypotheses(model: ManoModel) -> Iterator[Hypothesis]:
 
         return changed
 
-    yield Hypothesis('the pose (numbers 3-47) holds PCA coefficients, not angles', form='pca')
-    yield Hypothesis(
+    yield MeshReading('the pose (numbers 3-47) holds PCA coefficients, not angles', form='pca')
+    yield MeshReading(
         'the pose holds full rotations, so that the mean pose is added twice; expected offsets to '
         'it (hands_mean subtracted)',
         form='axis_angle',
     )
-    yield Hypothesis(
+    yield MeshReading(
         'the mean pose stands in the pose twice (hands_mean was added to full rotations); expected '
         'offsets to it',
         numbers=with_pose(lambda pose: pose - 2 * mean),
     )
-    yield Hypothesis(
+    yield MeshReading(
         'the mean pose was subtracted twice', numbers=with_pose(lambda pose: pose + mean)
     )
-    yield Hypothesis('angles in degrees, expected radians', numbers=_radians)
-    yield Hypothesis(
+    yield MeshReading('angles in degrees, expected radians', numbers=_radians)
+    yield MeshReading(
         'the angles of the pose (numbers 3-47) in degrees, expected radians',
         numbers=with_pose(np.deg2rad),
     )
-    yield Hypothesis('full rotations in degrees', numbers=_radians, form='axis_angle')
-    yield Hypothesis(
+    yield MeshReading('full rotations in degrees', numbers=_radians, form='axis_angle')
+    yield MeshReading(
         'the global rotation the other way round (a transposed matrix)',
         numbers=lambda numbers: numbers * np.repeat([-1, 1], [3, 58]),
     )
-    yield Hypothesis('a left hand: numbers and vertices are mirrored', _mirrored, mirror=True)
-    yield Hypothesis('vertices of a left hand, numbers of a right one', mirror=True)
-    yield Hypothesis('numbers of a left hand, vertices of a right one', _mirrored)
+    yield MeshReading('a left hand: numbers and vertices are mirrored', _mirrored, mirror=True)
+    yield MeshReading('vertices of a left hand, numbers of a right one', mirror=True)
+    yield MeshReading('numbers of a left hand, vertices of a right one', _mirrored)
     for shift in SHIFTS:
-        yield Hypothesis(
-            f'entries shifted by {abs(shift)}: the numbers of entry k belong to the mesh of entry '
-            f'k {"-" if shift < 0 else "+"} {abs(shift)}',
-            shift=shift,
-        )
+        yield MeshReading(shift_words('the numbers', 'the mesh', shift), shift=shift)
     for order in itertools.permutations(BLOCKS):
         if order != tuple(BLOCKS):
-            yield Hypothesis(
+            yield MeshReading(
                 f'the order {", ".join(order)}, expected {", ".join(BLOCKS)} '
                 f'({" + ".join(map(str, BLOCKS.values()))} numbers)',
                 numbers=_reordered(order),
@@ -248,7 +198,7 @@ def hypotheses(model: ManoModel) -> Iterator[Hypothesis]:
     for order in itertools.permutations(FINGERS):
         for kind in ('', ' of full rotations'):
             if order != FINGERS:
-                yield Hypothesis(
+                yield MeshReading(
                     f"the fingers{kind} in the order {', '.join(order)}, expected MANO's: "
                     f'{", ".join(FINGERS)}',
                     numbers=_with_fingers(order, kind, mean),
@@ -264,7 +214,7 @@ def _mirrored(numbers: np.ndarray) -> np.ndarray:
     return numbers * signs
 
 
-def _reordered(order: tuple[str, ...]) -> Reading:
+def _reordered(order: tuple[str, ...]) -> Change:
     """Blocks that stand in `order` to the expected order."""
     parts, start = {}, 0
     for name in order:
@@ -274,7 +224,7 @@ def _reordered(order: tuple[str, ...]) -> Reading:
     return lambda numbers: numbers[:, columns]
 
 
-def _with_fingers(order: tuple[str, ...], kind: str, mean: np.ndarray) -> Reading:
+def _with_fingers(order: tuple[str, ...], kind: str, mean: np.ndarray) -> Change:
     """Fingers that stand in `order` to MANO's order."""
     places = [order.index(finger) for finger in FINGERS]
 
@@ -285,12 +235,3 @@ def _with_fingers(order: tuple[str, ...], kind: str, mean: np.ndarray) -> Readin
         return numbers
 
     return changed
-
-
-def _ranges(entries: np.ndarray, looked_at: np.ndarray) -> str:
-    """Entries as blocks of neighbours among those looked at: `entries 0-11, 15`."""
-    places = np.searchsorted(looked_at, entries)
-    blocks = np.split(entries, np.flatnonzero(np.diff(places) > 1) + 1)
-    texts = [f'{block[0]}-{block[-1]}' if len(block) > 1 else f'{block[0]}' for block in blocks]
-    more = f' and {len(texts) - 5} more blocks' if len(texts) > 5 else ''
-    return f'{"entries" if len(entries) > 1 else "entry"} {", ".join(texts[:5])}{more}'
