@@ -58,6 +58,14 @@ def test_the_package_imports_no_library(fresh):
     assert {name for name in loaded if name.startswith('mmcv')} <= {'mmcv._ext'}
 
 
+def test_no_circle_through_the_registries(fresh):
+    """Importing them asks for this module, which may be the first one that a program imports."""
+    loaded = fresh(LOADED.format(imports='import fastvit_dense.compat.registries'))
+    assert not {name.partition('.')[0] for name in loaded} & {'torch', 'mmengine', 'mmdet'}
+    loaded = fresh(LOADED.format(imports='import fastvit_dense.config.types, mmengine.registry'))
+    assert {'mmengine.registry', 'fastvit_dense.config.types'} <= set(loaded)
+
+
 def test_the_backbone_imports_nothing_heavy(fresh):
     loaded = fresh(LOADED.format(imports='from fastvit_dense import FastViT'))
     assert 'mmengine.model' in loaded

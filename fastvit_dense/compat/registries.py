@@ -1,9 +1,10 @@
 """Types that mmengine's registries know by name before their modules are imported."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.registry import Registry
+if TYPE_CHECKING:  # its import asks this module for `late_types`
+    from mmengine.registry import Registry
 
 
 class LateTypes(dict[str, Any]):
@@ -41,13 +42,13 @@ class LateTypes(dict[str, Any]):
         return super().get(name, default) if name in self else default
 
 
-def late_types(registry: Registry, modules: dict[str, str]) -> None:
+def late_types(registry: 'Registry', modules: dict[str, str]) -> None:
     """Tell a registry of types whose modules are imported when they are asked for; idempotent."""
     if not isinstance(registry._module_dict, LateTypes):
         registry._module_dict = LateTypes(registry._module_dict, modules)
 
 
-def known_names(registry: Registry) -> set[str]:
+def known_names(registry: 'Registry') -> set[str]:
     """Names of all types that a registry and its parents know, imported or not."""
     names: set[str] = set()
     current: Registry | None = registry

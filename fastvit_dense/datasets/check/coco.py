@@ -13,10 +13,9 @@ from ..picture_suffixes import unused_pictures
 from ..spread import spread
 from .coco_rules import plausibility_findings, structure_findings
 from .coco_usage import count_usage, judge_usage
-from .common import DatasetCheck, existing_files, expected_names
+from .common import LOOKED_AT, DatasetCheck, existing_files, expected_names
 from .pictures import check_pictures
 
-LOOKED_AT = 100  # pictures, before training
 MANY_CLASSES = 20  # more are named in a file
 
 

@@ -27,6 +27,7 @@ SOURCES = {
 
 # How much is read: annotations alone; file names and the look at a few files, too; every file.
 DEPTHS = ('annotations', 'sample', 'all')
+LOOKED_AT = 100  # pictures or masks of a data set in a sample
 
 
 @dataclass

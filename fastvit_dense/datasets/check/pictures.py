@@ -6,10 +6,8 @@ from pathlib import Path
 from ..bit_depth import look_at_depth
 from ..decoding import TURNED, orientation_of
 from ..spread import spread
-from .common import DatasetCheck
+from .common import LOOKED_AT, DatasetCheck
 from .findings import DatasetReport
-
-LOOKED_AT = 100  # pictures, before training
 
 Size = tuple[int, int]
 

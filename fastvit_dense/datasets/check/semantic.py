@@ -18,11 +18,10 @@ from ..loading import (
 )
 from ..picture_suffixes import unused_pictures
 from ..spread import spread
-from .common import DatasetCheck, check_no_cycle, existing_files
+from .common import LOOKED_AT, DatasetCheck, check_no_cycle, existing_files
 from .masks import MANY_IGNORED, MaskLook, MaskValues, ignored_note, look_at, palette_problem
 from .pictures import check_pictures
 
-LOOKED_AT = 100  # masks, before training
 DOUBTED = 1000  # where these make the check suspicious
 
 
