@@ -30,7 +30,8 @@ class CocoTree:
         self.images = [root / 'images' / f'{k}.jpg' for k in range(3)]
         for path, size in zip(self.images, SIZES, strict=True):
             write_noise(path, size)
-        box, polygon = [4, 5, 10, 12], [[4, 5, 14, 5, 14, 17, 4, 17]]
+        boxes = [4, 5, 10, 12], [6, 5, 10, 12]
+        polygons = [[4, 5, 14, 5, 14, 17, 4, 17]], [[6, 5, 16, 5, 16, 17, 6, 17]]
         self.content = {
             'images': [
                 {'id': k + 7, 'file_name': path.name, 'height': size[0], 'width': size[1]}
@@ -41,9 +42,9 @@ class CocoTree:
                     'id': k + 1,
                     'image_id': k // 2 + 7,
                     'category_id': 3 + k % 2,
-                    'bbox': list(box),
+                    'bbox': list(boxes[k % 2]),
                     'area': 120,
-                    'segmentation': copy.deepcopy(polygon),
+                    'segmentation': copy.deepcopy(polygons[k % 2]),
                     'iscrowd': 0,
                 }
                 for k in range(6)

@@ -4,7 +4,6 @@
 be meant.
 """
 
-import os
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from ..formats.coco import FLAGS
 from ..formats.rle import rle_extent, rle_problem
 from ..values import is_box, is_integer, is_number
+from .coco_doubled import doubled_findings
 from .findings import Finding
 
 Extent = tuple[float, float, float, float]  # left, top, right, bottom
@@ -218,7 +218,7 @@ def plausibility_findings(
         found.append(Finding('warning', 'outside', path, message))
     severity = 'error' if len(mismatches) >= MANY_MISMATCHES * count else 'warning'
     found += [Finding(severity, 'mask_box_mismatch', *mismatch) for mismatch in mismatches]
-    return found + list(_doubled(content, path))
+    return found + list(doubled_findings(content, path))
 
 
 def _box_fault(annotation: dict, size: tuple[int, int]) -> tuple[str, str] | None:
@@ -303,22 +303,3 @@ def _mismatch(box: Extent, extent: Extent | None) -> str:
         found = f'found one from {", ".join(f"{v:.4g}" for v in extent)}'
     edges = 'left, top, right, bottom'
     return f'segmentation: expected a mask where the box is ({corners}: {edges}), {found}'
-
-
-def _doubled(content: dict, path: str) -> Iterator[Finding]:
-    """Annotations that say the same, and pictures under several ids."""
-    first: dict[tuple, dict] = {}
-    for where, annotation in _annotations(content, path):
-        key = (annotation['image_id'], annotation['category_id'], *annotation['bbox'])
-        other = first.setdefault(key, annotation)
-        same = annotation.get('segmentation') == other.get('segmentation')
-        if other is not annotation and same:
-            message = f'expected an object of its own, found the same as id {other["id"]}'
-            yield Finding('warning', 'doubled', where, message)
-    names = Counter(
-        os.path.normpath(name) for image in content['images'] if (name := image.get('file_name'))
-    )
-    for name, count in names.items():
-        if count > 1:
-            message = f'file_name {name!r} stands there under {count} ids'
-            yield Finding('warning', 'doubled_image', f'{path}: images', message)

@@ -126,19 +126,6 @@ def test_polygon_that_leaves_the_picture():
     assert_names(finding, 'segmentation', '60x40', 'found', 30, 130, '70%')
 
 
-def test_doubled_entries():
-    masks = [rectangle(*BOX), rectangle(*BOX), rectangle(5, 6, 9, 11)]
-    data = content(*masks)
-    data['images'].append({**data['images'][0], 'id': 2, 'file_name': './a.jpg'})
-    found = plausibility_findings(data, 'a.json', with_masks=True)
-    assert [(f.severity, f.kind) for f in found] == [
-        ('warning', 'doubled'),
-        ('warning', 'doubled_image'),
-    ]
-    assert_names(found[0], 'id 1', 'the same as id 0')
-    assert_names(found[1], 'images', 'a.jpg', '2 ids')
-
-
 @pytest.mark.parametrize(
     ('flag', 'value', 'good'),
     [
