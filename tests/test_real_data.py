@@ -19,7 +19,15 @@ _base_ = '{root}/configs/maskrcnn_fastvit_t8.py'
 
 scale = (256, 192)
 data = '{data}/'
-model = dict(backbone=dict(init_cfg=None))
+model = dict(
+    backbone=dict(init_cfg=None),
+    train_cfg=dict(
+        rpn_proposal=dict(nms_pre=200, max_per_img=50), rcnn=dict(sampler=dict(num=32))
+    ),
+    test_cfg=dict(
+        rpn=dict(nms_pre=200, max_per_img=50), rcnn=dict(score_thr=0.0, max_per_img=10)
+    ),
+)
 train_dataloader = dict(
     batch_size=2, num_workers=0, persistent_workers=False, dataset=dict(indices=4, data_root=data)
 )
@@ -120,10 +128,12 @@ def test_the_whole_path(shared_dir, root_dir, tmp_path, monkeypatch, name, text,
     tested = json.loads((tmp_path / 'test' / 'report.json').read_text())
     assert tested['samples'] == 2
     assert 0 <= tested['metrics'][metric] <= 100
-    scored = score_predictions(str(config), str(tmp_path / 'saved'), work_dir=str(tmp_path))
+    scored = score_predictions(
+        str(config), str(tmp_path / 'saved'), work_dir=str(tmp_path / 'scored')
+    )
     assert scored[metric] == pytest.approx(tested['metrics'][metric], abs=1e-6)
 
-    few = tmp_path / 'pictures'
+    few = tmp_path / 'few'
     few.mkdir()
     for path in sorted((data / pictures).iterdir())[:2]:
         shutil.copy(path, few)

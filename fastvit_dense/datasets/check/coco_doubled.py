@@ -62,6 +62,7 @@ def doubled_findings(content: dict, path: str) -> Iterator[Finding]:
     yield from _doubled_images(content, path)
 
 
+@np.errstate(over='ignore', invalid='ignore')  # boxes that cannot be are told elsewhere
 def coinciding_boxes(annotations: list[dict]) -> list[tuple[int, int]]:
     """Pairs of places, ascending, of annotations of one picture whose boxes coincide; no crowds."""
     places = np.array([i for i, a in enumerate(annotations) if not a.get('iscrowd')], int)
