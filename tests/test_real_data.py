@@ -64,28 +64,38 @@ streets = dict(
     data_root='{data}',
     reduce_zero_label=False,
     metainfo=dict(classes={classes}, palette={palette}),
-    pipeline=pipeline,
 )
+test_pipeline = _base_.test_pipeline
+test_pipeline[1]['scale'] = size[::-1]
 train_dataloader = dict(
     batch_size=2,
     num_workers=0,
     persistent_workers=False,
     dataset=dict(
-        indices=4, data_prefix=dict(img_path='images/train', seg_map_path='masks/train'), **streets
+        indices=4,
+        pipeline=pipeline,
+        data_prefix=dict(img_path='images/train', seg_map_path='masks/train'),
+        **streets,
     ),
 )
 val_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
     dataset=dict(
-        indices=2, data_prefix=dict(img_path='images/val', seg_map_path='masks/val'), **streets
+        indices=2,
+        pipeline=test_pipeline,
+        data_prefix=dict(img_path='images/val', seg_map_path='masks/val'),
+        **streets,
     ),
 )
 test_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
     dataset=dict(
-        indices=2, data_prefix=dict(img_path='images/test', seg_map_path='masks/test'), **streets
+        indices=2,
+        pipeline=test_pipeline,
+        data_prefix=dict(img_path='images/test', seg_map_path='masks/test'),
+        **streets,
     ),
 )
 train_cfg = dict(max_iters=2, val_interval=2)

@@ -91,6 +91,15 @@ def test_pairs_are_those_of_all_pairs_compared():
     assert coinciding_boxes(annotations) == expected
 
 
+def test_many_boxes_in_one_place_take_no_time():
+    """Not one finding for each pair of 3,000."""
+    data = content(*[(BOX, 3)] * 3000)
+    for k, annotation in enumerate(data['annotations']):
+        annotation['segmentation'] = [[40, 50, 140, 50, 140, 170 - k / 3000]]
+    (message,) = messages(data)
+    assert_names(message, '2999 of 3000 annotations')
+
+
 @pytest.mark.parametrize('split', ['train2017', 'val2017'])
 def test_real_annotations(shared_dir, split):
     """No alarm as they are; all of them where each stands there twice."""
