@@ -16,7 +16,7 @@ BOTH = ('contiguous', 'channels_last')
 
 @dataclass(frozen=True)
 class Group:
-    """What is timed in the same rounds, every model in every way."""
+    """Networks that are timed in the same rounds, every model in every way."""
 
     models: tuple[str, ...]
     size: int | tuple[int, int] = 512

@@ -27,17 +27,17 @@ class Part:
 
 # in order of value: what an earlier part leaves of its time goes to the later ones
 PARTS = (
-    Part('backbones', 'backbones', 0.33),
-    Part('training_step', 'training_step', 0.19),
-    Part('camvid', 'camvid', 0.2),
-    Part('hands', 'hands', 0.15),
-    Part('prediction', 'prediction', 0.13),
+    Part('backbones', 'benchmarks.gpu.backbones', 0.33),
+    Part('training_step', 'benchmarks.gpu.training_step', 0.19),
+    Part('camvid', 'benchmarks.gpu.camvid', 0.2),
+    Part('hands', 'benchmarks.gpu.hands', 0.15),
+    Part('prediction', 'benchmarks.gpu.prediction', 0.13),
 )
 
 
 @dataclass
 class Job:
-    """What a part is given, and where its rows go.
+    """Settings of a part, and the file that its rows go to.
 
     Attributes:
         path: JSON file, written anew with every row.
@@ -177,5 +177,5 @@ def _in_process(part: Part, job: Job) -> str:
 
 
 def _run(part: Part, job: Job) -> None:
-    import_module(f'benchmarks.gpu.{part.module}').measure(job)
+    import_module(part.module).measure(job)
     job.save()

@@ -101,9 +101,10 @@ def test_missing_runtimes_are_named_with_their_extra(network, images, monkeypatc
 
 @pytest.mark.gpu
 @pytest.mark.parametrize('setup', [Setup(), Setup('cudagraph')], ids=lambda setup: setup.label)
-def test_on_a_gpu(network, images, setup):
+def test_on_a_gpu(network, images, setup, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
     found = to_arrays(make_call(network, images.cuda(), setup)())
     with torch.no_grad():
         expected = network(images)
     for ours, theirs in zip(found, expected, strict=True):
-        assert np.abs(ours - theirs.numpy()).max() < 1e-2 * theirs.square().mean().sqrt()
+        assert np.abs(ours - theirs.numpy()).max() < 1e-3 * theirs.square().mean().sqrt()
