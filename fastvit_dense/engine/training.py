@@ -1,10 +1,12 @@
 """Training a config."""
 
+import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..config.building import explained_building
@@ -80,8 +82,8 @@ def train(
         if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
             raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
-    if overwrite and cfg.get('resume'):
-        raise ConfigError('--overwrite starts over and --resume continues: give one of them')
+    if overwrite:
+        _check_overwrite(cfg)
     with claimed(cfg.work_dir) if is_first_process(launcher) else nullcontext():
         if not overwrite and not cfg.get('resume'):
             check_unused(cfg)
@@ -93,6 +95,18 @@ def train(
             runner.register_hook(StartOver(cfg))
         _run(runner)
     return runner
+
+
+def _check_overwrite(cfg: Config) -> None:
+    if cfg.get('resume'):
+        raise ConfigError('--overwrite starts over and --resume continues: give one of them')
+    restarts = os.environ.get('TORCHELASTIC_MAX_RESTARTS', '0')
+    if cfg.launcher == 'pytorch' and restarts != '0':
+        raise ConfigError(
+            f'--overwrite: torchrun --max-restarts={restarts} starts this command again where it '
+            'fails, which would delete what it saved until then; use another --work-dir, and '
+            '--resume auto once it holds checkpoints (docs/training.md)'
+        )
 
 
 def _run(runner: Runner) -> None:
