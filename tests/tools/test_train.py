@@ -322,7 +322,7 @@ def test_head_with_another_number_of_classes(run_tool, tiny_instance, tmp_path):
         *(
             (
                 [TINY, '--cfg-options', f'optim_wrapper.optimizer.lr={rate}'],
-                rf'ConfigError: \S+: optim_wrapper\.optimizer\.lr: .* at most 1e\+30, found {found}$',
+                rf'optim_wrapper\.optimizer\.lr: .* at most 1e\+30, found {found}$',
             )
             for rate, found in (('1e39', r'1e\+39'), ('1e400', 'inf'))
         ),
