@@ -20,8 +20,9 @@ from .distributed import is_first_process
 from .loops import use_resumable_loop
 from .schedule import fit_schedule
 from .signals import StopHook, StopRequest
+from .watch import Watch
 from .work_dir import StartOver, check_unused, claimed
-from .workers import explained_processes
+from .workers import explained_processes, timeout_of
 
 
 def train(
@@ -112,12 +113,15 @@ def _check_overwrite(cfg: Config) -> None:
 def _run(runner: Runner) -> None:
     """Train until the end, or until a signal asks to stop."""
     request = StopRequest()
-    runner.register_hook(StopHook(request))
+    watch = Watch(timeout_of(runner.cfg))
+    for hook in (StopHook(request), watch):
+        runner.register_hook(hook)
     kinds = [metric['type'] for metric in evaluators_of(runner.cfg, 'val_evaluator')]
     try:
         with (
             request.listening(),
             explained_processes(runner.cfg),
+            watch.watching(),
             labels_in_strips(runner.bare_model, kinds),
         ):
             runner.train()
