@@ -16,7 +16,7 @@ BOTH = ('contiguous', 'channels_last')
 
 @dataclass(frozen=True)
 class Group:
-    """What is timed in the same rounds, every model in every way."""
+    """Models and ways that are timed in the same rounds, each model in each way."""
 
     models: tuple[str, ...]
     size: int | tuple[int, int] = 512

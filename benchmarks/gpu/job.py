@@ -37,7 +37,7 @@ PARTS = (
 
 @dataclass
 class Job:
-    """What a part is given, and where its rows go.
+    """A part's task: what it is given, and where its rows go.
 
     Attributes:
         path: JSON file, written anew with every row.
