@@ -1,5 +1,6 @@
 """Training and evaluation in a loop, for what grows: memory, open files, processes, /dev/shm."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -61,23 +62,31 @@ def train_and_test(config: str, sample: bool, cfg_options: list[str]) -> None:
 
 
 def held() -> dict[str, float]:
-    """Tell what this process, and those that it started, hold."""
-    family = list(descendants(os.getpid()))
-    pages = sum(int(Path(f'/proc/{pid}/statm').read_text().split()[1]) for pid in family)
+    """Tell what this process, and those that it started, hold once garbage is collected.
+
+    A runner that has ended is part of a ring, and keeps its data loading processes until then.
+    """
+    gc.collect()
+    family = {pid: pages for pid, pages in descendants(os.getpid()) if pages}  # 0: it has ended
     return {
-        'memory_mb': pages * os.sysconf('SC_PAGE_SIZE') / 2**20,
+        'memory_mb': sum(family.values()) * os.sysconf('SC_PAGE_SIZE') / 2**20,
         'open_files': len(os.listdir('/proc/self/fd')),
         'processes': len(family),
         'shm_mb': shutil.disk_usage('/dev/shm').used / 2**20,
     }
 
 
-def descendants(pid: int) -> Iterator[int]:
-    """Yield a process, and all that come from it."""
-    yield pid
-    for task in Path(f'/proc/{pid}/task').iterdir():
-        for child in (task / 'children').read_text().split():
-            yield from descendants(int(child))
+def descendants(pid: int) -> Iterator[tuple[int, int]]:
+    """Yield a process and its pages of memory, and those of all that come from it and live."""
+    try:
+        pages = int(Path(f'/proc/{pid}/statm').read_text().split()[1])
+        tasks = list(Path(f'/proc/{pid}/task').iterdir())
+        children = [child for task in tasks for child in (task / 'children').read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return
+    yield pid, pages
+    for child in children:
+        yield from descendants(int(child))
 
 
 def slope(values: Sequence[float]) -> float:

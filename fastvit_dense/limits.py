@@ -18,6 +18,10 @@ INDEX_BYTES = 1 << 26  # of the index of a sharded checkpoint
 # MANO files: MANO_RIGHT.pkl has 3.8 million bytes and needs some hundreds of opcodes
 MANO_BYTES = 32_000_000
 
+# JSON that is read at once, and takes about ten times its size in memory: annotations and results
+# of COCO; 30 million boxes, as in Objects365, take some 6 billion bytes
+JSON_BYTES = 1 << 33
+
 # JSON that is read entry by entry; the largest entry of FreiHAND, a mesh, has about 50,000
 JSON_ENTRY = 1 << 24
 JSON_SPACE = 1 << 20  # white space in a row

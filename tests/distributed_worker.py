@@ -73,6 +73,23 @@ def checksums(model: torch.nn.Module) -> dict[str, str]:
     }
 
 
+def meet_broken_pictures(folder: Path) -> list[str]:
+    """Two ranks meet missing pictures in turns; what this one was told when it had to stop."""
+    from fastvit_dense.datasets.loading import BROKEN_IMAGES, LoadCheckedImage
+    from fastvit_dense.errors import DataError
+
+    load = LoadCheckedImage(skip_broken=3, record=str(folder / BROKEN_IMAGES))
+    told = []
+    for turn, names in enumerate(['ab', 'bc', 'd']):
+        for name in names if turn % 2 == distributed.get_rank() else '':
+            try:
+                assert load({'img_path': str(folder / name)}) is None
+            except DataError as error:
+                told.append(str(error))
+        distributed.barrier()
+    return told
+
+
 def main(folder: Path, config: str, checkpoint: str, *test_options: str) -> None:
     """Compare gradients, then train three steps and evaluate, as the command lines do."""
     from mmengine.config import Config
@@ -105,6 +122,7 @@ def main(folder: Path, config: str, checkpoint: str, *test_options: str) -> None
     trained = command('train', [config, *options, '--cfg-options', 'train_dataloader.batch_size=1'])
     assert trained == 0
     found['status'] = command('test', [config, checkpoint, *options, *test_options])
+    found['broken'] = meet_broken_pictures(folder)
     (folder / f'rank_{distributed.get_rank()}.json').write_text(json.dumps(found))
 
 

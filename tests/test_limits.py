@@ -15,6 +15,8 @@ def test_security_page_states_the_limits(root_dir):
         f'unpacked | {limits.MANO_BYTES / 1e6:.0f} MB',
         f'{limits.JSON_ENTRY / 1e6:.1f} million characters; {limits.JSON_SPACE / 1e6:.0f} million',
         f'{limits.HAND_NUMBER:.0e}'.replace('+', ''),
+        f'a device, a pipe | {limits.JSON_BYTES / 1e9:.1f} GB',
+        f'the file | {limits.INDEX_BYTES / 1e6:.0f} MB',
         f'the file | {limits.REPORT_BYTES / 1e6:.0f} MB',
         f'{limits.TENSOR_BYTES / 1e9:.2f} GB',
     )

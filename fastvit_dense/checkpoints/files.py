@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -55,19 +56,37 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError('lists or objects are nested too deep') from None
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file whose first character is looked at before all of it is read.
+def read_json(path: Path, limit: int) -> Any:
+    """Read a JSON file whose size and first character are looked at before all of it is read.
+
+    Args:
+        path: UTF-8, UTF-16 or UTF-32, with a byte order mark or without.
+        limit: The most bytes that it may have.
 
     Raises:
-        ValueError: It is no list and no object in JSON, or nested too deep.
+        ValueError: It is no list and no object in JSON, cut off, nested too deep, larger than the
+            limit, or a device or a pipe.
         OSError: It cannot be read.
     """
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise ValueError('expected a whole JSON file, found a folder, a device or a pipe')
+    if not state.st_size:
+        raise ValueError('expected a whole JSON file, found an empty file (0 bytes)')
+    if state.st_size > limit:
+        raise ValueError(f'expected at most {limit:,} bytes, found {state.st_size:,}')
     with path.open('rb') as file:
         start = file.read(1 << 12)
     text = start.decode(json.detect_encoding(start), 'ignore').lstrip('\ufeff \t\r\n')
     if text and text[0] not in '[{':
-        raise ValueError(f'expected a list or an object, found {text[:20]!r}')
-    return parse_json(path.read_bytes())
+        raise ValueError(f'expected a list or an object in JSON, found {text[:20]!r}')
+    try:
+        return parse_json(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(
+            f'expected a whole JSON file, found it broken or truncated: {error} '
+            f'(the file has {state.st_size:,} bytes)'
+        ) from None
 
 
 def file_sha256(path: str | Path) -> str:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError, reason_of
 from ..limits import INDEX_BYTES
-from .files import parse_json
+from .files import read_json
 
 # what such a folder holds, the first that is there counts
 SINGLE_FILES = ('model.safetensors', 'pytorch_model.bin', 'open_clip_pytorch_model.bin')
@@ -79,12 +79,8 @@ def read_shards(index: Path, read: Callable[[Path], Any]) -> dict[str, Tensor]:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    if index.stat().st_size > INDEX_BYTES:
-        raise CheckpointError(
-            f'{index}: expected at most {INDEX_BYTES:,} bytes, found {index.stat().st_size:,}'
-        )
     try:
-        content = parse_json(index.read_bytes())
+        content = read_json(index, INDEX_BYTES)
     except ValueError as error:
         raise CheckpointError(f'{index}: truncated or damaged ({reason_of(error)})') from error
     places = content.get('weight_map') if isinstance(content, dict) else None

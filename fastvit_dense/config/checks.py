@@ -26,6 +26,7 @@ LOADER_NUMBERS = {'batch_size': 1, 'num_workers': 0}
 LOOP_NUMBERS = {'max_epochs': 1, 'max_iters': 1, 'val_begin': 0, 'val_interval': 1}
 # whose types keep what they are given, and fail with it long after they are built
 TRAINING = ('optim_wrapper', 'param_scheduler', 'default_hooks', 'custom_hooks', 'log_processor')
+LARGEST = 1e30  # of an optimizer's numbers; steps are in float32, which ends at 3e38
 NEEDED_BY_TRAINING = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 # segmentor of mmseg -> modes of its test_cfg
 SEGMENTORS = {
@@ -79,6 +80,7 @@ def check_settings(cfg: Config, loaders: Collection[str] = LOADERS) -> None:
             f'{cfg.filename}: randomness.seed: expected a whole number or None, found {seed!r}'
         )
     _check_whole_numbers(cfg, 'train_cfg', LOOP_NUMBERS)
+    _check_optimizer(cfg)
     for place in TRAINING:
         for path, node in dicts_of(cfg.get(place), place):
             cls = find_type(node.get('type'), node.get('_scope_', cfg.get('default_scope')))
@@ -97,6 +99,17 @@ def _check_words(cfg: Config) -> None:
         raise ConfigError(
             f'{cfg.filename}: log_level: expected one of {", ".join(known)}, found {level!r}'
         )
+
+
+def _check_optimizer(cfg: Config) -> None:
+    """Refuse rates with which the first step would overflow in PyTorch's own code."""
+    for path, node in dicts_of(cfg.optim_wrapper, 'optim_wrapper'):
+        for key, value in node.items() if path.endswith('optimizer') else ():
+            if isinstance(value, int | float) and not abs(value) <= LARGEST:
+                raise ConfigError(
+                    f'{cfg.filename}: {path}.{key}: expected a number of at most {LARGEST:g}, '
+                    f'found {value!r:.40}'
+                )
 
 
 def _check_whole_numbers(cfg: Config, place: str, smallest: dict[str, int]) -> None:

@@ -69,19 +69,7 @@ class WholeCheckpointHook(CheckpointHook):
             runner.message_hub.update_info('keep_ckpt_ids', steps)
             oldest = steps[: -self.max_keep_ckpts]
             self.keep_ckpt_ids = deque(steps, self.max_keep_ckpts)
-        runner.save_checkpoint(
-            self.out_dir,
-            name,
-            self.file_client_args,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
-            **self.args,
-        )
-        if is_main_process():
-            write_whole(str(self.last_ckpt).encode(), Path(runner.work_dir, POINTER))
+        save_to_go_on(runner, self, name, meta, self.by_epoch)
         self._remove([self.filename_tmpl.format(step) for step in oldest])
         if oldest:
             runner.message_hub.update_info('keep_ckpt_ids', steps[len(oldest) :])
@@ -168,6 +156,38 @@ class WholeCheckpointHook(CheckpointHook):
         digest = hashlib.sha256(pickle.dumps(kept)).hexdigest()
         path = Path(ckpt_path).with_suffix('')
         save_whole(kept, f'{path}-{digest[:8]}.pth')
+
+
+def save_to_go_on(
+    runner: Runner, hook: CheckpointHook, name: str, meta: dict, by_epoch: bool
+) -> str:
+    """Write a checkpoint, then the file that names the newest one.
+
+    Args:
+        runner: In training.
+        hook: Says where, and what goes into it.
+        name: Of the file.
+        meta: `epoch` and `iter`, what is done.
+        by_epoch: Whether `meta` is that of whole epochs, as mmengine understands it.
+
+    Returns:
+        Its path.
+    """
+    runner.save_checkpoint(
+        hook.out_dir,
+        name,
+        hook.file_client_args,
+        save_optimizer=hook.save_optimizer,
+        save_param_scheduler=hook.save_param_scheduler,
+        meta=meta,
+        by_epoch=by_epoch,
+        backend_args=hook.backend_args,
+        **hook.args,
+    )
+    path = str(hook.file_backend.join_path(hook.out_dir, name))
+    if is_main_process():
+        write_whole(path.encode(), Path(runner.work_dir, POINTER))
+    return path
 
 
 def _awaits_validation(runner: Runner) -> bool:

@@ -51,11 +51,15 @@ class SeededSampler(DefaultSampler):
 
 @DATA_SAMPLERS.register_module()
 class SeededInfiniteSampler(InfiniteSampler):
-    """mmengine's `InfiniteSampler`; an index's seed follows from its place in the stream."""
+    """mmengine's `InfiniteSampler`; an index's seed follows from its place in the stream.
+
+    The stream is that of all processes together: each takes every n-th index of it, so that a
+    batch is made of the same samples whatever their number.
+    """
 
     def _indices_of_rank(self) -> Iterator[SeededIndex]:
-        for place, index in enumerate(super()._indices_of_rank()):
-            yield SeededIndex(index, (self.seed, place, self.rank))
+        for turn, index in enumerate(super()._indices_of_rank()):
+            yield SeededIndex(index, (self.seed, turn * self.world_size + self.rank))
 
 
 @TRANSFORMS.register_module()

@@ -16,10 +16,9 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import distributed
 
-from ..checkpoints.writing import write_whole
 from ..errors import Stopped
 from .loops import BATCHES_DONE
-from .work_dir import POINTER
+from .saving import save_to_go_on
 from .workers import timeout_of
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -209,22 +208,10 @@ def _save_interim(runner: Runner, hook: CheckpointHook | None) -> str | None:
     former = runner.message_hub.runtime_info.get(INTERIM)
     name = f'iter_{runner.iter + 1}.pth'
     runner.message_hub.update_info(INTERIM, name)
-    runner.save_checkpoint(
-        hook.out_dir,
-        name,
-        hook.file_client_args,
-        save_optimizer=hook.save_optimizer,
-        save_param_scheduler=hook.save_param_scheduler,
-        meta=dict(epoch=runner.epoch, iter=runner.iter + 1),
-        by_epoch=False,
-        backend_args=hook.backend_args,
-        **hook.args,
-    )
-    path = str(hook.file_backend.join_path(hook.out_dir, name))
-    if is_main_process():
-        write_whole(path.encode(), Path(runner.work_dir, POINTER))
-        if former and former != name:
-            Path(hook.out_dir, former).unlink(missing_ok=True)
+    meta = dict(epoch=runner.epoch, iter=runner.iter + 1)
+    path = save_to_go_on(runner, hook, name, meta, by_epoch=False)
+    if is_main_process() and former and former != name:
+        Path(hook.out_dir, former).unlink(missing_ok=True)
     return path
 
 

@@ -1,10 +1,12 @@
 """Training a config."""
 
+import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..config.building import explained_building
@@ -18,8 +20,9 @@ from .distributed import is_first_process
 from .loops import use_resumable_loop
 from .schedule import fit_schedule
 from .signals import StopHook, StopRequest
+from .watch import Watch
 from .work_dir import StartOver, check_unused, claimed
-from .workers import explained_processes
+from .workers import explained_processes, timeout_of
 
 
 def train(
@@ -80,8 +83,8 @@ def train(
         if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
             raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
-    if overwrite and cfg.get('resume'):
-        raise ConfigError('--overwrite starts over and --resume continues: give one of them')
+    if overwrite:
+        _check_overwrite(cfg)
     with claimed(cfg.work_dir) if is_first_process(launcher) else nullcontext():
         if not overwrite and not cfg.get('resume'):
             check_unused(cfg)
@@ -95,15 +98,30 @@ def train(
     return runner
 
 
+def _check_overwrite(cfg: Config) -> None:
+    if cfg.get('resume'):
+        raise ConfigError('--overwrite starts over and --resume continues: give one of them')
+    restarts = os.environ.get('TORCHELASTIC_MAX_RESTARTS', '0')
+    if cfg.launcher == 'pytorch' and restarts != '0':
+        raise ConfigError(
+            f'--overwrite: torchrun --max-restarts={restarts} starts this command again where it '
+            'fails, which would delete what it saved until then; use another --work-dir, and '
+            '--resume auto once it holds checkpoints (docs/training.md)'
+        )
+
+
 def _run(runner: Runner) -> None:
     """Train until the end, or until a signal asks to stop."""
     request = StopRequest()
-    runner.register_hook(StopHook(request))
+    watch = Watch(timeout_of(runner.cfg))
+    for hook in (StopHook(request), watch):
+        runner.register_hook(hook)
     kinds = [metric['type'] for metric in evaluators_of(runner.cfg, 'val_evaluator')]
     try:
         with (
             request.listening(),
             explained_processes(runner.cfg),
+            watch.watching(),
             labels_in_strips(runner.bare_model, kinds),
         ):
             runner.train()

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.files import parse_json
+from ..checkpoints.files import read_json
 from ..errors import PredictionError
+from ..limits import JSON_BYTES
 
 
 def find_predicted(folder: Path, pictures: Iterable[str], ending: str) -> dict[str, Path]:
@@ -43,9 +44,9 @@ def read_predicted(file: Path, task: str) -> dict[str, Any]:
         PredictionError: It is no JSON object of that task.
     """
     try:
-        content = parse_json(file.read_bytes())
+        content = read_json(file, JSON_BYTES)
     except ValueError as error:
-        raise PredictionError(f'{file} is not valid JSON ({error}); is it complete?') from None
+        raise PredictionError(f'{file}: {error}') from None
     found = content.get('task') if isinstance(content, dict) else type(content).__name__
     if found != task:
         raise PredictionError(f'{file}: expected a result of the task {task!r}, found {found!r}')

@@ -17,6 +17,7 @@ from ..checkpoints.files import replacing
 from ..datasets.formats.rle import compressed, rle_problem
 from ..datasets.values import is_box, is_integer, is_number
 from ..errors import DataError, MissingFileError, PredictionError
+from ..limits import JSON_BYTES
 from .base import TaskMetric
 from .masks import check_codes, code_bytes
 from .predicted_folder import find_predicted, read_predicted
@@ -97,11 +98,11 @@ def _coco_entries(sample: dict, category_ids: list[int], kind: str) -> Iterator[
 def read_json(path: Path) -> Any:
     """Read a JSON file; raises PredictionError when it is none, e.g. cut short."""
     try:
-        return files.read_json(path)
+        return files.read_json(path, JSON_BYTES)
     except FileNotFoundError:
         raise MissingFileError(f'no predictions at {path}') from None
     except ValueError as error:
-        raise PredictionError(f'{path} is not valid JSON ({error}); is it complete?') from None
+        raise PredictionError(f'{path}: {error}') from None
 
 
 def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[dict]:

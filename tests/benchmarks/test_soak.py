@@ -1,5 +1,6 @@
 """The measuring of what grows, by things that do; and a few rounds of training and testing."""
 
+import io
 import os
 import subprocess
 import sys
@@ -30,6 +31,18 @@ def test_what_is_held_is_measured():
     assert after['processes'] == before['processes'] + 1
     assert after['memory_mb'] > before['memory_mb'] + len(memory) / 2**20 - 8
     assert after['shm_mb'] > before['shm_mb'] + 4
+
+
+def test_garbage_is_not_held():
+    """A ring that nobody reaches and that has a file open, as a runner has that has ended."""
+    before = held()
+
+    class Ring:
+        def __init__(self):
+            self.me, self.file = self, io.FileIO(__file__)
+
+    Ring()
+    assert held()['open_files'] == before['open_files']
 
 
 def test_slope():

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from fastvit_dense.checkpoints import files
-from fastvit_dense.checkpoints.files import replacing, write_files
+from fastvit_dense.checkpoints.files import read_json, replacing, write_files
+from fastvit_dense.limits import JSON_BYTES
 
 
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
@@ -76,3 +77,42 @@ def test_several_files_come_into_place_together(tmp_path, monkeypatch):
     assert order == [('a.json', 3), ('b.json', 2), ('c.md', 1)]
     assert (tmp_path / 'c.md').read_bytes() == 'ü\n'.encode()
     assert sorted(path.name for path in tmp_path.iterdir()) == ['a.json', 'b.json', 'c.md']
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16', 'utf-32'])
+def test_json_of_any_encoding(tmp_path, encoding):
+    (tmp_path / 'a.json').write_text(' {"ä": [1]}', encoding=encoding)
+    assert read_json(tmp_path / 'a.json', 100) == {'ä': [1]}
+
+
+@pytest.mark.parametrize(
+    ('content', 'facts'),
+    [
+        (b'', 'an empty file'),
+        (b'{"a": ', 'broken or truncated'),
+        (b'[' * 100_000, 'nested too deep'),
+        (b'\x80', 'broken or truncated'),
+        (b'{"a": 1' + b'0' * 5000 + b'}', 'broken or truncated'),
+        (b'12345', 'a list or an object'),
+    ],
+)
+def test_what_is_no_json(tmp_path, content, facts):
+    (tmp_path / 'a.json').write_bytes(content)
+    with pytest.raises(ValueError, match=facts):
+        read_json(tmp_path / 'a.json', 10**6)
+
+
+def test_size_and_kind_are_looked_at_before_reading(tmp_path):
+    """A file of 10 TB, all but its first byte a hole, and a pipe that nobody writes."""
+    with (tmp_path / 'a.json').open('wb') as file:
+        file.write(b'[')
+        file.truncate(10**13)
+    with pytest.raises(ValueError, match='at most 8,589,934,592 bytes, found 10,000,000,000,000'):
+        read_json(tmp_path / 'a.json', JSON_BYTES)
+    with pytest.raises(ValueError, match='at most 100 bytes'):
+        read_json(tmp_path / 'a.json', 100)
+    os.mkfifo(tmp_path / 'b.json')
+    with pytest.raises(ValueError, match='pipe'):
+        read_json(tmp_path / 'b.json', 100)
+    with pytest.raises(ValueError, match='folder'):
+        read_json(tmp_path, 100)

@@ -10,9 +10,10 @@ import pytest
 from mmengine.config import Config
 
 from fastvit_dense import engine
+from fastvit_dense.datasets.loading import BROKEN_IMAGES
 from fastvit_dense.engine.distributed import LAUNCHERS, adapt_sync_bn, join_processes
 from fastvit_dense.errors import ConfigError
-from tests.facts import raises_naming
+from tests.facts import assert_names, raises_naming
 
 pytestmark = pytest.mark.integration
 WORKER = Path(__file__).parents[1] / 'distributed_worker.py'
@@ -92,6 +93,16 @@ def test_two_processes_score_as_one(ranks, tiny_instance, trained, tmp_path):
     assert both['per_class'] == alone['per_class']
     assert both['protocol'] == alone['protocol']
     assert both['samples'] == alone['samples']
+
+
+def test_broken_pictures_are_counted_over_all_ranks(ranks):
+    """The fourth of them stops the rank that meets it, which has met three: a, b and d."""
+    (one, other), folder = ranks
+    assert other['broken'] == []
+    (message,) = one['broken']
+    assert_names(message, folder / 'd', 'broken image 4, more than the 3')
+    met = (folder / BROKEN_IMAGES).read_text().splitlines()
+    assert [Path(json.loads(line)).name for line in met] == ['a', 'b', 'b', 'c', 'd']
 
 
 @pytest.mark.parametrize('launcher', LAUNCHERS)

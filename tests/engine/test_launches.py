@@ -58,7 +58,7 @@ def test_workers_are_gone_after_a_sigkill(root_dir, environment, tmp_path):
             stderr=subprocess.STDOUT,
         )
         try:
-            assert wait_for(lambda: 'Epoch(train) [1][ 1/' in log.read_text(), 300), log.read_text()
+            assert wait_for(lambda: 'Epoch(train) [1][ 1/' in log.read_text(), 900), log.read_text()
             workers = [pid for pid in children_of(main.pid) if is_running(pid)]
             assert len(workers) >= 2
         finally:

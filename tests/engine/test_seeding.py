@@ -86,6 +86,20 @@ def test_infinite_stream_resumes_at_its_place(noise):
     assert len({i.key for i in whole}) == 40
 
 
+@pytest.mark.parametrize('processes', [2, 4])
+def test_processes_share_one_stream(noise, monkeypatch, processes):
+    """Taken in turns, the samples of all processes are those of one, random numbers included."""
+    sampler = 'mmengine.dataset.sampler.get_dist_info'
+    alone = list(islice(SeededInfiniteSampler(noise, seed=3), 24))
+    parts = []
+    for rank in range(processes):
+        monkeypatch.setattr(sampler, lambda rank=rank: (rank, processes))
+        parts.append(list(islice(SeededInfiniteSampler(noise, seed=3), 24 // processes)))
+    shared = [index for turn in zip(*parts, strict=True) for index in turn]
+    assert shared == alone
+    assert [noise[index] for index in shared] == [noise[index] for index in alone]
+
+
 def test_plain_indices_leave_the_generators_alone(noise):
     random.seed(0)
     state = random.getstate()

@@ -7,6 +7,7 @@ import signal
 import time
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from fastvit_dense.engine.work_dir import (
     StartOver,
@@ -115,6 +116,15 @@ def test_start_over(tmp_path):
 
     hook.before_train(Runner)
     assert {path.name for path in tmp_path.iterdir()} == {'pretrained.pth', 'a.log'}
+
+
+def test_nothing_to_resume_from(tmp_path, capsys):
+    """It starts anew, and one line of the console says so."""
+    MMLogger._instance_dict.clear()
+    assert latest_checkpoint(config(tmp_path)) is None
+    MMLogger._instance_dict.clear()
+    (line,) = ''.join(capsys.readouterr()).splitlines()
+    assert_names(line, '--resume', 'no checkpoint', tmp_path, 'starts anew', 'random weights')
 
 
 def test_no_checkpoint_can_be_used(tmp_path):

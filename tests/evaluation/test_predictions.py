@@ -66,7 +66,7 @@ def test_entries_that_cannot_be_scored(metric, tmp_path, change, facts):
 @pytest.mark.parametrize(
     ('content', 'facts'),
     [
-        ('[{"image_id": 1, "cat', ['JSON', 'is it complete?']),
+        ('[{"image_id": 1, "cat', ['JSON', 'truncated']),
         ('', ['JSON']),
         ('{"annotations": []}', ['list', 'found', 'dict']),
         ('[1, 2]', ['entry 0', 'object', 'found', 'int']),

@@ -179,6 +179,17 @@ def test_overwrite(run_tool, tiny_semantic, used):
     assert_names(done.error, '--overwrite', '--resume', 'one of them')
 
 
+def test_overwrite_with_restarts(run_tool, tiny_semantic, used, monkeypatch):
+    """A restart would delete what the first start saved."""
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '1')
+    monkeypatch.setenv('TORCHELASTIC_MAX_RESTARTS', '3')
+    arguments = ('train', tiny_semantic, '--work-dir', used, '--overwrite')
+    done = run_tool(*arguments, '--launcher', 'pytorch')
+    assert_names(done.error, '--overwrite', '--max-restarts=3', '--work-dir', '--resume auto')
+    assert len(done.error.splitlines()) == 1
+    assert len(list(used.glob('*.pth'))) == 3
+
+
 def test_resume_skips_what_is_damaged(run_tool, tiny_semantic, used):
     """The newest is cut off, and an older one is not finite; the pointer names a file elsewhere."""
     whole = (used / 'iter_4.pth').read_bytes()
@@ -307,6 +318,13 @@ def test_head_with_another_number_of_classes(run_tool, tiny_instance, tmp_path):
         (
             [SEGMENTOR, '--cfg-options', 'model.test_cfg.mode=slide'],
             r'model\.test_cfg\.crop_size: expected \(height, width\)',
+        ),
+        *(
+            (
+                [TINY, '--cfg-options', f'optim_wrapper.optimizer.lr={rate}'],
+                rf'optim_wrapper\.optimizer\.lr: .* at most 1e\+30, found {found}$',
+            )
+            for rate, found in (('1e39', r'1e\+39'), ('1e400', 'inf'))
         ),
         ([TINY, '--cfg-options', 'model.backbone=None'], r'model \(MaskRCNN\): cfg should be'),
         (

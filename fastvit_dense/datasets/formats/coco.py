@@ -1,13 +1,14 @@
 """Reading COCO annotation files: one way for training, checking and scoring."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mmengine.fileio import get_local_path
 
-from ...errors import DataError, MissingFileError
+from ...checkpoints import files
+from ...errors import DataError, MissingFileError, reason_of
+from ...limits import JSON_BYTES
 
 # fields that hold whole numbers, which some tools write as 640.0
 WHOLE_NUMBERS = {
@@ -19,38 +20,35 @@ FLAGS = ('iscrowd', 'ignore')  # of annotations: 0 or 1, or false or true
 
 
 def read_json(path: str | Path, backend_args: dict | None = None) -> Any:
-    """Read a JSON file: UTF-8, UTF-16 or UTF-32, with a byte order mark or without.
+    """Read an annotation file of any encoding of `checkpoints.files.read_json`.
 
     Raises:
         MissingFileError: There is no such file.
-        DataError: It is empty, no JSON, or cut off.
+        DataError: It is no list and no object in JSON, cut off, larger than `limits.JSON_BYTES`,
+            or cannot be read.
     """
     with get_local_path(str(path), backend_args=backend_args) as local_path:
         try:
-            data = Path(local_path).read_bytes()
+            return files.read_json(Path(local_path), JSON_BYTES)
         except FileNotFoundError:
             raise MissingFileError(f'annotation file {path} does not exist') from None
-    if not data:
-        raise DataError(f'{path}: expected JSON, found an empty file (0 bytes)')
-    try:
-        return json.loads(data)
-    except (RecursionError, ValueError) as error:
-        raise DataError(
-            f'{path}: expected JSON, found it broken or truncated: {error} '
-            f'(the file has {len(data)} bytes)'
-        ) from error
+        except ValueError as error:
+            raise DataError(f'{path}: {error}') from None
+        except OSError as error:
+            reason = error.strerror or reason_of(error)
+            raise DataError(f'{path}: cannot be read: {reason}') from None
 
 
 def read_coco(path: str | Path, backend_args: dict | None = None) -> dict[str, Any]:
     """Read an annotation file; the entries are not judged.
 
     Args:
-        path: The JSON file, in any encoding of `read_json`.
+        path: The JSON file.
         backend_args: mmengine's file backend.
 
     Raises:
         MissingFileError: There is no such file.
-        DataError: It is empty, no JSON, cut off, or not an object with lists of `images` and
+        DataError: `read_json` refuses it, or it is not an object with lists of `images` and
             `categories`.
     """
     content = read_json(path, backend_args)

@@ -26,16 +26,11 @@ def read_report(path: str | Path) -> dict[str, Any]:
     if path.is_dir():
         path = path / 'report.json'
     try:
-        size = path.stat().st_size
-        if size > REPORT_BYTES:
-            raise DataError(f'{path}: expected at most {REPORT_BYTES:,} bytes, found {size:,}')
-        report = read_json(path)
+        report = read_json(path, REPORT_BYTES)
     except FileNotFoundError:
         raise DataError(f'{path}: no such file; expected the report.json of a run') from None
     except ValueError as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f'{path}: expected a whole JSON file, found: {error}') from None
+        raise DataError(f'{path}: {error}') from None
     if not isinstance(report, dict):
         raise DataError(f'{path}: expected a JSON object, found {type(report).__name__}')
     fields = dict(task=str, dataset=str, split=str, samples=int, metrics=dict, protocol=dict)
