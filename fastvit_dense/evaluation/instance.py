@@ -17,11 +17,12 @@ from ..errors import DataError, PredictionError
 from . import coco, coco_scores
 from .base import TaskMetric, as_dict, loaded_part
 from .boundary import evaluate_boundaries
-from .coco_matches import RECALLS, THRESHOLDS, Evaluation
+from .coco_matches import RECALLS, THRESHOLDS, Evaluation, Matches
 from .coco_matching import ENGINE, evaluate
 from .masks import check_codes, code_bytes, encode_masks
 from .predictions import read_coco_results, write_coco_results
 from .record import EvaluationResult
+from .statistics import Detections
 
 
 @METRICS.register_module()
@@ -236,6 +237,7 @@ class InstanceMetric(TaskMetric):
         metrics: dict[str, float] = {}
         curves: dict[str, dict[str, list[float]]] = {}
         arrays: dict[str, np.ndarray] = {}
+        matches: dict[str, Matches] = {}
         per_class = self._count_objects(truth)
         for metric in self.metrics:
             found = self.match(truth, samples, metric)
@@ -249,6 +251,7 @@ class InstanceMetric(TaskMetric):
                 curves['precision_recall'][f'{metric}_{threshold}'] = [
                     coco_scores.mean_defined(at_recall) for at_recall in values
                 ]
+            matches[metric] = found.matches
         image_ids = sorted(truth.imgs)
         image_scores = coco_scores.image_scores(found, len(image_ids)).tolist()
         self._select(metrics, per_class)
@@ -259,6 +262,9 @@ class InstanceMetric(TaskMetric):
             per_class=per_class,
             curves=curves,
             arrays=arrays,
+            statistics=Detections(
+                np.array([str(i) for i in image_ids]), matches, self.iou_thresholds, len(per_class)
+            ),
             per_sample=[
                 {'id': i, 'score': score, 'file_name': truth.imgs[i].get('file_name', '')}
                 for i, score in zip(image_ids, image_scores, strict=True)

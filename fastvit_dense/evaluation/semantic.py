@@ -18,6 +18,7 @@ from .label_maps import build_lazily, read_label_map, truth_of_dataset
 from .predicted_folder import find_predicted
 from .record import EvaluationResult
 from .saved_label_maps import find_label_maps, place_label_maps, stage_label_map, unknown_label_maps
+from .statistics import Confusions, image_names
 
 LABELS = '_labels.png'  # ending of the label maps that `predict` writes
 IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
@@ -153,6 +154,8 @@ class SemanticMetric(TaskMetric):
             | {n: None if np.isnan(scores[n][k]) else percent(scores[n][k]) for n in wanted}
             for k, name in enumerate(self.classes)
         ]
+        counts = [class_counts(sample, num_classes) for sample in samples]
+        hits, truth, predicted = np.reshape(counts, (-1, 3, num_classes)).swapaxes(0, 1)
         scored = int(np.isfinite(scores['IoU']).sum())
         print_log(f'mIoU {metrics["mIoU"]:.2f} % over {scored} of {num_classes} classes', 'current')
         return self.new_result(
@@ -161,9 +164,16 @@ class SemanticMetric(TaskMetric):
             metrics=metrics,
             per_class=per_class,
             arrays={'confusion_matrix': matrix},
+            statistics=Confusions(
+                image_names([sample['id'] for sample in samples]),
+                hits,
+                truth,
+                predicted,
+                np.nan if self.nan_to_num is None else self.nan_to_num,
+            ),
             per_sample=[
-                {'id': sample['id'], 'score': _sample_score(sample, num_classes)}
-                for sample in samples
+                {'id': sample['id'], 'score': _sample_score(*count)}
+                for sample, count in zip(samples, counts, strict=True)
             ],
             protocol={
                 'classes': num_classes,
@@ -320,13 +330,19 @@ def _mean_defined(values: np.ndarray) -> float:
         return float(np.nanmean(values))
 
 
-def _sample_score(sample: dict, num_classes: int) -> float:
-    """Mean IoU, percent, of one image over the classes in its truth or prediction."""
+def class_counts(sample: dict, num_classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels of each class of a compact sample that are hit, true and predicted, each (C,)."""
     rows, columns = np.divmod(sample['cells'], num_classes)
     counts = sample['counts']
-    truth = np.bincount(rows, counts, num_classes)
-    predicted = np.bincount(columns, counts, num_classes)
-    hits = np.bincount(rows, counts * (rows == columns), num_classes)
+    kinds = ((rows, counts * (rows == columns)), (rows, counts), (columns, counts))
+    hits, truth, predicted = (
+        np.bincount(classes, pixels, num_classes).astype(np.int64) for classes, pixels in kinds
+    )
+    return hits, truth, predicted
+
+
+def _sample_score(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean IoU, percent, of one image over the classes in its truth or prediction."""
     score = _mean_defined(_ratio(hits, truth + predicted - hits))
     return 0.0 if np.isnan(score) else percent(score)
 
