@@ -1,4 +1,4 @@
-"""How sure numbers are: the bootstrap over images.
+"""Intervals of numbers: the bootstrap over images.
 
 Images are drawn anew, with replacement, as many as there are, and the numbers computed from each
 such resample. Between the quantiles of what comes out lies the interval.
@@ -25,7 +25,7 @@ AT_ONCE = 50
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a number, or a difference, lies.
+    """Bounds of a number, or of a difference.
 
     Args:
         low: Lower end.
@@ -41,7 +41,7 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether a difference is shown: 0 lies outside."""
+        """Tell whether a difference is shown: 0 lies outside."""
         return self.low > 0 or self.high < 0
 
 

@@ -1,4 +1,4 @@
-"""What COCO's rules made of every detection and object: matched, ignored or neither."""
+"""Matches of detections and objects by COCO's rules, of each kind of overlap."""
 
 import json
 from collections.abc import Callable

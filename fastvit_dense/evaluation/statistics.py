@@ -1,4 +1,4 @@
-"""What an evaluation keeps of each image, so that its numbers can be had for any resample.
+"""Statistics of each image, from which an evaluation's numbers follow for any resample.
 
 Files hold them as NumPy arrays beside a report.
 """

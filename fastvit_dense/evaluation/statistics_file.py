@@ -67,7 +67,7 @@ def read_statistics(report: str | Path, metrics: Mapping[str, Any]) -> Statistic
 
 
 def _agree(value: float, reported: Any) -> bool:
-    """Whether a number is the reported one; one that the report leaves out is no other number."""
+    """Tell whether a number is the reported one, where one is reported."""
     if not is_number(reported) or not np.isfinite(value):
         return True
     return abs(value - reported) <= 1e-9 * max(1.0, abs(reported))

@@ -67,7 +67,7 @@ def measured_text(report: Mapping[str, Any], name: str) -> str:
 
 
 def uncertainty_note(report: Mapping[str, Any]) -> str:
-    """What the intervals of a report are; empty without any."""
+    """A line on what the intervals of a report are; empty without any."""
     for ends in (report.get('uncertainty') or {}).values():
         return (
             f'In brackets: {100 * ends["level"]:g} % intervals of a bootstrap over images, '
