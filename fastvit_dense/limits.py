@@ -26,6 +26,7 @@ JSON_BYTES = 1 << 33
 JSON_ENTRY = 1 << 24
 JSON_SPACE = 1 << 20  # white space in a row
 REPORT_BYTES = 1 << 28  # of a report.json; one over 1,000 classes with curves has 10 million
+STATISTICS_BYTES = 1 << 31  # of a per_image.npz; one over 5,000 images of COCO has 20 million
 HAND_NUMBER = 1e12  # of coordinates, cameras and poses: metres, pixels, radians
 
 # exported files: what one value inside a graph may take

@@ -18,7 +18,7 @@ from tests.facts import raises_naming
 
 pytestmark = pytest.mark.integration
 HEAVY = (
-    *('scipy', 'matplotlib', 'cv2', 'mmdet', 'mmseg', 'mmcv', 'pycocotools', 'faster_coco_eval'),
+    *('scipy', 'matplotlib', 'cv2', 'mmdet', 'mmseg', 'mmcv', 'pycocotools', 'hotcoco'),
     *('torchvision', 'pytorch3d', 'onnx', 'skimage', 'jinja2', 'fastvit_dense.evaluation'),
 )
 

@@ -130,8 +130,8 @@ def run_parts(
         left = 60 * minutes - (time.monotonic() - start)
         job = Job(out / f'{part.name}.json', left * part.share / shares, device, quick, data)
         shares -= part.share
-        print(f'{part.name}: at most {job.seconds:.0f} s', flush=True)
-        ended = _in_process(part, job)
+        print(f'{part.name}: at most {max(0, job.seconds):.0f} s', flush=True)
+        ended = _in_process(part, job) if job.seconds > 0 else 'left out: no time'
         read = json.loads(job.path.read_text()) if job.path.is_file() else {'rows': []}
         found[part.name] = {'ended': ended, **read}
         print(f'{part.name}: {ended}', flush=True)

@@ -32,20 +32,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_files(folder: str | Path, texts: Mapping[str, str]) -> None:
-    """Write UTF-8 text files into a folder, in two steps: all of them aside, then into place.
+def write_files(folder: str | Path, contents: Mapping[str, str | bytes]) -> None:
+    """Write files, text as UTF-8, into a folder, in two steps: all of them aside, then into place.
 
     An error or an interruption while writing leaves what stood there before, and no other file.
 
     Args:
         folder: Made if it does not exist.
-        texts: Contents by file name; the last one named is put into place last.
+        contents: By file name; the last one named is put into place last.
     """
     with ExitStack() as stack:  # its blocks end in reverse order
-        for name, text in reversed(list(texts.items())):
+        for name, content in reversed(list(contents.items())):
             part = stack.enter_context(replacing(Path(folder, name)))
+            if isinstance(content, bytes):
+                part.write_bytes(content)
+                continue
             # half characters (surrogates), which JSON may hold: as JSON spells them
-            part.write_text(text, encoding='utf-8', errors='backslashreplace', newline='\n')
+            part.write_text(content, encoding='utf-8', errors='backslashreplace', newline='\n')
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -36,7 +36,7 @@ PLAIN_REQUIREMENTS = (
     'matplotlib',
     'jinja2',
     'pycocotools',
-    'faster-coco-eval',
+    'hotcoco',
 )
 EXTRAS = {
     'easypytorch3d': 'hand mesh, extra [hand]',

@@ -16,6 +16,7 @@ from ..datasets.loading import use_checked_loading
 from ..errors import ConfigError
 from ..evaluation.predictions import evaluate_predictions
 from ..evaluation.record import EvaluationResult
+from ..evaluation.report.content import measured_text
 from ..evaluation.report.pictures import make_gallery, save_gallery
 from ..evaluation.report.references import backbone_arch, find_references
 from ..evaluation.report.writing import write_report
@@ -107,7 +108,7 @@ def report_result(
         standin='hand_model' in result.protocol,
         split=result.split,
     )
-    write_report(
+    report = write_report(
         result,
         cfg.work_dir,
         model_info=info,
@@ -122,6 +123,8 @@ def report_result(
     if whole is not None and whole > result.samples:
         print(f'images scored: {result.samples} of {whole}, by the indices of the test dataset')
     print(json.dumps({name: round(value, 4) for name, value in result.metrics.items()}))
+    if report['uncertainty']:
+        print('; '.join(f'{name} {measured_text(report, name)}' for name in report['uncertainty']))
     print(f'report: {Path(cfg.work_dir) / "report.html"}')
     if gallery:
         print(f'pictures: {Path(cfg.work_dir) / "pictures"}')

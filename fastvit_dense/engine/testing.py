@@ -18,6 +18,7 @@ from ..evaluation.base import TaskMetric
 from ..evaluation.report.compare import change_from, read_report
 from ..evaluation.report.model import model_info
 from ..evaluation.report.verify import check_results, verify_results
+from ..evaluation.statistics_file import read_statistics
 from ..inference.exported import exported_model_cfg, is_exported
 from ..inference.strips import labels_in_strips
 from ..tasks import task_of
@@ -69,6 +70,7 @@ def evaluate_checkpoint(
     expected = _expected_results(cfg, required=verify)
     check_checkpoint(checkpoint)
     before = read_report(baseline) if baseline else None
+    kept = read_statistics(baseline, before['metrics']) if baseline and before else None
     model_cfg, exported = cfg.model, is_exported(checkpoint)
     if exported:
         if launcher != 'none':
@@ -102,7 +104,7 @@ def evaluate_checkpoint(
     else:
         result.protocol |= {'form': form, 'image_size': image_size(cfg)}
         if before:
-            result.protocol.update(change_from(before, result))
+            result.protocol.update(change_from(before, result, kept))
         report_result(cfg, result, keep, {'test': seconds}, info, expected, measured)
     if not verify:
         return 0

@@ -27,6 +27,7 @@ from .hand_hints import hints_at
 from .nearest import shares_within
 from .predicted_folder import find_predicted, read_predicted
 from .record import EvaluationResult
+from .statistics import Means, image_names
 
 THRESHOLDS = np.linspace(0.0, 0.05, 100)
 F_THRESHOLDS = (0.005, 0.015)
@@ -200,6 +201,19 @@ def align(truth: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, Fit]:
     return moved, Fit(rotation, scale, norm, determinant)
 
 
+def _statistics(samples: list[dict], hands: HandScores) -> Means:
+    """The numbers that are means over the hands, AUC aside, of each hand."""
+    means = {kind: errors.mean(axis=1) for kind, errors in hands.errors.items()}
+    columns = {f'{kind}_mean3d': values * 100 for kind, values in means.items()}
+    for name, kind in (('PA-MPJPE', 'xyz_al'), ('PA-MPVPE', 'mesh_al')):
+        if kind in means:
+            columns[name] = means[kind] * 1000
+    for name, kind in (('f_score', 'raw'), ('f_al_score', 'al')):
+        columns |= {f'{name}_{mm}': hands.f_scores[kind][:, i] for i, mm in enumerate((5, 15))}
+    names = image_names([sample['id'] for sample in samples])
+    return Means(names, np.array(list(columns)), np.stack(list(columns.values()), axis=1))
+
+
 def _move_by_joints(
     vertices: np.ndarray, gt_xyz: np.ndarray, pred_xyz: np.ndarray, fit: Fit
 ) -> np.ndarray:
@@ -347,6 +361,7 @@ class HandMetric(TaskMetric):
                 'pck': {'threshold_mm': (THRESHOLDS * 1000).tolist()}
                 | {name: curve.tolist() for name, curve in hands.pck.items()}
             },
+            statistics=_statistics(samples, hands),
             per_sample=[
                 {'id': sample['id'], 'score': -float(means[ranked_by][i])}
                 | {f'{name}_mm': float(values[i]) for name, values in means.items()}

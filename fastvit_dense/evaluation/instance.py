@@ -6,28 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from faster_coco_eval import COCO
-from faster_coco_eval.version import __version__ as faster_coco_eval_version
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
-from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
 from torch import Tensor
 
 from ..config.loaders import dataset_classes
 from ..datasets.formats.coco import absent_ids
 from ..errors import DataError, PredictionError
-from . import coco
+from . import coco, coco_scores
 from .base import TaskMetric, as_dict, loaded_part
+from .boundary import evaluate_boundaries
+from .coco_matches import RECALLS, THRESHOLDS, Evaluation, Matches
+from .coco_matching import ENGINE, evaluate
 from .masks import check_codes, code_bytes, encode_masks
 from .predictions import read_coco_results, write_coco_results
 from .record import EvaluationResult
+from .statistics import Detections
 
 
 @METRICS.register_module()
 class InstanceMetric(TaskMetric):
     """COCO's box, mask and boundary scores with the arguments of mmdet's `CocoMetric`.
 
-    The numbers are pycocotools', computed by faster-coco-eval. Masks are scored with mask areas.
+    The numbers are pycocotools', boxes' and masks' computed by hotcoco, boundaries' by pycocotools
+    itself; but an object whose annotation has the id 0 is not lost. Masks are scored with mask
+    areas.
     Labels count the dataset's `classes`, whatever the order of the categories in the annotation
     file, and whether it has all of them; without `classes`, the categories of the file.
 
@@ -83,7 +87,7 @@ class InstanceMetric(TaskMetric):
         self.ann_file = ann_file
         self.classwise = classwise
         self.max_detections = sorted(proposal_nums)
-        self.iou_thresholds = None if iou_thrs is None else np.atleast_1d(iou_thrs)
+        self.iou_thresholds = THRESHOLDS if iou_thrs is None else np.atleast_1d(iou_thrs)
         self.metric_items = metric_items
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
@@ -230,33 +234,26 @@ class InstanceMetric(TaskMetric):
             truth = coco.truth_of_samples(samples, (self.dataset_meta or {})['classes'])
         elif len(samples) >= self.size:
             truth = coco.part_of(truth, {sample['id'] for sample in samples})
-        entries, areas = self._entries(samples)
-        names = [truth.cats[i]['name'] for i in sorted(self.category_ids)]
         metrics: dict[str, float] = {}
         curves: dict[str, dict[str, list[float]]] = {}
         arrays: dict[str, np.ndarray] = {}
+        matches: dict[str, Matches] = {}
         per_class = self._count_objects(truth)
         for metric in self.metrics:
-            _set_scores_and_areas(entries, areas, metric)
-            evaluator = coco.run(
-                truth,
-                entries,
-                metric,
-                self.category_ids,
-                self.max_detections,
-                self.iou_thresholds,
-            )
-            for name, value in coco.summarize(evaluator).items():
+            found = self.match(truth, samples, metric)
+            for name, value in coco_scores.summarize(found).items():
                 metrics[f'{metric}_{name}'] = value
-            for row, scores in zip(per_class, coco.per_category(evaluator), strict=True):
+            for row, scores in zip(per_class, coco_scores.per_category(found), strict=True):
                 row.update({f'{metric}_{name}': value for name, value in scores.items()})
-            for threshold, values in coco.precision_curves(evaluator).items():
+            for threshold, values in coco_scores.precision_curves(found).items():
                 arrays[f'{metric}_precision_{threshold}'] = values.astype(np.float32)
-                curves.setdefault('precision_recall', {'recall': _plain(evaluator.params.recThrs)})
+                curves.setdefault('precision_recall', {'recall': _plain(RECALLS)})
                 curves['precision_recall'][f'{metric}_{threshold}'] = [
-                    coco.mean_defined(at_recall) for at_recall in values
+                    coco_scores.mean_defined(at_recall) for at_recall in values
                 ]
-            image_scores = coco.image_scores(evaluator)
+            matches[metric] = found.matches
+        image_ids = sorted(truth.imgs)
+        image_scores = coco_scores.image_scores(found, len(image_ids)).tolist()
         self._select(metrics, per_class)
         return self.new_result(
             'instance',
@@ -265,19 +262,22 @@ class InstanceMetric(TaskMetric):
             per_class=per_class,
             curves=curves,
             arrays=arrays,
+            statistics=Detections(
+                np.array([str(i) for i in image_ids]), matches, self.iou_thresholds, len(per_class)
+            ),
             per_sample=[
-                {'id': i, 'score': image_scores[i], 'file_name': truth.imgs[i].get('file_name', '')}
-                for i in sorted(truth.imgs)
+                {'id': i, 'score': score, 'file_name': truth.imgs[i].get('file_name', '')}
+                for i, score in zip(image_ids, image_scores, strict=True)
             ],
             protocol={
                 'metrics': self.metrics,
-                'categories': len(names),
-                'detections': len(entries),
+                'categories': len(per_class),
+                'detections': sum(len(sample['labels']) for sample in samples),
                 'objects': sum(row['objects'] for row in per_class),
-                'iou_thresholds': _plain(evaluator.params.iouThrs),
+                'iou_thresholds': _plain(self.iou_thresholds),
                 'max_detections': self.max_detections,
                 'mask_scores_by': 'mask area',
-                'evaluator': f'faster-coco-eval {faster_coco_eval_version}',
+                'evaluator': ENGINE,
                 'image_score': f'best F1 over score cuts, {self.metrics[-1]} IoU 0.5',
             },
         )
@@ -316,38 +316,12 @@ class InstanceMetric(TaskMetric):
                 objects[annotation['category_id']] += 1
         return [{'name': truth.cats[i]['name'], 'objects': n} for i, n in objects.items()]
 
-    def _entries(self, samples: list[dict]) -> tuple[list[dict], dict[str, np.ndarray]]:
-        """COCO result entries of all images, and their box and mask areas and scores."""
-        entries: list[dict] = []
-        columns: dict[str, list[np.ndarray]] = {
-            name: [] for name in ('bbox_score', 'bbox', 'segm_score', 'segm')
-        }
-        with_masks = set(self.metrics) - {'bbox'}
-        for sample in samples:
-            codes = (
-                [{'size': sample.get('size'), 'counts': c} for c in sample['masks']]
-                if with_masks
-                else []
-            )
-            boxes, scores = sample['boxes'], sample['scores']
-            columns['bbox'].append(boxes[:, 2] * boxes[:, 3])
-            columns['bbox_score'].append(scores)
-            if with_masks:
-                columns['segm'].append(np.array(coco_mask.area(codes), dtype=np.float64))
-                columns['segm_score'].append(sample.get('mask_scores', scores))
-            rows = zip(boxes.tolist(), sample['labels'].tolist(), strict=True)
-            for i, (box, label) in enumerate(rows):
-                entry = {
-                    'id': len(entries) + 1,
-                    'image_id': sample['id'],
-                    'category_id': self.category_ids[label],
-                    'bbox': box,
-                    'iscrowd': 0,
-                }
-                if with_masks:
-                    entry['segmentation'] = codes[i]
-                entries.append(entry)
-        return entries, {name: np.concatenate(c) for name, c in columns.items() if c}
+    def match(self, truth: COCO, samples: list[dict], metric: str) -> Evaluation:
+        """Match and accumulate the compact samples of all images by `'bbox'`, `'segm'`, ..."""
+        given = (self.category_ids, self.max_detections, self.iou_thresholds)
+        if metric == 'boundary':
+            return evaluate_boundaries(truth, samples, *given)
+        return evaluate(truth, samples, metric, *given)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Score, and write the result files that were asked for."""
@@ -400,14 +374,6 @@ class InstanceMetric(TaskMetric):
             self.metrics = ['bbox']
             print_log(f'{path} holds boxes alone: boxes are scored, masks are not', 'current')
         return samples
-
-
-def _set_scores_and_areas(entries: list[dict], columns: dict[str, np.ndarray], metric: str) -> None:
-    kind = 'bbox' if metric == 'bbox' else 'segm'
-    if entries:
-        rows = zip(entries, columns[f'{kind}_score'].tolist(), columns[kind].tolist(), strict=True)
-        for entry, score, area in rows:
-            entry['score'], entry['area'] = score, area
 
 
 def _table(rows: list[dict]) -> str:

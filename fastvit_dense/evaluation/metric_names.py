@@ -1,5 +1,6 @@
 """Names of metrics, and their values and differences as text."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..datasets.values import is_number
@@ -94,6 +95,13 @@ def format_value(name: str, value: object, unit: bool = False, digits: int | Non
     info = describe(name)
     text = f'{value:.{info.digits if digits is None else digits}f}'
     return f'{text} {info.unit}'.rstrip() if unit else text
+
+
+def format_interval(name: str, ends: Mapping[str, float], digits: int | None = None) -> str:
+    """The interval `low`, `high` of the metric `name`, with the digits of its value."""
+    digits = describe(name).digits if digits is None else digits
+    low, high = (f'{ends[end]:.{digits}f}'.replace('-', '−') for end in ('low', 'high'))
+    return f'[{low}, {high}]'
 
 
 def format_published(name: str, value: object) -> str:

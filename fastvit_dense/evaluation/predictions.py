@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from faster_coco_eval import COCO
 from mmengine.config import ConfigDict
 from mmengine.registry import METRICS
 from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
 
 from ..checkpoints import files
 from ..checkpoints.files import replacing

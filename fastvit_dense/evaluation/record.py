@@ -5,13 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from .statistics import Statistics
+
 
 @dataclass
 class EvaluationResult:
     """The outcome of one evaluation, of any task.
 
     Every metric of the project keeps it in `metric.result` after `evaluate()`; a report is
-    drawn from it alone. Everything but `arrays` can be written to JSON as it is.
+    drawn from it alone. Everything but `arrays` and
+    `statistics` can be written to JSON as it is.
 
     Args:
         task: Name of the task, such as `'instance'`.
@@ -26,6 +29,7 @@ class EvaluationResult:
         per_sample: One dict per sample, `{'id': ..., 'score': float}` and more; a higher score
             is a better prediction. Picks the pictures of a gallery.
         protocol: What was scored and how, as a reader of the report needs it.
+        statistics: What is kept of each image, for intervals; None: there are none.
     """
 
     task: str
@@ -38,3 +42,4 @@ class EvaluationResult:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     per_sample: list[dict[str, Any]] = field(default_factory=list)
     protocol: dict[str, Any] = field(default_factory=dict)
+    statistics: Statistics | None = None

@@ -2,11 +2,12 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from hotcoco.metrics import pixel_confusion
 from mmengine.logging import print_log
 from mmengine.registry import METRICS
 from torch import Tensor
@@ -17,9 +18,11 @@ from .label_maps import build_lazily, read_label_map, truth_of_dataset
 from .predicted_folder import find_predicted
 from .record import EvaluationResult
 from .saved_label_maps import find_label_maps, place_label_maps, stage_label_map, unknown_label_maps
+from .statistics import Confusions, image_names
 
 LABELS = '_labels.png'  # ending of the label maps that `predict` writes
 IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
+AT_ONCE = 1 << 22  # pixels that a GPU counts: memory sets the limit
 
 
 @METRICS.register_module()
@@ -151,6 +154,8 @@ class SemanticMetric(TaskMetric):
             | {n: None if np.isnan(scores[n][k]) else percent(scores[n][k]) for n in wanted}
             for k, name in enumerate(self.classes)
         ]
+        counts = [class_counts(sample, num_classes) for sample in samples]
+        hits, truth, predicted = np.reshape(counts, (-1, 3, num_classes)).swapaxes(0, 1)
         scored = int(np.isfinite(scores['IoU']).sum())
         print_log(f'mIoU {metrics["mIoU"]:.2f} % over {scored} of {num_classes} classes', 'current')
         return self.new_result(
@@ -159,9 +164,16 @@ class SemanticMetric(TaskMetric):
             metrics=metrics,
             per_class=per_class,
             arrays={'confusion_matrix': matrix},
+            statistics=Confusions(
+                image_names([sample['id'] for sample in samples]),
+                hits,
+                truth,
+                predicted,
+                np.nan if self.nan_to_num is None else self.nan_to_num,
+            ),
             per_sample=[
-                {'id': sample['id'], 'score': _sample_score(sample, num_classes)}
-                for sample in samples
+                {'id': sample['id'], 'score': _sample_score(*count)}
+                for sample, count in zip(samples, counts, strict=True)
             ],
             protocol={
                 'classes': num_classes,
@@ -235,79 +247,41 @@ def count_pixels(
     Raises:
         ValueError: A prediction, or a truth other than `ignore_index`, is not in 0..C-1.
     """
-    # one more row, after the last class, takes the pixels that do not count
-    cells = (num_classes + 1) * num_classes
     predicted, truth = predicted.reshape(-1), truth.reshape(-1)
-    if predicted.device.type == 'cpu':  # NumPy and pieces that fit the cache are fastest
-        found, true = predicted.numpy(), truth.numpy()
-        total = torch.as_tensor(
-            sum(
-                count_array(found[part], true[part], num_classes, ignore_index, cells)
-                for part in _pieces(len(truth), 1 << 16)
-            )
+    if predicted.device.type == 'cpu' and ignore_index >= 0:
+        return torch.from_numpy(
+            count_array(predicted.numpy(), truth.numpy(), num_classes, ignore_index)
         )
-    else:  # memory sets the limit
-        total = torch.as_tensor(
-            sum(
-                count_tensor(predicted[part], truth[part], num_classes, ignore_index, cells)
-                for part in _pieces(len(truth), 1 << 22)
-            )
-        )
-    return total.reshape(num_classes + 1, num_classes)[:num_classes]
-
-
-def _pieces(length: int, size: int) -> Iterator[slice]:
-    for start in range(0, max(length, 1), size):
-        yield slice(start, start + size)
+    counts = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=predicted.device)
+    for start in range(0, len(truth), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        counts += count_tensor(predicted[part], truth[part], num_classes, ignore_index)
+    return counts
 
 
 def count_array(
-    predicted: np.ndarray, truth: np.ndarray, num_classes: int, ignore_index: int, cells: int
+    predicted: np.ndarray, truth: np.ndarray, num_classes: int, ignore_index: int
 ) -> np.ndarray:
-    """Count as `count_pixels` does on the CPU.
-
-    Args:
-        predicted: (N,) class indices.
-        truth: (N,) class indices.
-        num_classes: Number of classes C.
-        ignore_index: Value of pixels of the truth that do not count.
-        cells: (C + 1) * C; cell `truth * C + predicted`, the last C for pixels that do not count.
-
-    Returns:
-        (cells,) int64.
-
-    Raises:
-        ValueError: A label is not in 0..C-1.
-    """
-    row = np.where(truth == ignore_index, num_classes, truth.astype(np.int64, copy=False))
-    _check_labels(predicted, truth, row, num_classes, ignore_index)
-    row *= num_classes
-    row += predicted
-    return np.bincount(row, minlength=cells)
-
-
-def count_tensor(
-    predicted: Tensor, truth: Tensor, num_classes: int, ignore_index: int, cells: int
-) -> Tensor:
-    """Count as `count_pixels` does on a GPU; arguments and result are those of `count_array`."""
-    row = torch.where(truth == ignore_index, num_classes, truth.to(torch.int64))
-    _check_labels(predicted, truth, row, num_classes, ignore_index)
-    return torch.bincount(row.mul_(num_classes).add_(predicted), minlength=cells)
-
-
-def _check_labels(
-    predicted: np.ndarray | Tensor,
-    truth: np.ndarray | Tensor,
-    row: np.ndarray | Tensor,
-    num_classes: int,
-    ignore_index: int,
-) -> None:
-    """Raise ValueError unless every label is a class; `row` is the truth, ignored ones mapped."""
+    """Count as `count_pixels` does, by hotcoco; `ignore_index` is not negative."""
     _check_range(predicted, num_classes, 'predicted class')
-    if len(row) and (row.min() < 0 or row.max() > num_classes):
-        _check_range(row[row != num_classes], num_classes, 'true class')
-    if ignore_index != num_classes and (truth == num_classes).any():
-        raise ValueError(f'true class {num_classes} is not in 0..{num_classes - 1}')
+    try:
+        matrix = pixel_confusion(truth, predicted, num_classes, ignore_index=ignore_index)
+    except ValueError:
+        _check_range(truth[truth != ignore_index], num_classes, 'true class')
+        raise
+    return matrix.astype(np.int64)
+
+
+def count_tensor(predicted: Tensor, truth: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+    """Count as `count_pixels` does, on the device of the labels."""
+    known = truth != ignore_index
+    _check_range(predicted, num_classes, 'predicted class')
+    _check_range(truth[known], num_classes, 'true class')
+    # one more row, after the last class, takes the pixels that do not count
+    cells = torch.where(known, truth.to(torch.int64), num_classes)
+    cells = cells.mul_(num_classes).add_(predicted)
+    counts = torch.bincount(cells, minlength=(num_classes + 1) * num_classes)
+    return counts.reshape(num_classes + 1, num_classes)[:num_classes]
 
 
 def _check_range(labels: np.ndarray | Tensor, num_classes: int, what: str) -> None:
@@ -356,13 +330,19 @@ def _mean_defined(values: np.ndarray) -> float:
         return float(np.nanmean(values))
 
 
-def _sample_score(sample: dict, num_classes: int) -> float:
-    """Mean IoU, percent, of one image over the classes in its truth or prediction."""
+def class_counts(sample: dict, num_classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels of each class of a compact sample that are hit, true and predicted, each (C,)."""
     rows, columns = np.divmod(sample['cells'], num_classes)
     counts = sample['counts']
-    truth = np.bincount(rows, counts, num_classes)
-    predicted = np.bincount(columns, counts, num_classes)
-    hits = np.bincount(rows, counts * (rows == columns), num_classes)
+    kinds = ((rows, counts * (rows == columns)), (rows, counts), (columns, counts))
+    hits, truth, predicted = (
+        np.bincount(classes, pixels, num_classes).astype(np.int64) for classes, pixels in kinds
+    )
+    return hits, truth, predicted
+
+
+def _sample_score(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean IoU, percent, of one image over the classes in its truth or prediction."""
     score = _mean_defined(_ratio(hits, truth + predicted - hits))
     return 0.0 if np.isnan(score) else percent(score)
 

@@ -18,6 +18,12 @@ NAMES = [
 
 def pycocotools_scores(truth, entries, metric, image_ids=None):
     """The twelve numbers of pycocotools; masks from entries without boxes."""
+    stats = pycocotools_evaluator(truth, entries, metric, image_ids).stats.tolist()
+    return {f'{metric}_{name}': value for name, value in zip(NAMES, stats, strict=True)}
+
+
+def pycocotools_evaluator(truth, entries, metric, image_ids=None):
+    """pycocotools' evaluator when it has run."""
     entries = copy.deepcopy(entries)
     if metric == 'segm':
         for entry in entries:
@@ -38,7 +44,7 @@ def pycocotools_scores(truth, entries, metric, image_ids=None):
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()
-    return {f'{metric}_{name}': v for name, v in zip(NAMES, evaluator.stats.tolist(), strict=True)}
+    return evaluator
 
 
 def rectangle_rle(box, size):

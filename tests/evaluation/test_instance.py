@@ -14,7 +14,13 @@ from fastvit_dense.errors import DataError
 from fastvit_dense.evaluation import InstanceMetric, PredictionError, evaluate_predictions
 from tests.facts import raises_naming
 
-from .coco_sets import coco_sets, pycocotools_scores, rectangle_rle
+from .coco_sets import (
+    NAMES,
+    coco_sets,
+    pycocotools_evaluator,
+    pycocotools_scores,
+    rectangle_rle,
+)
 
 SIZE = (60, 80)
 
@@ -79,8 +85,8 @@ def test_equals_pycocotools_on_coco100(shared_dir, metric, results, known):
     expected = pycocotools_scores(
         json.loads(ann_file.read_text()), json.loads(predictions.read_text()), metric
     )
-    assert result.metrics == pytest.approx(expected, abs=1e-10, rel=0)
-    assert result.metrics[f'{metric}_mAP'] == pytest.approx(known, abs=1e-10)
+    assert result.metrics == pytest.approx(expected, abs=1e-12, rel=0)
+    assert result.metrics[f'{metric}_mAP'] == pytest.approx(known, abs=1e-12)
     assert all(type(value) is float for value in result.metrics.values())
     assert (result.samples, result.split) == (100, 'val2014_100')
     assert len(result.per_class) == 80
@@ -97,8 +103,17 @@ def test_equals_pycocotools_on_generated_sets(tmp_path_factory, generated):
     metric = InstanceMetric(ann_file, metric=['bbox', 'segm'])
     result = evaluate_predictions(metric, folder)
     for kind in ('bbox', 'segm'):
-        for name, expected in pycocotools_scores(truth, entries, kind).items():
-            assert result.metrics[name] == pytest.approx(expected, abs=1e-10, rel=0)
+        evaluator = pycocotools_evaluator(truth, entries, kind)
+        for name, expected in zip(NAMES, evaluator.stats, strict=True):
+            assert result.metrics[f'{kind}_{name}'] == pytest.approx(expected, abs=1e-12, rel=0)
+        precision = evaluator.eval['precision'][..., 0, -1]  # (T, R, K)
+        for threshold, index in (('50', 0), ('75', 5)):
+            curve = result.arrays[f'{kind}_precision_{threshold}']
+            np.testing.assert_array_equal(curve, precision[index].astype(np.float32))
+        for k, row in enumerate(result.per_class):
+            defined = (precision[..., k] > -1).all()
+            mean = pytest.approx(precision[..., k].mean(), abs=1e-12, rel=0)
+            assert row[f'{kind}_AP'] == (mean if defined else None)
     assert all(0 <= row['score'] <= 1 for row in result.per_sample)
 
 
@@ -163,7 +178,7 @@ def test_saved_predictions_score_the_same_to_the_last_digit(truth_file, tmp_path
     entries = json.loads((tmp_path / 'x.segm.json').read_text())
     assert len(entries) == 90
     segm = pycocotools_scores(small_truth(), entries, 'segm')
-    assert {k: v for k, v in expected.items() if 'segm' in k} == pytest.approx(segm, abs=1e-10)
+    assert {k: v for k, v in expected.items() if 'segm' in k} == pytest.approx(segm, abs=1e-12)
     assert not list(tmp_path.rglob('*.partial'))
 
 
@@ -180,6 +195,33 @@ def test_boundary_scores_are_no_better_than_masks(truth_file):
     metric.process({}, [sample(1, [[11, 10, 31, 30], [40, 10, 70, 50]], [0.9, 0.8], [0, 1])])
     scores = metric.evaluate(1)
     assert 0 < scores['boundary_mAP'] <= scores['segm_mAP']
+
+
+@pytest.mark.parametrize(
+    ('image', 'category', 'annotation'), [(2**60 + 1, 2**60 + 1, 1), (-5, 0, 0), (77, 2**31, 9)]
+)
+def test_any_id_will_do(tmp_path, image, category, annotation):
+    """Of images, categories and annotations; pycocotools takes a match with 0 for none."""
+    truth = small_truth()
+    truth['images'][0]['id'] = image
+    truth['categories'][0]['id'] = category
+    for place, entry in enumerate(truth['annotations']):
+        entry['id'] = annotation + place
+        entry['image_id'] = image if entry['image_id'] == 1 else entry['image_id']
+        entry['category_id'] = category if entry['category_id'] == 3 else entry['category_id']
+    metric = InstanceMetric(write(tmp_path / 'truth.json', truth), metric=['bbox', 'segm'])
+    metric.dataset_meta = {'classes': ('cat', 'dog')}
+    metric.process({}, [sample(image, [[10, 10, 30, 30], [40, 10, 70, 50]], [0.9, 0.8], [0, 1])])
+    metric.process({}, [sample(2, [[5, 5, 65, 55]], [0.7], [0])])
+    scores = metric.evaluate(2)
+    assert scores['bbox_mAP'] == scores['segm_mAP'] == scores['bbox_AR@100'] == 1
+
+
+def test_more_masks_in_an_image_than_a_byte_counts(metric):
+    """pycocotools' `area` fails on such lists."""
+    boxes = [[10, 10, 30, 30], *([[0, 50, 5, 55]] * 299)]
+    metric.process({}, [sample(1, boxes, [0.9] + [0.5] * 299, [0] * 300)])
+    assert metric.evaluate(1)['segm_AR@1'] == 0.5
 
 
 def test_ground_truth_of_the_data_samples_as_mmdet_takes_it(metric):

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures('quick_logs')]
 def saved(tiny_instance, tmp_path_factory):
     """Boxes and masks that are the truth itself, and one wrong entry."""
     content = json.loads(tiny_instance.with_name('val.json').read_text())
-    from faster_coco_eval import COCO
+    from pycocotools.coco import COCO
 
     truth = COCO(str(tiny_instance.with_name('val.json')))
     entries = []

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,17 @@ from ...checkpoints.files import read_json, write_files
 from ...datasets.values import is_integer, is_number
 from ...errors import DataError
 from ...limits import REPORT_BYTES
-from ..metric_names import describe, format_difference, format_value, is_defined
+from ..bootstrap import Interval, differences
+from ..metric_names import (
+    describe,
+    format_difference,
+    format_interval,
+    format_value,
+    is_defined,
+)
 from ..record import EvaluationResult
+from ..statistics import Statistics
+from ..statistics_file import read_statistics
 from . import tables as markdown
 
 _SETTINGS = ('dataset', 'split', 'samples')
@@ -46,16 +56,20 @@ def read_report(path: str | Path) -> dict[str, Any]:
     return report
 
 
-def change_from(report: dict[str, Any], result: EvaluationResult) -> dict[str, Any]:
+def change_from(
+    report: dict[str, Any], result: EvaluationResult, statistics: Statistics | None = None
+) -> dict[str, Any]:
     """Tell of the change from an earlier report, for a protocol.
 
     Args:
         report: From `read_report`.
         result: What was measured now.
+        statistics: What stands beside the report.
 
     Returns:
-        `baseline`, the form of the model then, and `change from baseline`: the difference of
-        each metric that is defined both times.
+        `baseline`, the form of the model then; `change from baseline`: the difference of
+        each metric that is defined both times; and with statistics of the same images
+        `change with interval`: differences, their intervals and whether they are shown, in words.
 
     Raises:
         DataError: The report is of another task, or of another number of samples.
@@ -67,6 +81,14 @@ def change_from(report: dict[str, Any], result: EvaluationResult) -> dict[str, A
                 f'found {report[name]!r}'
             )
     before = report['metrics']
+    found = None
+    if statistics is not None and result.statistics is not None:
+        found = differences(statistics, result.statistics)
+    in_words = {
+        name: difference_text(name, result.metrics[name] - before[name], interval)
+        for name, interval in (found or {}).items()
+        if is_number(before.get(name)) and name in result.metrics
+    }
     return {
         'baseline': report['protocol'].get('form', 'unknown'),
         'change from baseline': {
@@ -74,7 +96,17 @@ def change_from(report: dict[str, Any], result: EvaluationResult) -> dict[str, A
             for name, value in result.metrics.items()
             if name in before and is_defined(name, value) and is_defined(name, before[name])
         },
+        **({'change with interval': in_words} if in_words else {}),
     }
+
+
+def difference_text(name: str, difference: float, interval: Interval | None) -> str:
+    """A difference, its interval and whether it is shown: `+0.004 [-0.001, 0.009] not shown`."""
+    text = format_difference(name, difference)
+    if interval is None:
+        return text
+    word = 'shown' if interval.excludes_zero else 'not shown'
+    return f'{text} {format_interval(name, asdict(interval))} {word}'
 
 
 def compare_reports(
@@ -92,7 +124,10 @@ def compare_reports(
     Returns:
         `task`, `runs` (their names), `rows`: per metric `metric`, `values` and
         `differences` to the first run (None where a value is missing), and `warnings`: what
-        makes the runs hard to compare, such as another dataset, split or protocol.
+        makes the runs hard to compare, such as another dataset, split or protocol. Where runs
+        have `per_image.npz` of the same images beside their reports, the rows of their numbers
+        have `intervals` of the differences, by a bootstrap in pairs, and `shown`: whether they
+        leave 0 out.
 
     Raises:
         DataError: Fewer than two reports, a broken one, or reports of different tasks.
@@ -107,7 +142,7 @@ def compare_reports(
     table = {
         'task': tasks[0],
         'runs': _run_names(paths),
-        'rows': _rows(reports),
+        'rows': _rows(reports, _intervals(paths, reports)),
         'warnings': _warnings(_run_names(paths), reports),
     }
     text = comparison_markdown(table)
@@ -127,11 +162,10 @@ def comparison_markdown(table: dict[str, Any]) -> str:
         for run, (value, difference) in enumerate(
             zip(row['values'], row['differences'], strict=True)
         ):
-            change = (
-                f' ({format_difference(name, difference)})'
-                if run and difference is not None
-                else ''
-            )
+            change = ''
+            if run and difference is not None:
+                ends = row['intervals'][run] if 'intervals' in row else None
+                change = f' ({difference_text(name, difference, ends and Interval(**ends))})'
             cells.append(format_value(name, value) + change)
         rows.append(cells)
     header = ['metric', *(markdown.cell(run) for run in table['runs'])]
@@ -154,17 +188,36 @@ def _run_names(paths: Sequence[str | Path]) -> list[str]:
     return [f'{index + 1}: {file}' for index, file in enumerate(files)]
 
 
-def _rows(reports: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _intervals(
+    paths: Sequence[str | Path], reports: Sequence[dict[str, Any]]
+) -> list[dict[str, Interval]]:
+    """Intervals of the differences of each run to the first, by metric."""
+    first, *others = (
+        read_statistics(path, report['metrics'])
+        for path, report in zip(paths, reports, strict=True)
+    )
+    found = [first and other and differences(first, other) for other in others]
+    return [{}, *(by_name or {} for by_name in found)]
+
+
+def _rows(
+    reports: Sequence[dict[str, Any]], intervals: Sequence[dict[str, Interval]]
+) -> list[dict[str, Any]]:
     names = list(dict.fromkeys(name for report in reports for name in report['metrics']))
     rows = []
     for name in names:
         values = [report['metrics'].get(name) for report in reports]
         first = values[0]
-        differences = [
+        changes = [
             value - first if is_defined(name, value) and is_defined(name, first) else None
             for value in values
         ]
-        rows.append({'metric': name, 'values': values, 'differences': differences})
+        row: dict[str, Any] = {'metric': name, 'values': values, 'differences': changes}
+        ends = [by_name.get(name) for by_name in intervals]
+        if any(ends):
+            row['intervals'] = [end and asdict(end) for end in ends]
+            row['shown'] = [end and end.excludes_zero for end in ends]
+        rows.append(row)
     return rows
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..metric_names import describe, is_defined
+from ..metric_names import describe, format_interval, format_value, is_defined
 from .presentation import Presentation
 from .references import is_sample
 
@@ -24,8 +24,8 @@ def headline_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The few numbers that matter most, each beside the paper's where the paper has one.
 
     Returns:
-        Dicts with `metric`, `label`, `value`, `paper` (None without a row of this very
-        model) and `difference` (None unless both were measured on the same data).
+        Dicts with `metric`, `label`, `value`, `interval` (or None), `paper` (None without a row
+        of this very model) and `difference` (None unless both were measured on the same data).
     """
     papers = [row for row in report['reference'] if row.get('kind') == 'paper']
     paper = papers[0] if len(papers) == 1 else None
@@ -48,9 +48,32 @@ def headline_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
                 'value': value,
                 'paper': published,
                 'difference': value - published if comparable else None,
+                'interval': interval_of(report, name),
             }
         )
     return rows
+
+
+def interval_of(report: Mapping[str, Any], name: str) -> Mapping[str, float] | None:
+    """`low` and `high` of a metric; None where the report has no interval of it."""
+    return (report.get('uncertainty') or {}).get(name)
+
+
+def measured_text(report: Mapping[str, Any], name: str) -> str:
+    """A metric's value with its unit and its interval."""
+    value = format_value(name, report['metrics'][name], unit=True)
+    ends = interval_of(report, name)
+    return f'{value} {format_interval(name, ends)}' if ends else value
+
+
+def uncertainty_note(report: Mapping[str, Any]) -> str:
+    """A line on what the intervals of a report are; empty without any."""
+    for ends in (report.get('uncertainty') or {}).values():
+        return (
+            f'In brackets: {100 * ends["level"]:g} % intervals of a bootstrap over images, '
+            f'{ends["resamples"]:,} resamples.'
+        )
+    return ''
 
 
 def metric_label(report: Mapping[str, Any], name: str) -> str:

@@ -12,7 +12,7 @@ _PACKAGES = (
     'mmcv',
     'mmdet',
     'mmsegmentation',
-    'faster-coco-eval',
+    'hotcoco',
     'pycocotools',
     'numpy',
     'scipy',

@@ -11,6 +11,7 @@ from ...datasets.values import is_number
 from ..metric_names import (
     describe,
     format_difference,
+    format_interval,
     format_published,
     format_value,
     is_defined,
@@ -20,9 +21,11 @@ from .content import (
     data_labels,
     facts,
     headline_rows,
+    measured_text,
     report_title,
     say,
     scored_on,
+    uncertainty_note,
 )
 from .curves import curve_plots
 from .pictures import GalleryEntry, data_uri
@@ -49,9 +52,10 @@ def render_report(
         scored_on=scored_on(report),
         labels=data_labels(report),
         headlines=headline_cards(report),
+        note=uncertainty_note(report),
         expected=report.get('expected', []),
         published=_published(report),
-        metric_tables=_metric_tables(report['metrics']),
+        metric_tables=_metric_tables(report),
         classes=_classes(report),
         class_word=Presentation.of(report).class_word,
         curves=[(title, Markup(svg)) for title, svg in curve_plots(report['curves'])],
@@ -91,6 +95,11 @@ def _headline(row: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, An
         'label': row['label'],
         'value': format_value(name, row['value'], digits=min(info.digits, 3)),
         'unit': info.unit,
+        'interval': (
+            format_interval(name, row['interval'], digits=min(info.digits, 3))
+            if row['interval']
+            else ''
+        ),
         'paper': None if row['paper'] is None else format_published(name, row['paper']),
         'elsewhere': row['paper'] is not None and difference is None,
         'dataset': next((row['dataset'] for row in report['reference'] if row.get('dataset')), ''),
@@ -182,16 +191,16 @@ def _published_row(
     }
 
 
-def _metric_tables(metrics: Mapping[str, Any]) -> list[list[dict[str, str]]]:
+def _metric_tables(report: Mapping[str, Any]) -> list[list[dict[str, str]]]:
     """All metrics, in groups that share what is measured."""
     groups: dict[str, list[dict[str, str]]] = {}
-    for name, value in metrics.items():
+    for name in report['metrics']:
         if name.endswith('_precision'):  # InstanceMetric's classwise numbers: shown per class
             continue
         row = {
             'name': name,
             'label': describe(name).label,
-            'value': format_value(name, value, unit=True),
+            'value': measured_text(report, name),
         }
         groups.setdefault(name.partition('_')[0] if '_' in name else '', []).append(row)
     return list(groups.values())

@@ -3,9 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..metric_names import format_difference, format_published, format_value
+from ..metric_names import format_difference, format_published
 from . import tables as markdown
-from .content import data_labels, facts, headline_rows, metric_label, report_title, scored_on
+from .content import (
+    data_labels,
+    facts,
+    headline_rows,
+    measured_text,
+    metric_label,
+    report_title,
+    scored_on,
+    uncertainty_note,
+)
 from .presentation import Presentation
 
 
@@ -15,6 +24,7 @@ def render_markdown(report: Mapping[str, Any]) -> str:
     parts[1] += f'Scored on {markdown.cell(scored_on(report))}.'
     parts += [f'**{label}.**' for label in data_labels(report)]
     parts.append(_headline_table(report))
+    parts += filter(None, [uncertainty_note(report)])
     if report.get('expected'):
         parts += ['## Expected by the config', _expected_list(report)]
     parts += ['## All metrics', _metrics_table(report)]
@@ -42,7 +52,7 @@ def _headline_table(report: Mapping[str, Any]) -> str:
         rows.append(
             (
                 f'{row["label"]} ({name})',
-                format_value(name, row['value'], unit=True),
+                measured_text(report, name),
                 format_published(name, row['paper']),
                 '–' if difference is None else format_difference(name, difference),
             )
@@ -56,8 +66,8 @@ def _expected_list(report: Mapping[str, Any]) -> str:
 
 def _metrics_table(report: Mapping[str, Any]) -> str:
     rows = [
-        (name, metric_label(report, name), format_value(name, value, unit=True))
-        for name, value in report['metrics'].items()
+        (name, metric_label(report, name), measured_text(report, name))
+        for name in report['metrics']
         if not name.endswith('_precision')
     ]
     return markdown.table(('metric', '', 'value'), rows, text_columns=2)

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from ...checkpoints.files import write_files
 from ...errors import DataError
-from ..metric_names import format_published, format_value
+from ..metric_names import format_published
 from . import tables as markdown
 from .compare import read_report
-from .content import data_labels, headline_rows, report_title, scored_on
+from .content import data_labels, headline_rows, measured_text, report_title, scored_on
 from .html import headline_cards, render
 from .presentation import Presentation
 
@@ -56,7 +56,10 @@ def _run(folder: Path, out: Path, presentations: Mapping[str, Presentation]) -> 
         'scored_on': scored_on(report),
         'labels': data_labels(report),
         'headlines': headline_cards(report),
-        'rows': headline_rows(report),
+        'rows': [
+            row | {'measured': measured_text(report, row['metric'])}
+            for row in headline_rows(report)
+        ],
         'link': quote(relative),
         'picture': _first_picture(folder / 'report.html'),
     }
@@ -77,7 +80,7 @@ def _markdown(runs: Sequence[Mapping[str, Any]]) -> str:
         rows = [
             (
                 f'{row["label"]} ({row["metric"]})',
-                format_value(row['metric'], row['value'], unit=True),
+                row['measured'],
                 format_published(row['metric'], row['paper']),
             )
             for row in run['rows']

@@ -1,15 +1,18 @@
 """The little Markdown that the reports need."""
 
 import html
+import re
 from collections.abc import Sequence
+
+_LINK = re.compile(r'\](?=[(\[:])')  # what makes a link of brackets
 
 
 def cell(text: object) -> str:
     """Any text as one table cell: markup and line breaks in it stay text."""
     escaped = html.escape(' '.join(str(text).split()), quote=False)
-    for mark in '\\|`*[]':
+    for mark in '\\|`*':
         escaped = escaped.replace(mark, '\\' + mark)
-    return escaped
+    return _LINK.sub(r'\\]', escaped)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], text_columns: int = 1) -> str:

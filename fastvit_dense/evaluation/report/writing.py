@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from ...checkpoints.files import write_files
 from ...datasets.values import is_number
+from ..bootstrap import uncertainty
 from ..record import EvaluationResult
+from ..statistics_file import STATISTICS_FILE, pack
 from .environment import collect_environment
 from .html import render_report
 from .markdown import render_markdown
@@ -32,6 +35,8 @@ def write_report(
     measured: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write the three files of a report at the top of `work_dir`, all of them or none.
+
+    Where the result has statistics they give the intervals, and `per_image.npz` keeps them.
 
     Args:
         result: What was measured.
@@ -60,6 +65,7 @@ def write_report(
         'per_class': result.per_class,
         'curves': result.curves,
         'reference': list(references),
+        'uncertainty': intervals(result),
         'protocol': result.protocol,
         'model': None if model_info is None else dict(model_info),
         'environment': collect_environment() if environment is None else dict(environment),
@@ -70,13 +76,22 @@ def write_report(
         report['expected'] = check_results(measured or result.metrics, expected)
     report = to_json(report)
     shown = report if presentation is None else presentation.shown(report)
-    texts = {
+    contents: dict[str, str | bytes] = {}
+    if result.statistics is not None:
+        contents[STATISTICS_FILE] = pack(result.statistics)
+    contents |= {
         'report.html': render_report(shown, result.arrays, gallery, gallery_note),
         'report.md': render_markdown(shown),
         'report.json': json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + '\n',
     }
-    write_files(work_dir, texts)
+    write_files(work_dir, contents)
     return report
+
+
+def intervals(result: EvaluationResult) -> dict[str, dict[str, float]]:
+    """Interval of each metric that has one: `low`, `high`, `level`, `resamples`."""
+    found = uncertainty(result.statistics) if result.statistics is not None else {}
+    return {name: asdict(found[name]) for name in result.metrics if name in found}
 
 
 def to_json(value: Any) -> Any:

@@ -26,7 +26,7 @@ def test_labels_move_with_the_picture():
     assert set(found.unique().tolist()) == {0, 1, IGNORED}
     for image, map_ in zip(images.mean(1), found, strict=True):
         # 100 and 200 under one light each; what lies on an edge is between them
-        dark, light = image[map_ == 0].median(), image[map_ == 1].median()
+        dark, light = (image[map_ == label].median().item() for label in (0, 1))
         assert light == pytest.approx(2 * dark, rel=0.02) or light > 250
     assert (images[(found == IGNORED)[:, None].expand(-1, 3, -1, -1)] < 260).all()
 

@@ -1,10 +1,14 @@
 import json
+import re
 
+import numpy as np
 import pytest
 
 from fastvit_dense.errors import DataError
 from fastvit_dense.evaluation.record import EvaluationResult
 from fastvit_dense.evaluation.report.compare import change_from, compare_reports, read_report
+from fastvit_dense.evaluation.statistics import Means
+from fastvit_dense.evaluation.statistics_file import pack
 from tests.facts import raises_naming
 
 
@@ -50,6 +54,41 @@ def test_a_score_that_coco_leaves_undefined_has_no_difference(tmp_path):
     second = write(tmp_path / 'b', task='instance', metrics={'bbox_mAP_s': 0.25})
     (row,) = compare_reports([first, second])['rows']
     assert row == {'metric': 'bbox_mAP_s', 'values': [-1.0, 0.25], 'differences': [None, None]}
+
+
+def statistics(values):
+    names = np.array([f'{k}.jpg' for k in range(len(values))])
+    return Means(names, np.array(['PA-MPJPE']), np.array(values)[:, None])
+
+
+def with_statistics(folder, values):
+    path = write(folder, task='hand', metrics={'PA-MPJPE': float(np.mean(values))})
+    (folder / 'per_image.npz').write_bytes(pack(statistics(values)))
+    return path
+
+
+def test_differences_are_shown_or_not_by_a_bootstrap_in_pairs(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    values = random.normal(7, 2, 200)
+    first = with_statistics(tmp_path / 'a', values)
+    second = with_statistics(tmp_path / 'b', values - 0.1)
+    third = with_statistics(tmp_path / 'c', values + random.normal(0, 1, 200))
+    other = with_statistics(tmp_path / 'd', values[:-1])
+    (row,) = compare_reports([first, second, third, other], tmp_path / 'out')['rows']
+    assert row['shown'] == [None, True, False, None]
+    assert row['intervals'][1]['low'] == pytest.approx(-0.1)
+    assert row['intervals'][2]['low'] < 0 < row['intervals'][2]['high']
+    printed = capsys.readouterr().out
+    assert '(−0.10 [−0.10, −0.10] shown)' in printed
+    assert re.search(r'\([+−]0\.\d\d \[−0\.\d\d, 0\.\d\d\] not shown\)', printed)
+
+
+def test_a_file_of_another_evaluation_gives_no_interval(tmp_path):
+    first = with_statistics(tmp_path / 'a', [1.0, 2.0])
+    second = with_statistics(tmp_path / 'b', [1.0, 3.0])
+    (tmp_path / 'b' / 'per_image.npz').write_bytes(pack(statistics([5.0, 6.0])))
+    (row,) = compare_reports([first, second])['rows']
+    assert 'intervals' not in row
 
 
 def test_different_tasks_are_refused(tmp_path):
@@ -132,6 +171,12 @@ def test_change_from_an_earlier_report(tmp_path):
     assert change_from(earlier, result) == {
         'baseline': 'as trained',
         'change from baseline': {'mIoU': -0.5},
+    }
+    values = [30.0, 45.0]
+    kept = Means(np.array(['a', 'b']), np.array(['mIoU']), np.array(values)[:, None])
+    result.statistics = Means(kept.ids, kept.names, kept.values - 0.5)
+    assert change_from(earlier, result, kept)['change with interval'] == {
+        'mIoU': '−0.50 [−0.50, −0.50] shown'
     }
     result.samples = 10
     with raises_naming(DataError, 'baseline', 'samples', 10, 'found', 2000):

@@ -9,8 +9,14 @@ import torch
 
 from fastvit_dense.checkpoints import files
 from fastvit_dense.evaluation import EvaluationResult
+from fastvit_dense.evaluation.bootstrap import uncertainty
+from fastvit_dense.evaluation.report.summary import write_summary
 from fastvit_dense.evaluation.report.writing import to_json
+from fastvit_dense.evaluation.statistics import Means
+from fastvit_dense.evaluation.statistics_file import read_statistics
 from tests.evaluation.samples import (
+    PRESENTATIONS,
+    hand_result,
     instance_result,
     picture,
     published_rows,
@@ -50,7 +56,7 @@ def test_json_has_the_schema_and_full_precision(tmp_path):
     assert report == returned
     assert list(report) == [
         'task', 'dataset', 'split', 'samples', 'metrics', 'per_class', 'curves', 'reference',
-        'protocol', 'model', 'environment', 'seconds',
+        'uncertainty', 'protocol', 'model', 'environment', 'seconds',
     ]  # fmt: skip
     assert report['task'] == 'instance'
     assert report['samples'] == 5000
@@ -150,3 +156,26 @@ def test_a_gallery_of_pictures_and_files(tmp_path):
     assert text.count('<img src="data:image/jpeg;base64,') == 2
     assert 'Gallery left out' not in text
     assert text.index('<h3>Best</h3>') < text.index('<h3>Worst</h3>')
+
+
+def test_intervals_stand_beside_the_numbers_on_every_page(tmp_path):
+    result = hand_result(samples=50)
+    values = np.random.default_rng(0).normal(6.6, 1, 50)
+    result.metrics['PA-MPJPE'] = float(values.mean())
+    names = np.arange(50).astype(str)
+    result.statistics = Means(names, np.array(['PA-MPJPE']), values[:, None])
+    report = write_task_report(result, tmp_path / 'a')
+    assert listed(tmp_path / 'a') == ['per_image.npz', *NAMES]
+    assert list(report['uncertainty']) == ['PA-MPJPE']
+    ends = report['uncertainty']['PA-MPJPE']
+    assert ends['low'] < values.mean() < ends['high']
+    assert (ends['level'], ends['resamples']) == (0.95, 1000)
+    text = f'[{ends["low"]:.2f}, {ends["high"]:.2f}]'
+    page = (tmp_path / 'a/report.html').read_text(encoding='utf-8')
+    assert page.count(text) == 2  # headline and table
+    assert (tmp_path / 'a/report.md').read_text(encoding='utf-8').count(text) == 2
+    write_summary([tmp_path / 'a'], tmp_path, PRESENTATIONS)
+    for name in ('summary.html', 'summary.md'):
+        assert text in (tmp_path / name).read_text(encoding='utf-8')
+    kept = read_statistics(tmp_path / 'a', report['metrics'])
+    assert uncertainty(kept)['PA-MPJPE'].low == ends['low']
