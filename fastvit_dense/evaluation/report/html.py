@@ -135,6 +135,7 @@ def _published(report: Mapping[str, Any]) -> dict[str, Any] | None:
         'backbone': report_title(report) if config else 'from predictions',
         'source': scored_on(report),
         'metrics': report['metrics'],
+        'intervals': report.get('uncertainty'),
     }
     elsewhere = next(filter(None, (row.get('not_comparable') for row in references)), '')
     rows = _strongest_first(references if elsewhere else [ours, *references], main)
@@ -187,8 +188,16 @@ def _published_row(
         'source': row.get('source', ''),
         'note': row.get('note', ''),
         'dot': 100 * (main - low) / (high - low) if is_defined(names[0], main) else None,
-        'values': [format_published(name, row['metrics'].get(name)) for name in names],
+        'values': [_published_value(name, row) for name in names],
     }
+
+
+def _published_value(name: str, row: Mapping[str, Any]) -> str:
+    value = format_published(name, row['metrics'].get(name))
+    ends = (row.get('intervals') or {}).get(name)
+    return (
+        f'{value} {format_interval(name, ends, 1 if describe(name).unit else 3)}' if ends else value
+    )
 
 
 def _metric_tables(report: Mapping[str, Any]) -> list[list[dict[str, str]]]:

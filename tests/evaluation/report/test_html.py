@@ -6,7 +6,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from fastvit_dense.evaluation.report import html
 from fastvit_dense.evaluation.report.pictures import GalleryEntry
+from fastvit_dense.evaluation.report.presentation import Presentation
 from fastvit_dense.evaluation.report.summary import write_summary
 from tests.evaluation.browser import Browser, find_chromium
 from tests.evaluation.samples import (
@@ -210,3 +212,20 @@ def test_masks_alone_lead_the_table(tmp_path):
     assert 'mask AP' in heads[1]
     rows = re.findall(r'<span class="who">(.*?)</span>', text)
     assert rows.index('This run') == 7, 'masks of 0.379 between those of 0.380 and 0.377'
+
+
+def test_the_row_of_this_run_has_its_interval():
+    ends = dict(low=0.4012, high=0.4321, level=0.95, resamples=1000)
+    report = {
+        'task': 'instance',
+        'metrics': {'bbox_mAP': 0.4187},
+        'uncertainty': {'bbox_mAP': ends},
+        'reference': [{'name': 'peer', 'metrics': {'bbox_mAP': 0.4}}],
+        'model': None,
+        'dataset': 'COCO',
+        'split': 'val',
+        'samples': 5000,
+    }
+    report = Presentation('Instances', columns=('bbox_mAP',)).shown(report)
+    values = {row['name']: row['values'] for row in html._published(report)['rows']}
+    assert values == {'This run': ['0.419 [0.401, 0.432]'], 'peer': ['0.400']}
