@@ -35,6 +35,7 @@ TYPES = {
     'WEIGHT_INITIALIZERS': {'PretrainedFastViT': 'checkpoints.pretrained'},
     'DATASETS': {'FreiHAND': 'datasets.freihand'},
     'TRANSFORMS': {
+        'AtSampledSize': 'engine.multi_scale',
         'HandCrop': 'datasets.hand_transforms',
         'LoadCheckedImage': 'datasets.loading',
         'LoadCheckedMask': 'datasets.loading',
@@ -52,6 +53,7 @@ TYPES = {
         'SemanticMetric': 'evaluation.semantic',
     },
     'DATA_SAMPLERS': {
+        'MultiScaleBatchSampler': 'engine.multi_scale',
         'SeededInfiniteSampler': 'engine.seeding',
         'SeededSampler': 'engine.seeding',
     },

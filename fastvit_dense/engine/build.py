@@ -17,6 +17,7 @@ from ..datasets.loading import BROKEN_IMAGES, use_checked_loading
 from ..errors import CheckpointError
 from .console import RunSummary, use_progress_hooks
 from .distributed import adapt_sync_bn, join_processes
+from .multi_scale import check_sampled_sizes
 from .strict_runner import StrictRunner
 from .work_dir import latest_checkpoint
 
@@ -52,6 +53,7 @@ def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -
     if any(cfg.get(loader) for loader in loaders if loader != 'train_dataloader'):
         check_test_cfg(cfg)
     if training:
+        check_sampled_sizes(cfg)
         _check_start(cfg)
     there = [loader for loader in loaders if cfg.get(loader)]
     report = quick_check(cfg, *there) if there else DataReport()

@@ -2,6 +2,7 @@
 
 import logging
 from itertools import islice
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -18,10 +19,15 @@ BATCHES_DONE = 'batches_of_epoch_done'
 class ResumableEpochLoop(EpochBasedTrainLoop):
     """mmengine's `EpochBasedTrainLoop`; an epoch that a signal cut short is completed.
 
-    The batches that are left are those of the uninterrupted epoch, random numbers included.
+    The batches that are left are those of the uninterrupted epoch, random numbers included. Epochs
+    may differ in length, as those of `MultiScaleBatchSampler` do.
     """
 
     done = 0  # batches of the first epoch
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._max_iters = steps_before(self.dataloader, self.max_epochs)
 
     def run(self) -> nn.Module:
         """Train, from the batch at which the run that is resumed was saved."""
@@ -44,17 +50,24 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
     def _batches_done(self) -> int:
         """Batches of the epoch to come that are done; told once."""
         done, total = self.runner.message_hub.runtime_info.pop(BATCHES_DONE, (0, 0))
-        if done and total != len(self.dataloader):
+        before, after = (steps_before(self.dataloader, self.epoch + i) for i in (0, 1))
+        if done and total != after - before:
             print_log(
                 f'--resume: the checkpoint was saved after {done} of {total} steps of an epoch, '
-                f'which has {len(self.dataloader)} now (other data, batch size or number of '
+                f'which has {after - before} now (other data, batch size or number of '
                 'processes): the epoch starts anew',
                 'current',
                 logging.WARNING,
             )
-            self._iter = self._epoch * len(self.dataloader)
+            self._iter = before
             return 0
         return done
+
+
+def steps_before(loader: DataLoader, epoch: int) -> int:
+    """Training steps of all epochs before one of them, counted from 0."""
+    steps = getattr(loader.batch_sampler, 'steps', None)
+    return sum(map(steps, range(epoch))) if steps else epoch * len(loader)
 
 
 def rest_of(loader: DataLoader, done: int) -> DataLoader:

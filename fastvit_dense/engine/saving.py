@@ -15,6 +15,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from ..checkpoints.latest import WRITTEN
 from ..checkpoints.reader import load_checkpoint_file
 from ..checkpoints.writing import remove_leftovers, save_whole, write_whole
+from .loops import steps_before
 from .work_dir import POINTER
 
 # entries of the message hub, which is saved with a checkpoint
@@ -197,7 +198,9 @@ def _awaits_validation(runner: Runner) -> bool:
         return False
     if runner.message_hub.runtime_info.get(VALIDATED) == runner.iter:
         return False
-    if isinstance(loop, EpochBasedTrainLoop) and loop.iter == loop.epoch * len(loop.dataloader):
+    if isinstance(loop, EpochBasedTrainLoop) and loop.iter == steps_before(
+        loop.dataloader, loop.epoch
+    ):
         done, last = loop.epoch, loop.max_epochs
     elif isinstance(loop, IterBasedTrainLoop):
         done, last = loop.iter, loop.max_iters

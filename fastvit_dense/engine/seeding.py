@@ -29,15 +29,28 @@ def seed_all(*key: int) -> None:
 
 
 class SeededIndex(int):
-    """A dataset index that carries the key of its random numbers as `.key`."""
+    """A dataset index that carries `.key`, of its random numbers, and `.size`, of its batch.
+
+    Datasets that are made of others count within these: the rest keeps what the index carries.
+    """
 
     key: tuple[int, ...] = ()
+    size: tuple[int, int] | None = None
 
-    def __new__(cls, index: int, key: tuple[int, ...] = ()) -> 'SeededIndex':
-        """Make the index; `key` are non-negative integers."""
+    def __new__(
+        cls, index: int, key: tuple[int, ...] = (), size: tuple[int, int] | None = None
+    ) -> 'SeededIndex':
+        """Make the index; `key` are non-negative integers, `size` (height, width) in pixels."""
         self = super().__new__(cls, index)
         self.key = key
+        self.size = size
         return self
+
+    def __sub__(self, other: int) -> 'SeededIndex':
+        return SeededIndex(int(self) - other, self.key, self.size)
+
+    def __mod__(self, other: int) -> 'SeededIndex':
+        return SeededIndex(int(self) % other, self.key, self.size)
 
 
 @DATA_SAMPLERS.register_module()
@@ -67,14 +80,20 @@ class SeedSample:
     """Start the random generators for one sample; put it first in a training pipeline.
 
     Indices that carry no seed (other samplers, a retry after a broken image) leave the
-    generators as they are.
+    generators as they are. A size that a batch sampler drew is handed on as
+    `results['sampled_size']`, to the picture that takes a broken one's place as well.
     """
 
+    size: tuple[int, int] | None = None  # of the latest index that carried one
+
     def __call__(self, results: dict) -> dict:
-        """Return `results` as they are."""
-        key = getattr(results.get('sample_idx'), 'key', ())
-        if key:
+        """Return `results`, with `sampled_size` (height, width) where there is one."""
+        index = results.get('sample_idx')
+        if key := getattr(index, 'key', ()):
             seed_all(*key)
+        self.size = getattr(index, 'size', None) or self.size
+        if self.size:
+            results['sampled_size'] = self.size
         return results
 
 
