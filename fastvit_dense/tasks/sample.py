@@ -58,25 +58,44 @@ def split_loaders(train: str = 'train', val: str = 'val') -> Iterable[tuple[str,
 
 
 def shrink(cfg: Config) -> None:
-    """Set every image, crop and padding size of the pipelines and the preprocessor."""
+    """Set every image, crop and padding size of pipelines, preprocessor and batch sampler."""
     for dataset in datasets_of(cfg):
         _set_sizes(dataset.get('pipeline'))
     for preprocessor in (cfg.model.get('data_preprocessor'), cfg.get('data_preprocessor')):
         _set_sizes(preprocessor)
         if preprocessor:
             preprocessor.pop('batch_augments', None)  # padding to the full size
+    _shrink_drawn((cfg.get('train_dataloader') or {}).get('batch_sampler') or {})
 
 
 def _set_sizes(node: Any) -> None:
     for _, step in dicts_of(node):
         for key in ('scale', 'img_scale'):
-            if isinstance(step.get(key), tuple | list):
+            if _is_size(step.get(key)):
                 step[key] = IMAGE_SCALE
         if step.get('scales'):
             step['scales'] = [IMAGE_SCALE]
         for key in ('crop_size', 'size'):
-            if isinstance(step.get(key), tuple | list):
+            if _is_size(step.get(key)):
                 step[key] = CROP
+
+
+def _shrink_drawn(batch_sampler: dict) -> None:
+    """Shrink the sizes that a `MultiScaleBatchSampler` draws, in proportion to its base."""
+    base = batch_sampler.get('base_size')
+    if base is None:
+        return
+    for key in ('min_size', 'max_size'):
+        if size := batch_sampler.get(key):
+            sides = size if isinstance(size, tuple | list) else (size, size)
+            drawn = zip(sides, CROP, base, strict=True)
+            batch_sampler[key] = tuple(max(1, s * crop // whole) for s, crop, whole in drawn)
+    batch_sampler['base_size'] = CROP
+
+
+def _is_size(value: Any) -> bool:
+    """Tell a size from a number, and from the words that a batch sampler's size stands in for."""
+    return isinstance(value, tuple | list) and not any(isinstance(side, str) for side in value)
 
 
 def as_list(value: Any) -> list:

@@ -10,6 +10,7 @@ from fastvit_dense.datasets.loading import use_checked_loading
 from fastvit_dense.datasets.sample.scene_files import SAMPLE_SEMANTIC_CLASSES
 from fastvit_dense.errors import ConfigError
 from fastvit_dense.tasks.config import load_config
+from fastvit_dense.tasks.sample import shrink
 from fastvit_dense.tasks.semantic import SCHEDULES
 from tests.facts import raises_naming
 from tests.model_zoo import read_overrides
@@ -41,6 +42,28 @@ def class_counts(node):
         return set()
     here = {node['num_classes']} if 'num_classes' in node else set()
     return here.union(*(class_counts(v) for k, v in node.items() if k != 'backbone'))
+
+
+def test_drawn_sizes_become_those_of_the_sample():
+    """RangeAugment's, in proportion; the words that they stand in for stay."""
+    words = dict(type='Resize', scale=('width', 'height'))
+    loader = dict(
+        batch_sampler=dict(
+            type='MultiScaleBatchSampler',
+            base_size=(1024, 1024),
+            min_size=512,
+            max_size=(1280,) * 2,
+        ),
+        dataset=dict(pipeline=[dict(type='AtSampledSize', transforms=[words]), dict(scale=(9, 9))]),
+    )
+    cfg = Config(dict(model={}, train_dataloader=loader))
+    shrink(cfg)
+    sampler = cfg.train_dataloader.batch_sampler
+    assert (sampler.base_size, sampler.min_size) == ((256, 256), (128, 128))
+    assert sampler.max_size == (320, 320)
+    drawn, fixed = cfg.train_dataloader.dataset.pipeline
+    assert drawn.transforms[0].scale == ('width', 'height')
+    assert fixed.scale == (320, 256)
 
 
 @pytest.mark.parametrize('title', SEMANTIC_ZOO)
