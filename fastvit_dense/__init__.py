@@ -11,7 +11,7 @@ from .integration import install
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .backbones import FastViT, reparameterize
+    from .backbones import FastViT, MobileViT, reparameterize
     from .checkpoints.pretrained import load_pretrained
     from .errors import CheckpointMismatch
     from .inference import load_model
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     'CheckpointMismatch',
     'FastViT',
+    'MobileViT',
     '__version__',
     'load_model',
     'load_pretrained',
@@ -29,6 +30,7 @@ __all__ = [
 _PLACES = {
     'CheckpointMismatch': 'errors',
     'FastViT': 'backbones.fastvit',
+    'MobileViT': 'backbones.mobilevit',
     'load_model': 'inference.predictor',
     'load_pretrained': 'checkpoints.pretrained',
     'reparameterize': 'backbones.reparam',

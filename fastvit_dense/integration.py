@@ -30,6 +30,7 @@ TYPES = {
         'HandMeshRegressor': 'hand.regressor',
         'ManoHead': 'hand.heads',
         'ManoTokenHead': 'hand.heads',
+        'MobileViT': 'backbones.mobilevit',
         'RLEMaskHead': 'mask_head',
     },
     'WEIGHT_INITIALIZERS': {'PretrainedFastViT': 'checkpoints.pretrained'},

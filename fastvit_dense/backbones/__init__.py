@@ -2,6 +2,7 @@
 
 from .fastvit import FastViT
 from .macs import count_macs
+from .mobilevit import MobileViT
 from .reparam import Foldable, reparameterize
 
-__all__ = ['FastViT', 'Foldable', 'count_macs', 'reparameterize']
+__all__ = ['FastViT', 'Foldable', 'MobileViT', 'count_macs', 'reparameterize']

@@ -67,7 +67,7 @@ class ConvFFN(nn.Module):
         self.act = nn.GELU()
         self.fc2 = nn.Conv2d(hidden_channels, channels, 1)
         for conv in (self.conv.conv, self.fc1, self.fc2):
-            _init_linear(conv)
+            init_linear(conv)
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (B, C, H, W)."""
@@ -87,18 +87,29 @@ class Attention(nn.Module):
         self.num_heads = channels // HEAD_DIM
         self.qkv = nn.Linear(channels, 3 * channels, bias=False)
         self.proj = nn.Linear(channels, channels)
-        _init_linear(self.qkv)
-        _init_linear(self.proj)
+        init_linear(self.qkv)
+        init_linear(self.proj)
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (B, C, H, W)."""
         batch, channels, height, width = x.shape
-        tokens = x.flatten(2).transpose(1, 2)
-        qkv = self.qkv(tokens).reshape(batch, -1, 3, self.num_heads, HEAD_DIM)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = F.scaled_dot_product_attention(query, key, value)
-        mixed = self.proj(mixed.transpose(1, 2).flatten(2))
+        qkv = self.qkv(x.flatten(2).transpose(1, 2))
+        mixed = self.proj(attend(qkv, self.num_heads))
         return mixed.transpose(1, 2).reshape(batch, channels, height, width)
+
+
+def attend(qkv: Tensor, num_heads: int) -> Tensor:
+    """Mix tokens by multi-head self-attention, (B, N, 3 * C) to (B, N, C).
+
+    Args:
+        qkv: Queries, keys and values of all tokens, one third each; the heads share a third.
+        num_heads: A divisor of C.
+    """
+    batch, tokens, channels = qkv.shape
+    heads = qkv.reshape(batch, tokens, 3, num_heads, channels // (3 * num_heads))
+    query, key, value = heads.permute(2, 0, 3, 1, 4).unbind(0)
+    mixed = F.scaled_dot_product_attention(query, key, value)
+    return mixed.transpose(1, 2).flatten(2)
 
 
 class RepMixerBlock(Foldable):
@@ -178,7 +189,8 @@ def _scaled(x: Tensor, layer_scale: Tensor | None) -> Tensor:
     return x if layer_scale is None else layer_scale * x
 
 
-def _init_linear(layer: nn.Conv2d | nn.Linear) -> None:
+def init_linear(layer: nn.Conv2d | nn.Linear) -> None:
+    """Draw the weight from a narrow normal distribution; the bias becomes 0."""
     nn.init.trunc_normal_(layer.weight, std=0.02)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -33,6 +33,7 @@ class ConvNorm(nn.Module):
         stride: int,
         groups: int,
         norm_cfg: str | dict,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
@@ -40,7 +41,8 @@ class ConvNorm(nn.Module):
             out_channels,
             kernel_size,
             stride=stride,
-            padding=kernel_size // 2,
+            padding=kernel_size // 2 * dilation,
+            dilation=dilation,
             groups=groups,
             bias=False,
         )
