@@ -1,7 +1,7 @@
-"""Pretrained weights for a FastViT: all that it needs is loaded, or an error says why not."""
+"""Pretrained weights for a backbone: all that it needs is loaded, or an error says why not."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,26 @@ from mmengine.logging import print_log
 from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
+from ..backbones.base import StagedBackbone
 from ..backbones.fastvit import FastViT
+from ..backbones.mobilevit import MobileViT
 from ..backbones.reparam import batch_norm_affine, fold_affine_after, fold_affine_before
 from ..backbones.variants import VARIANTS, Variant
 from ..errors import CheckpointError, CheckpointMismatch, ConfigError
 from .download import resolve
-from .layouts import backbone_names, detect_layout, is_classifier, is_foreign_output_norm
+from .layouts import (
+    Layout,
+    backbone_names,
+    detect_layout,
+    is_classifier,
+    is_foreign_output_norm,
+)
+from .mobilevit_layouts import (
+    NamedTensors,
+    detect_mobilevit,
+    identify_mobilevit,
+    mobilevit_tensors,
+)
 from .reader import load_checkpoint_file
 from .state import compare, find_state_dict, kind_fault, shortened
 
@@ -31,7 +45,8 @@ class LoadReport:
     Attributes:
         file: The local file.
         entry: The entry of the file that held the weights, '' for a bare state dict.
-        layout: 'apple', 'timm', 'mobileclip', 'openclip', 'fastvlm' or 'fastvit_dense'.
+        layout: 'apple', 'timm', 'mobileclip', 'openclip', 'fastvlm' or 'fastvit_dense'; of a
+            MobileViT 'timm', 'huggingface', 'cvnets' or 'fastvit_dense'.
         variant: The variant the file looks like, as in 'sa24', or None.
         fused: Whether the file holds folded branches.
         loaded: Tensors of the network that were set.
@@ -94,11 +109,13 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
 
     Every layout of the published files is recognised from its tensor names: Apple's FastViT, timm
     (also `features_only`), MobileCLIP, OpenCLIP, FastVLM, and ours, alone or inside a detector's
-    checkpoint. Where a file holds averaged weights (EMA), those are taken.
+    checkpoint; of MobileViT timm, Hugging Face and CVNets, alone or inside their dense models. A
+    MobileViT takes RGB of 0-1; the first convolution of a file for BGR is turned round. Where a
+    file holds averaged weights (EMA), those are taken.
 
     Args:
-        backbone: A `FastViT`. A file with folded branches needs a folded backbone
-            (`FastViT(reparameterized=True)` or after `reparameterize`), another file an unfolded.
+        backbone: A `FastViT` or `MobileViT`. A file with folded branches needs a folded backbone
+            (built with `reparameterized=True` or after `reparameterize`), another file an unfolded.
         checkpoint: A file, an http(s) address, or the name of a published file such as
             `'apple/fastvit_sa24'`, `'apple_dist/fastvit_sa24'` (distilled) or, as timm has them,
             `'timm/fastvit_sa24.apple_in1k'`.
@@ -111,8 +128,10 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
             needs, its output norms aside; the backbone is unchanged.
         CheckpointError: The file cannot be downloaded, or no published file has that name.
     """
-    if not isinstance(backbone, FastViT):
-        raise TypeError(f'expected a FastViT backbone, got {type(backbone).__name__}')
+    family = next((f for f in _FAMILIES if isinstance(backbone, f.backbone)), None)
+    if family is None or not isinstance(backbone, StagedBackbone):
+        known = ' or '.join(f.backbone.__name__ for f in _FAMILIES)
+        raise TypeError(f'expected a {known} backbone, got {type(backbone).__name__}')
     needed = backbone.state_dict()
     path = resolve(checkpoint)
     try:
@@ -120,22 +139,23 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
     except CheckpointError as error:
         raise CheckpointMismatch(str(error)) from error
     try:
-        layout = detect_layout(state)
+        layout = family.detect(state)
         if layout is None:
-            raise ValueError(f'no FastViT in it; its tensors are {_first_names(state)}')
-        keys = backbone_names(state, layout)
+            raise ValueError(
+                f'no {family.backbone.__name__} in it; its tensors are {_first_names(state)}'
+            )
+        named = family.read(state, layout)
     except ValueError as error:
         raise CheckpointMismatch(f'{path}: {error}') from error
 
-    tensors = {name: state[key] for name, key in keys.items()}
-    variant = identify(tensors)
-    fused = _FOLDED_STEM in tensors
-    _check_form(path, fused, _FOLDED_STEM in needed)
-    kept = {name: t for name, t in tensors.items() if not _is_ignored(name, backbone, needed)}
-    ignored = state.keys() - {keys[name] for name in kept}
+    variant = family.identify(named.tensors)
+    fused = family.folded_first in named.tensors
+    _check_form(path, type(backbone).__name__, fused, family.folded_first in needed)
+    kept = {n: t for n, t in named.tensors.items() if not _is_ignored(n, backbone, needed)}
+    ignored = state.keys() - {key for name in kept for key in named.keys[name]}
     if fused:
         _check_kinds(path, kept)
-        kept = fold_rest(kept)
+        kept = family.fold_rest(kept)
 
     wanted = {n: t for n, t in needed.items() if n in kept or not n.startswith('out_norms.')}
     problems = compare(kept, wanted)
@@ -168,11 +188,11 @@ def _check_kinds(path: Path, tensors: Mapping[str, Tensor]) -> None:
             raise CheckpointMismatch(f'{path} does not fit: {shortened(name)}: {fault}')
 
 
-def _check_form(path: Path, fused_file: bool, folded_network: bool) -> None:
+def _check_form(path: Path, kind: str, fused_file: bool, folded_network: bool) -> None:
     if fused_file and not folded_network:
         raise CheckpointMismatch(
             f'{path} holds folded branches, which cannot be taken apart again: load it into '
-            'FastViT(..., reparameterized=True), or take the file that is not folded (at Apple the '
+            f'{kind}(..., reparameterized=True), or take the file that is not folded (at Apple the '
             'one without _reparam), the only kind to train from'
         )
     if folded_network and not fused_file:
@@ -182,15 +202,14 @@ def _check_form(path: Path, fused_file: bool, folded_network: bool) -> None:
         )
 
 
-def _is_ignored(name: str, backbone: FastViT, needed: Mapping[str, Tensor]) -> bool:
+def _is_ignored(name: str, backbone: StagedBackbone, needed: Mapping[str, Tensor]) -> bool:
     """Tell whether a backbone can do without a tensor of a file (our name)."""
     if is_classifier(name) or is_foreign_output_norm(name):
         return True
     if name.startswith('out_norms.'):
         return name not in needed
     stage = name.split('.')[1] if name.startswith('stages.') else ''
-    all_stages = len(VARIANTS[backbone.arch].layers)
-    return stage.isdigit() and len(backbone.stages) <= int(stage) < all_stages
+    return stage.isdigit() and len(backbone.stages) <= int(stage) < backbone.num_stages
 
 
 def fold_rest(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -324,3 +343,46 @@ def _part(name: str) -> str:
 
 def _first_names(state: Mapping[str, Tensor]) -> str:
     return ', '.join(map(shortened, list(state)[:3])) + (', ...' if len(state) > 3 else '')
+
+
+# --- the families of backbones ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Family:
+    """The knowledge of one kind of backbone's files.
+
+    Attributes:
+        backbone: Its class.
+        folded_first: A tensor that only the folded form has.
+        detect: Finds the layout in the names of a file.
+        read: Gives the tensors by our names.
+        identify: Names the variant that tensors by our names look like.
+        fold_rest: Folds what a published folded file has not.
+    """
+
+    backbone: type[StagedBackbone]
+    folded_first: str
+    detect: Callable[[Iterable[str]], Layout | None]
+    read: Callable[[Mapping[str, Tensor], Layout], NamedTensors]
+    identify: Callable[[Mapping[str, Tensor]], str | None]
+    fold_rest: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+
+
+def _fastvit_tensors(state: Mapping[str, Tensor], layout: Layout) -> NamedTensors:
+    keys = backbone_names(state, layout)
+    tensors = {name: state[key] for name, key in keys.items()}
+    return NamedTensors(tensors, {name: (key,) for name, key in keys.items()})
+
+
+_FAMILIES = (
+    _Family(FastViT, _FOLDED_STEM, detect_layout, _fastvit_tensors, identify, fold_rest),
+    _Family(
+        MobileViT,
+        'stem.conv.bias',
+        detect_mobilevit,
+        mobilevit_tensors,
+        identify_mobilevit,
+        dict,
+    ),
+)
