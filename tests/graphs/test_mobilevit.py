@@ -1,7 +1,10 @@
 """MobileViT as an exported graph."""
 
+import io
+
 import onnx
 import onnxruntime
+import openvino
 import pytest
 import torch
 from mmengine.model import ImgDataPreprocessor
@@ -13,8 +16,8 @@ from tests.backbones.randomise import randomise, relative_error
 
 
 @pytest.mark.parametrize('arch', ['xxs', '0.5'])
-def test_onnx_of_odd_sizes(arch):
-    """The exported file resizes where the network does, and computes the same."""
+def test_exported_odd_sizes(arch):
+    """ONNX Runtime and OpenVINO resize where the network does, and compute the same."""
     model = reparameterize(randomise(MobileViT(arch, out_norm='BN')).eval())
     preprocessor = ImgDataPreprocessor([0, 0, 0], [255, 255, 255], bgr_to_rgb=True)
     graph = BackboneGraph(Normalize(preprocessor), model).eval()
@@ -26,8 +29,14 @@ def test_onnx_of_odd_sizes(arch):
     )
     (given,) = session.get_inputs()
     outputs = session.run(None, {given.name: image.numpy()})
+    core = openvino.Core()
+    network = core.read_model(io.BytesIO(file.SerializeToString()))
+    compiled = core.compile_model(network, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
+    by_openvino = compiled([image.numpy()])
     with torch.no_grad():
         expected = graph(image)
+    for i, target in enumerate(expected):
+        assert relative_error(torch.from_numpy(by_openvino[i]), target) < 1e-4
     for output, target in zip(outputs, expected, strict=True):
         assert relative_error(torch.from_numpy(output), target) < 1e-4
 
