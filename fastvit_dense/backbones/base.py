@@ -30,6 +30,7 @@ class StagedBackbone(BaseModule):
     init_cfg: dict | list[dict] | None
     stem: nn.Module
     stages: nn.ModuleList
+    out_norms: nn.ModuleDict
     out_channels: tuple[int, ...]
     out_strides: tuple[int, ...]
 
@@ -59,10 +60,13 @@ class StagedBackbone(BaseModule):
         self.out_indices = _check_out_indices(arch, num_stages, out_indices)
         self.norm_eval = norm_eval
         self.frozen_stages = frozen_stages
-        self.out_norms = nn.ModuleDict()
 
     def add_output_norms(self, out_norm: str | dict | None) -> None:
-        """Build the norm of every output: a type name, a config dict, or None for none."""
+        """Build the norm of every output: a type name, a config dict, or None for none.
+
+        Called last: checkpoints keep an optimizer's state by the order of the parameters.
+        """
+        self.out_norms = nn.ModuleDict()
         if out_norm is not None:
             for i, channels in zip(self.out_indices, self.out_channels, strict=True):
                 self.out_norms[str(i)] = build_norm(out_norm, channels)

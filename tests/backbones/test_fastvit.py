@@ -407,3 +407,9 @@ def test_squeeze_excite_gates_by_the_global_mean():
     hidden = (mean @ module.fc1.weight.flatten(1).T + module.fc1.bias).clamp(min=0)
     gates = torch.sigmoid(hidden @ module.fc2.weight.flatten(1).T + module.fc2.bias)
     torch.testing.assert_close(module(x), x * gates[:, :, None, None])
+
+
+def test_order_of_parameters():
+    """An optimizer's state is kept by it: a resumed run would mix up what it reads."""
+    names = [name.partition('.')[0] for name, _ in FastViT('t8').named_parameters()]
+    assert list(dict.fromkeys(names)) == ['stem', 'stages', 'out_norms']
