@@ -111,23 +111,27 @@ def _cudagraph(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], 
     if images.device.type != 'cuda':
         raise BenchmarkError('CUDA graphs need a GPU')
     module, images = _placed(module, images, setup)
+    return captured(lambda: module(images))
+
+
+def captured(function: Callable[[], object]) -> Callable[[], object]:
+    """Capture what a function does on the GPU as a CUDA graph; the call replays it and waits."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(3):
-            module(images)
+            function()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        outputs = module(images)
-    device = str(images.device)
+        outputs = function()
 
     def call() -> object:
         graph.replay()
-        wait_for(device)
+        wait_for('cuda')
         return outputs
 
-    call.reads = module, images  # a graph knows their addresses alone: they must not be freed
+    call.function = function  # a graph knows the addresses alone: what it reads must not be freed
     return call
 
 

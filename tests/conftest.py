@@ -40,6 +40,17 @@ def shared_dir():
 
 
 @pytest.fixture(scope='session')
+def seeded(shared_dir):
+    """The module beside the golden files that made their weights and inputs, and compares."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location('seeded', shared_dir / 'golden' / 'seeded.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='session')
 def root_dir():
     """The checkout's top folder."""
     return ROOT

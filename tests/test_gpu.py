@@ -11,6 +11,7 @@ from fastvit_dense import FastViT, engine
 from fastvit_dense.backbones.reparam import reparameterize
 from fastvit_dense.checkpoints.model import load_model_state
 from fastvit_dense.checkpoints.state import non_finite
+from fastvit_dense.errors import CheckpointError
 
 pytestmark = [pytest.mark.gpu, pytest.mark.integration]
 NO_VALIDATION = ['val_dataloader=None', 'val_cfg=None', 'val_evaluator=None']
@@ -159,8 +160,6 @@ def test_half_precision_checkpoints_written_on_a_gpu(tmp_path, dtype):
 
 
 def test_float8_checkpoints_are_refused(tmp_path):
-    from fastvit_dense.errors import CheckpointError
-
     state = FastViT('t8').cuda().state_dict()
     name = next(iter(state))
     state[name] = state[name].to(torch.float8_e4m3fn)

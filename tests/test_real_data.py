@@ -67,37 +67,16 @@ streets = dict(
 )
 test_pipeline = _base_.test_pipeline
 test_pipeline[1]['scale'] = size[::-1]
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=0,
-    persistent_workers=False,
-    dataset=dict(
-        indices=4,
-        pipeline=pipeline,
-        data_prefix=dict(img_path='images/train', seg_map_path='masks/train'),
-        **streets,
-    ),
-)
-val_dataloader = dict(
-    num_workers=0,
-    persistent_workers=False,
-    dataset=dict(
-        indices=2,
-        pipeline=test_pipeline,
-        data_prefix=dict(img_path='images/val', seg_map_path='masks/val'),
-        **streets,
-    ),
-)
-test_dataloader = dict(
-    num_workers=0,
-    persistent_workers=False,
-    dataset=dict(
-        indices=2,
-        pipeline=test_pipeline,
-        data_prefix=dict(img_path='images/test', seg_map_path='masks/test'),
-        **streets,
-    ),
-)
+def loader(split, count, pipeline, **settings):
+    prefix = dict(img_path='images/' + split, seg_map_path='masks/' + split)
+    dataset = dict(indices=count, pipeline=pipeline, data_prefix=prefix, **streets)
+    return dict(num_workers=0, persistent_workers=False, dataset=dataset, **settings)
+
+
+train_dataloader = loader('train', 4, pipeline, batch_size=2)
+val_dataloader = loader('val', 2, test_pipeline)
+test_dataloader = loader('test', 2, test_pipeline)
+del loader
 train_cfg = dict(max_iters=2, val_interval=2)
 """
 # what is rightly told of the 288 + 158 photos of COCO: some of the 80 classes are in none of a

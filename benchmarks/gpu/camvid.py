@@ -126,7 +126,6 @@ def _semantic(job: Job, arch: str, splits: dict[str, Split], seconds: float) -> 
     model: Any = build_model(cfg).to(job.device).to(memory_format=torch.channels_last)
     parts = model.parameters()
     optimizer = torch.optim.AdamW(parts, LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    mean, std = (torch.tensor(x, device=job.device)[:, None, None] for x in (MEAN, STD))
     train = splits['train']
     size = min(BATCH_SIZE, len(train.images))
     _warm_up(model, train, size)
@@ -143,11 +142,8 @@ def _semantic(job: Job, arch: str, splits: dict[str, Split], seconds: float) -> 
         for group in optimizer.param_groups:
             group['lr'] = rate
         images, labels = augment(train, chosen)
-        images = ((images - mean) / std).contiguous(memory_format=torch.channels_last)
         model.train()
-        with torch.autocast(job.device, torch.bfloat16):
-            logits = model(images)
-        logits = nn.functional.interpolate(logits.float(), labels.shape[1:], mode='bilinear')
+        logits = logits_of(model, images)
         loss = nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED)
         optimizer.zero_grad()
         loss.backward()
@@ -169,14 +165,21 @@ def _semantic(job: Job, arch: str, splits: dict[str, Split], seconds: float) -> 
     )
 
 
+def logits_of(model: Any, images: Tensor) -> Tensor:
+    """Logits (B, 11, H, W), float32, of pictures (B, 3, H, W), 0 to 255, computed in bfloat16."""
+    mean, std = (images.new_tensor(x, dtype=torch.float32)[:, None, None] for x in (MEAN, STD))
+    inputs = ((images - mean) / std).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(images.device.type, torch.bfloat16):
+        logits = model(inputs)
+    return nn.functional.interpolate(logits.float(), images.shape[2:], mode='bilinear')
+
+
 def _warm_up(model: Any, split: Split, size: int) -> None:
     """Load the kernels of a step and of scoring, which takes seconds once."""
-    images = split.images[:size].float().contiguous(memory_format=torch.channels_last)
     state = copy.deepcopy(model.state_dict())
     for _ in range(2):
         model.train()
-        with torch.autocast(images.device.type, torch.bfloat16):
-            model(images).sum().backward()
+        logits_of(model, split.images[:size]).sum().backward()
         model.zero_grad()
     score(model, Split(split.images[:16], split.labels[:16]))
     model.load_state_dict(state)
@@ -187,14 +190,10 @@ def score(model: Any, split: Split) -> float:
     """Mean IoU over the classes, per cent, at the size of the labels."""
     model.eval()
     device = split.images.device
-    mean, std = (torch.tensor(x, device=device)[:, None, None] for x in (MEAN, STD))
     counts = torch.zeros(CLASSES, CLASSES, dtype=torch.int64, device=device)
     for images, labels in zip(split.images.split(16), split.labels.split(16), strict=True):
-        images = ((images - mean) / std).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
-            logits = model(images)
-        logits = nn.functional.interpolate(logits.float(), labels.shape[1:], mode='bilinear')
-        counts += count_pixels(logits.argmax(1), labels, CLASSES, IGNORED).to(device)
+        predicted = logits_of(model, images).argmax(1)
+        counts += count_pixels(predicted, labels, CLASSES, IGNORED)
     iou = class_scores(counts.cpu().numpy())['IoU']
     return 100 * float(np.nanmean(iou))
 

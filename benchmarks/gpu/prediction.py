@@ -1,14 +1,15 @@
 """Prediction on a GPU from picture files to results, one at a time and sixteen together."""
 
 import time
-from pathlib import Path
+from importlib import import_module
+from importlib.util import find_spec
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 
+from benchmarks.gpu.hands import STANDIN
 from benchmarks.gpu.job import Job
 from benchmarks.machine import wait_for
 from benchmarks.models import benchmark_models
@@ -36,7 +37,7 @@ def measure(job: Job) -> None:
 def _options(config: str, quick: bool) -> list[str]:
     options = []
     if config.startswith('handmesh'):
-        options = ['model.mano.standin=True', 'model.mano.path=None']
+        options += STANDIN
     if quick:
         options += ['test_dataloader.dataset.pipeline.1.scale=(64,64)']
     return options
@@ -59,12 +60,12 @@ def _in_batches(job: Job, config: str, seconds: float) -> None:
     reparameterize(predictor.model)
     size = 2 if job.quick else BATCH_SIZE
     with TemporaryDirectory() as folder:
-        picture = Path(make_picture(folder, picture_size(cfg)))
+        picture = make_picture(folder, picture_size(cfg))
         start, count, network = time.monotonic(), 0, 0.0
         while count < 2 * size or time.monotonic() - start < seconds:
             if count == size:  # the first batch warms up
                 start, network = time.monotonic(), 0.0
-            read = [predictor._read(picture) for _ in range(size)]
+            read = [predictor.load({'img_path': picture, 'img_id': 0}) for _ in range(size)]
             pictures = [np.ascontiguousarray(one['img'][..., ::-1]) for one in read]
             batch = pseudo_collate([predictor.transform(one) for one in read])
             wait_for(job.device)
@@ -90,17 +91,9 @@ def _in_batches(job: Job, config: str, seconds: float) -> None:
 
 def _runtimes(job: Job) -> None:
     """Tell which other runtimes could use this GPU."""
-    row: dict[str, Any] = {'name': 'other runtimes'}
-    try:
-        import onnxruntime
-
-        row['onnxruntime'] = ', '.join(onnxruntime.get_available_providers())
-    except ImportError:
-        row['onnxruntime'] = 'not installed'
-    try:
-        import tensorrt  # ty: ignore
-
-        row['tensorrt'] = tensorrt.__version__
-    except ImportError:
-        row['tensorrt'] = 'not installed'
+    row = {'name': 'other runtimes', 'onnxruntime': 'not installed', 'tensorrt': 'not installed'}
+    if find_spec('onnxruntime'):
+        row['onnxruntime'] = ', '.join(import_module('onnxruntime').get_available_providers())
+    if find_spec('tensorrt'):
+        row['tensorrt'] = import_module('tensorrt').__version__
     job.add(row)

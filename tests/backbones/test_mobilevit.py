@@ -1,7 +1,6 @@
 """MobileViT and MobileViTv2: values against timm and golden outputs, folding, training."""
 
 import copy
-import importlib.util
 import json
 
 import pytest
@@ -31,14 +30,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope='module')
-def seeded(shared_dir):
-    spec = importlib.util.spec_from_file_location('seeded', shared_dir / 'golden' / 'seeded.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def without_classifier(state):

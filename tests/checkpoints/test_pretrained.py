@@ -1,6 +1,5 @@
 """Loading of every published layout, compared with golden outputs and with timm's own networks."""
 
-import importlib.util
 import json
 import logging.handlers
 import sys
@@ -29,14 +28,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope='module')
-def seeded(shared_dir):
-    spec = importlib.util.spec_from_file_location('seeded', shared_dir / 'golden' / 'seeded.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope='module')
