@@ -17,7 +17,11 @@ from _cli import make_parser, run
 
 BACKENDS = ('eager', 'compiled', 'cudagraph', 'onnxruntime', 'openvino')
 SMALL_CONFIGS = [f'{head}_fastvit_t8' for head in ('maskrcnn', 'semfpn', 'handmesh')]
-SHORT = ['train_dataloader.dataset.indices=16', 'test_dataloader.dataset.indices=4']
+SHORT = [
+    'train_dataloader.dataset.indices=16',
+    'val_dataloader.dataset.indices=4',
+    'test_dataloader.dataset.indices=4',
+]
 CONFIGS = [f'configs/{head}_fastvit_sa24.py' for head in ('maskrcnn', 'semfpn', 'handmesh')]
 
 

@@ -48,7 +48,7 @@ GROUPS = (
 )
 QUICK = (
     Group(('t8', 'fastvit_t8'), 64, 1, ('folded',), ('eager', 'cudagraph'), ('fp32',)),
-    Group(('t8',), (64, 96), 2, backends=('eager',), layouts=('contiguous',)),
+    Group(('t8',), (64, 96), 2, ('folded',), ('eager',), ('fp32',), ('contiguous',)),
 )
 
 
