@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WATCH = $(shell $(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
 
+# Tests start many processes: each that has to compile what it imports takes 8 s longer.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test coverage test-slow test-upstream lint docs clean
 
 setup: $(STAMP)
