@@ -18,7 +18,7 @@ _PLACE = st.floats(0, 1, exclude_max=True)
 _TELLING = [b'\0' * 4, b'\xff' * 4, b'\xff' * 8, b'\x7f\xff\xff\xff', b'[' * 40, b'9' * 40]
 _SHORT = st.one_of(st.binary(min_size=1, max_size=8), st.sampled_from(_TELLING))
 _DAMAGE = st.sampled_from(['flip', 'write', 'insert', 'delete', 'cut', 'repeat'])
-_CHANGES = st.lists(st.tuples(_DAMAGE, _PLACE, _SHORT), min_size=1, max_size=6)
+CHANGES = st.lists(st.tuples(_DAMAGE, _PLACE, _SHORT), min_size=1, max_size=6)
 HUGE = 10**400
 _VALUES = st.sampled_from(
     [
@@ -66,10 +66,11 @@ def fuzz(cases, strategy, read):
 
 def damaged(content):
     """Strategy: a file's bytes, changed, cut and doubled in a few places."""
-    return _CHANGES.map(lambda changes: _damage(content, changes))
+    return CHANGES.map(lambda changes: damage(content, changes))
 
 
-def _damage(content, changes):
+def damage(content, changes):
+    """Bytes with `CHANGES`; of large files these are drawn: hypothesis keeps what it draws."""
     data = bytearray(content)
     for kind, place, value in changes:
         at = int(place * len(data))

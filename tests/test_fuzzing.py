@@ -23,7 +23,7 @@ from fastvit_dense.evaluation.masks import check_codes, code_bytes
 from fastvit_dense.evaluation.report.compare import compare_reports
 from fastvit_dense.hand import read_mano, standin_mano
 from tests.checkpoints.saving import write
-from tests.fuzzing import CASES, damaged, edited_or_damaged, fuzz
+from tests.fuzzing import CASES, CHANGES, damage, damaged, edited_or_damaged, fuzz
 from tests.hand.saving import write_mano
 
 
@@ -141,16 +141,18 @@ def test_mano(tmp_path, form, cases):
         path.write_bytes(pickle.dumps(fields, 2))
     content = path.read_bytes()
     # arrays are most of a file: damage to their beginnings is worth more
-    parts = [content[:600], content[-4000:]]
+    parts = st.sampled_from([slice(600), slice(-4000, None), slice(None)])
 
-    def read(data):
+    def read(drawn):
+        part, changes = drawn
+        start, stop, _ = part.indices(len(content))
+        data = content[:start] + damage(content[part], changes) + content[stop:]
         path.write_bytes(data)
         read_mano(path)
 
-    start = damaged(parts[0]).map(lambda data: data + content[len(parts[0]) :])
-    end = damaged(parts[1]).map(lambda data: content[: -len(parts[1])] + data)
-    fuzz(cases, st.one_of(start, end, damaged(content)), read)
-    read(content)
+    fuzz(cases, st.tuples(parts, CHANGES), read)
+    path.write_bytes(content)
+    read_mano(path)
 
 
 @pytest.fixture(scope='session')
