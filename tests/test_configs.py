@@ -18,7 +18,7 @@ def _in_root(monkeypatch, root_dir):
 
 
 @pytest.mark.parametrize('arch', ['t8', 't12', 's12', 'sa12', 'sa24', 'sa36', 'ma36'])
-@pytest.mark.parametrize('head', ['maskrcnn', 'semfpn'])
+@pytest.mark.parametrize('head', ['maskrcnn', 'fasterrcnn', 'semfpn'])
 def test_configs_agree_with_the_backbone(head, arch):
     """in_channels of the neck are the backbone's, BN policy, decay and weights are explicit."""
     cfg = load_config(f'configs/{head}_fastvit_{arch}.py')

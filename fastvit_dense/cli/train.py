@@ -2,18 +2,20 @@
 
 fastvit-dense train maskrcnn_fastvit_sa24
 fastvit-dense train maskrcnn_fastvit_sa24 --sample          # nothing to download
+fastvit-dense train maskrcnn_fastvit_sa12 --data FOLDER     # your own pictures
 torchrun --nproc_per_node 8 -m fastvit_dense train maskrcnn_fastvit_sa24 --launcher pytorch
 """
 
 import argparse
 import os
 
-from .common import Arguments, add_config, add_launcher
+from .common import Arguments, add_config, add_data, add_launcher
 
 
 def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
     """Read the arguments and train."""
     add_config(parser)
+    add_data(parser)
     parser.add_argument('--work-dir', help='where logs and checkpoints go (work_dirs/CONFIG)')
     parser.add_argument(
         '--resume',
@@ -39,6 +41,7 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
     train(
         args.config,
         sample=args.sample,
+        data=args.data,
         cfg_options=args.cfg_options,
         work_dir=args.work_dir,
         resume=args.resume,

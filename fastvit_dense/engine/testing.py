@@ -10,7 +10,9 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from ..backbones.reparam import reparameterize
+from ..checkpoints.download import resolve
 from ..checkpoints.model import load_model_state
+from ..checkpoints.reader import load_checkpoint_file
 from ..config.building import explained_building
 from ..config.loaders import evaluators_of
 from ..errors import ConfigError
@@ -34,6 +36,7 @@ def evaluate_checkpoint(
     checkpoint: str,
     *,
     sample: bool = False,
+    data: str | Path | None = None,
     cfg_options: Iterable[str] = (),
     work_dir: str | Path | None = None,
     fuse: bool = False,
@@ -48,6 +51,7 @@ def evaluate_checkpoint(
         config: Config file.
         checkpoint: Weights, loaded strictly; or a file of `tools/export.py` (.onnx, .xml).
         sample: Use the embedded sample data.
+        data: A folder of annotated pictures to use instead of the config's data.
         cfg_options: `key=value` strings.
         work_dir: Where the report goes; by default `work_dirs/CONFIG`.
         fuse: Reparameterize the model before it is scored.
@@ -61,7 +65,13 @@ def evaluate_checkpoint(
         1 where `verify` found a value missed, else 0.
     """
     cfg = load_config(
-        config, sample=sample, cfg_options=cfg_options, pretrained=False, work_dir=work_dir
+        config,
+        sample=sample,
+        data=data,
+        classes=_classes_of(checkpoint) if data else None,
+        cfg_options=cfg_options,
+        pretrained=False,
+        work_dir=work_dir,
     )
     cfg.launcher = launcher
     use_own_metrics(cfg)
@@ -112,6 +122,20 @@ def evaluate_checkpoint(
     for miss in misses:
         print(miss)
     return int(bool(misses))
+
+
+def _classes_of(checkpoint: str) -> tuple[str, ...] | None:
+    """Class names that a checkpoint, or an exported file, carries; None where it has none."""
+    if is_exported(checkpoint):
+        from ..deploy.runtime import ExportedNetwork
+
+        return tuple(ExportedNetwork(checkpoint).description.classes) or None
+    check_checkpoint(checkpoint)
+    content = load_checkpoint_file(resolve(checkpoint))
+    meta = content.get('meta') if isinstance(content, dict) else None
+    known = meta.get('dataset_meta') if isinstance(meta, dict) else None
+    names = known.get('classes') if isinstance(known, dict) else None
+    return tuple(map(str, names)) if isinstance(names, list | tuple) and names else None
 
 
 def _keep_predictions(metrics: Sequence[Any], folder: str | None, default: Path) -> Path:

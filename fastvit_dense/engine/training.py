@@ -29,6 +29,7 @@ def train(
     config: str,
     *,
     sample: bool = False,
+    data: str | Path | None = None,
     cfg_options: Iterable[str] = (),
     work_dir: str | Path | None = None,
     resume: str | None = None,
@@ -42,6 +43,7 @@ def train(
     Args:
         config: Config file.
         sample: Use the embedded sample data.
+        data: A folder of annotated pictures to use instead of the config's data.
         cfg_options: `key=value` strings.
         work_dir: Where logs and checkpoints go; by default `work_dirs/CONFIG`.
         resume: 'auto' for the newest checkpoint of the work dir that can be read and is finite, or
@@ -64,7 +66,12 @@ def train(
     """
     cfg_options = tuple(cfg_options or ())
     cfg = load_config(
-        config, sample=sample, cfg_options=cfg_options, pretrained=not resume, work_dir=work_dir
+        config,
+        sample=sample,
+        data=data,
+        cfg_options=cfg_options,
+        pretrained=not resume,
+        work_dir=work_dir,
     )
     cfg.launcher = launcher
     if resume:
