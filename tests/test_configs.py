@@ -9,7 +9,11 @@ from fastvit_dense import FastViT
 from fastvit_dense.config.types import find_type
 from fastvit_dense.tasks.config import load_config
 
-CONFIGS = sorted(path.stem for path in Path(__file__).parents[1].glob('configs/*.py'))
+ROOT = Path(__file__).parents[1] / 'configs'
+CONFIGS = sorted(
+    str(path.relative_to(ROOT).with_suffix(''))
+    for path in (*ROOT.glob('*.py'), *ROOT.glob('finetune/*.py'))
+)
 
 
 @pytest.fixture(autouse=True)

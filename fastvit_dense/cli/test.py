@@ -18,6 +18,7 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
     add_checkpoint(parser)
     parser.add_argument('--work-dir', help='where the report goes (work_dirs/CONFIG)')
     add_fuse(parser)
+    parser.add_argument('--tta', action='store_true', help='predict in several sizes, and mirrored')
     parser.add_argument(
         '--verify',
         action='store_true',
@@ -45,6 +46,7 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
         cfg_options=args.cfg_options,
         work_dir=args.work_dir,
         fuse=args.fuse,
+        tta=args.tta,
         verify=args.verify,
         save_predictions=args.save_predictions,
         baseline=args.baseline,

@@ -213,6 +213,44 @@ def test_shapes_of_via(tmp_path):
     assert found.classes == ('object',)
 
 
+FORMAT_OF_ONES_OWN = """
+from fastvit_dense.datasets.formats.records import Format, Found, Object, Picture
+from fastvit_dense.datasets.formats.tree import numbers, picture_size, read_text
+
+
+def recognise(tree):
+    return bool(tree.of('.boxes'))
+
+
+def read(tree):
+    pictures = []
+    for path in tree.of('.boxes'):
+        picture = tree.picture(f'{path.stem}.jpg', path.parent)
+        box = tuple(numbers(read_text(path).split(), str(path), 4))
+        pictures.append(Picture(picture, picture_size(picture), objects=[Object('part', box)]))
+    return Found(FORMAT.name, tree.root, ('part',), pictures)
+
+
+FORMAT = Format('boxes', 'a .boxes file for each picture', recognise, read)
+"""
+
+
+def test_a_format_is_one_file(tmp_path, monkeypatch):
+    import fastvit_dense.datasets.formats as package
+
+    (tmp_path / 'package').mkdir()
+    (tmp_path / 'package' / 'ones_own.py').write_text(FORMAT_OF_ONES_OWN)
+    annotated.save_picture(tmp_path / 'data' / 'a.jpg', 'a')
+    (tmp_path / 'data' / 'a.boxes').write_text('1 2 30.5 40')
+    with monkeypatch.context() as patch:
+        patch.setattr(package, '__path__', [*package.__path__, str(tmp_path / 'package')])
+        formats.cache_clear()
+        found = read_folder(tmp_path / 'data')
+    formats.cache_clear()
+    assert found.kind == 'boxes'
+    assert found.pictures[0].objects[0].box == (1, 2, 30.5, 40)
+
+
 # --- what cannot be used -----------------------------------------------------------------------
 
 
