@@ -54,12 +54,16 @@ TYPES = {
         'SemanticMetric': 'evaluation.semantic',
     },
     'DATA_SAMPLERS': {
+        'BalancedInfiniteSampler': 'engine.balancing',
+        'BalancedSampler': 'engine.balancing',
         'MultiScaleBatchSampler': 'engine.multi_scale',
         'SeededInfiniteSampler': 'engine.seeding',
         'SeededSampler': 'engine.seeding',
     },
     'LOOPS': {'ResumableEpochLoop': 'engine.loops'},
     'HOOKS': {
+        'AccumulationHook': 'engine.accumulation',
+        'EarlyStopHook': 'engine.early_stop',
         'NonFiniteHook': 'engine.non_finite',
         'ProgressHook': 'engine.console',
         'ProgressTimerHook': 'engine.console',

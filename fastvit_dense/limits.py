@@ -31,3 +31,8 @@ HAND_NUMBER = 1e12  # of coordinates, cameras and poses: metres, pixels, radians
 
 # exported files: what one value inside a graph may take
 TENSOR_BYTES = 1 << 30
+
+# folders of annotated pictures
+TREE_FILES = 10_000_000  # Objects365 has two million pictures
+LABEL_BYTES = 1 << 26  # of annotations in text, XML or YAML; a picture's have some thousands
+XML_DEPTH = 50  # elements within elements; VOC's have 5

@@ -9,7 +9,11 @@ from fastvit_dense import FastViT
 from fastvit_dense.config.types import find_type
 from fastvit_dense.tasks.config import load_config
 
-CONFIGS = sorted(path.stem for path in Path(__file__).parents[1].glob('configs/*.py'))
+ROOT = Path(__file__).parents[1] / 'configs'
+CONFIGS = sorted(
+    str(path.relative_to(ROOT).with_suffix(''))
+    for path in (*ROOT.glob('*.py'), *ROOT.glob('finetune/*.py'))
+)
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +22,7 @@ def _in_root(monkeypatch, root_dir):
 
 
 @pytest.mark.parametrize('arch', ['t8', 't12', 's12', 'sa12', 'sa24', 'sa36', 'ma36'])
-@pytest.mark.parametrize('head', ['maskrcnn', 'semfpn'])
+@pytest.mark.parametrize('head', ['maskrcnn', 'fasterrcnn', 'semfpn'])
 def test_configs_agree_with_the_backbone(head, arch):
     """in_channels of the neck are the backbone's, BN policy, decay and weights are explicit."""
     cfg = load_config(f'configs/{head}_fastvit_{arch}.py')

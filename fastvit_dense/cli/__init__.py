@@ -18,6 +18,7 @@ COMMANDS = (
     'predict',
     'export',
     'convert-weights',
+    'convert-data',
     'check-data',
     'sample-data',
 )

@@ -9,12 +9,13 @@ Exit status 1 where there are errors.
 import argparse
 import json
 
-from .common import Arguments, add_config
+from .common import Arguments, add_config, add_data
 
 
 def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
     """Read the arguments and check; return the exit status."""
     add_config(parser)
+    add_data(parser)
     parser.add_argument(
         '--quick', action='store_true', help='annotations, file names and a look at some files only'
     )
@@ -27,7 +28,11 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
     from ..tasks.config import load_config
 
     cfg = load_config(
-        args.config, sample=args.sample, cfg_options=args.cfg_options, pretrained=False
+        args.config,
+        sample=args.sample,
+        data=args.data,
+        cfg_options=args.cfg_options,
+        pretrained=False,
     )
     report = check_config(cfg, read_files=not args.quick, progress=True)
     print(json.dumps(report.to_dict(), indent=1) if args.json else report)

@@ -66,6 +66,16 @@ def add_config(parser: argparse.ArgumentParser, required: bool = True) -> None:
     )
 
 
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add `--data`."""
+    parser.add_argument(
+        '--data',
+        metavar='FOLDER',
+        help="annotated pictures to use instead of the config's data: COCO, YOLO, Pascal VOC, "
+        'labelme, VIA, or pictures and masks (docs/own_data.md)',
+    )
+
+
 def add_launcher(parser: argparse.ArgumentParser) -> None:
     """Add `--launcher` and the rank argument that older launchers pass."""
     parser.add_argument(

@@ -8,15 +8,17 @@ fastvit-dense test maskrcnn_fastvit_sa24 sa24_int8.onnx --baseline REPORT.JSON
 import argparse
 import os
 
-from .common import Arguments, add_checkpoint, add_config, add_fuse, add_launcher
+from .common import Arguments, add_checkpoint, add_config, add_data, add_fuse, add_launcher
 
 
 def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
     """Read the arguments and evaluate a checkpoint; return the exit status."""
     add_config(parser)
+    add_data(parser)
     add_checkpoint(parser)
     parser.add_argument('--work-dir', help='where the report goes (work_dirs/CONFIG)')
     add_fuse(parser)
+    parser.add_argument('--tta', action='store_true', help='predict in several sizes, and mirrored')
     parser.add_argument(
         '--verify',
         action='store_true',
@@ -40,9 +42,11 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
         args.config,
         args.checkpoint,
         sample=args.sample,
+        data=args.data,
         cfg_options=args.cfg_options,
         work_dir=args.work_dir,
         fuse=args.fuse,
+        tta=args.tta,
         verify=args.verify,
         save_predictions=args.save_predictions,
         baseline=args.baseline,

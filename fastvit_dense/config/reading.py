@@ -41,7 +41,7 @@ def find_config(config: str | os.PathLike) -> Path:
     path = Path(config)
     if path.is_file():
         return path
-    shipped = [file.stem for file in CONFIGS.glob('*.py')]
+    shipped = shipped_configs()
     if str(config) in shipped:
         return CONFIGS / f'{config}.py'
     beside = [file.name for file in path.parent.glob('*.py')]
@@ -51,6 +51,12 @@ def find_config(config: str | os.PathLike) -> Path:
         near = difflib.get_close_matches(path.stem, shipped, n=1)
     hint = f'; did you mean {near[0]}?' if near else ''
     raise ConfigError(f'{path}: no such config file{hint}')
+
+
+def shipped_configs() -> list[str]:
+    """Names of the configs that come with the package, such as 'finetune/semfpn_fastvit_t8'."""
+    files = [*CONFIGS.glob('*.py'), *CONFIGS.glob('[!_]*/*.py')]
+    return sorted(file.relative_to(CONFIGS).with_suffix('').as_posix() for file in files)
 
 
 def read_config(config: str | os.PathLike) -> Config:

@@ -37,7 +37,12 @@ HAND = [
         convert_to_iter_based=True,
     ),
 ]
-SHIPPED = (INSTANCE, SEMANTIC, HAND)
+# of configs/finetune, for small data: of any length, this one stands for
+FINETUNE = [
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500),
+    dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin=500, end=10000, T_max=9500),
+]
+SHIPPED = (INSTANCE, SEMANTIC, HAND, FINETUNE)
 
 
 def fit_schedule(runner: Runner, cfg_options: Iterable[str] = ()) -> None:
@@ -96,6 +101,11 @@ def fitted_schedule(entries: Sequence[dict], steps: int, epochs: int | None) -> 
     if 'T_max' in main:
         main['T_max'] = steps - start
     return [*fitted, main]
+
+
+def is_shipped(entries: object) -> bool:
+    """Tell whether a `param_scheduler` is one that is fitted to the length of a run."""
+    return _plain(entries) in SHIPPED
 
 
 def _plain(entries: object) -> object:

@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 
 from ..backbones.reparam import reparameterize
+from ..checkpoints.download import resolve
 from ..checkpoints.model import load_model_state
+from ..checkpoints.reader import load_checkpoint_file
 from ..config.building import explained_building
-from ..config.loaders import evaluators_of
+from ..config.loaders import datasets_of, evaluators_of
 from ..errors import ConfigError
 from ..evaluation.base import TaskMetric
 from ..evaluation.report.compare import change_from, read_report
@@ -34,9 +37,11 @@ def evaluate_checkpoint(
     checkpoint: str,
     *,
     sample: bool = False,
+    data: str | Path | None = None,
     cfg_options: Iterable[str] = (),
     work_dir: str | Path | None = None,
     fuse: bool = False,
+    tta: bool = False,
     verify: bool = False,
     save_predictions: str | None = None,
     baseline: str | None = None,
@@ -48,9 +53,11 @@ def evaluate_checkpoint(
         config: Config file.
         checkpoint: Weights, loaded strictly; or a file of `tools/export.py` (.onnx, .xml).
         sample: Use the embedded sample data.
+        data: A folder of annotated pictures to use instead of the config's data.
         cfg_options: `key=value` strings.
         work_dir: Where the report goes; by default `work_dirs/CONFIG`.
         fuse: Reparameterize the model before it is scored.
+        tta: Predict each picture in several sizes and mirrored, by the config's `tta_model`.
         verify: Compare with the config's `expected_results`.
         save_predictions: Folder for the predictions in the official format.
         baseline: `report.json` of another evaluation on the same data; the report tells by how
@@ -61,7 +68,13 @@ def evaluate_checkpoint(
         1 where `verify` found a value missed, else 0.
     """
     cfg = load_config(
-        config, sample=sample, cfg_options=cfg_options, pretrained=False, work_dir=work_dir
+        config,
+        sample=sample,
+        data=data,
+        classes=_classes_of(checkpoint) if data else None,
+        cfg_options=cfg_options,
+        pretrained=False,
+        work_dir=work_dir,
     )
     cfg.launcher = launcher
     use_own_metrics(cfg)
@@ -72,6 +85,8 @@ def evaluate_checkpoint(
     before = read_report(baseline) if baseline else None
     kept = read_statistics(baseline, before['metrics']) if baseline and before else None
     model_cfg, exported = cfg.model, is_exported(checkpoint)
+    if tta:
+        _use_tta(cfg, exported)
     if exported:
         if launcher != 'none':
             raise ConfigError(f'--launcher {launcher}: an exported file is scored in one process')
@@ -90,7 +105,8 @@ def evaluate_checkpoint(
     keep = _keep_predictions(metrics, save_predictions, Path(cfg.work_dir) / 'predictions')
     start = time.perf_counter()
     kinds = [metric['type'] for metric in evaluators_of(cfg, 'test_evaluator')]
-    with explained_building(cfg), labels_in_strips(model, kinds):
+    in_strips = nullcontext() if tta else labels_in_strips(model, kinds)  # it merges scores
+    with explained_building(cfg), in_strips:
         found = runner.test()
     close_log(runner.logger)
     seconds = time.perf_counter() - start
@@ -103,6 +119,8 @@ def evaluate_checkpoint(
         print(f'predictions only, in {keep}: no scores, hence no report')
     else:
         result.protocol |= {'form': form, 'image_size': image_size(cfg)}
+        if tta:
+            result.protocol['test_time_augmentation'] = cfg.tta_model['type']
         if before:
             result.protocol.update(change_from(before, result, kept))
         report_result(cfg, result, keep, {'test': seconds}, info, expected, measured)
@@ -112,6 +130,33 @@ def evaluate_checkpoint(
     for miss in misses:
         print(miss)
     return int(bool(misses))
+
+
+def _use_tta(cfg: Config, exported: bool) -> None:
+    """Put the config's `tta_model` around its model, and `tta_pipeline` in place of the test's."""
+    if exported or not cfg.get('tta_model') or not cfg.get('tta_pipeline'):
+        found = 'an exported file' if exported else 'none'
+        raise ConfigError(
+            f'{cfg.filename}: --tta: needs a checkpoint and a config with tta_model and '
+            f'tta_pipeline, as finetune/semfpn_* and finetune/fasterrcnn_* have, found {found}'
+        )
+    for dataset in datasets_of(cfg, ['test_dataloader']):
+        dataset.pipeline = cfg.tta_pipeline
+    cfg.model = ConfigDict(cfg.tta_model, module=cfg.model)
+
+
+def _classes_of(checkpoint: str) -> tuple[str, ...] | None:
+    """Class names that a checkpoint, or an exported file, carries; None where it has none."""
+    if is_exported(checkpoint):
+        from ..deploy.runtime import ExportedNetwork
+
+        return tuple(ExportedNetwork(checkpoint).description.classes) or None
+    check_checkpoint(checkpoint)
+    content = load_checkpoint_file(resolve(checkpoint))
+    meta = content.get('meta') if isinstance(content, dict) else None
+    known = meta.get('dataset_meta') if isinstance(meta, dict) else None
+    names = known.get('classes') if isinstance(known, dict) else None
+    return tuple(map(str, names)) if isinstance(names, list | tuple) and names else None
 
 
 def _keep_predictions(metrics: Sequence[Any], folder: str | None, default: Path) -> Path:

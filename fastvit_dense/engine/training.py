@@ -20,6 +20,7 @@ from .distributed import is_first_process
 from .loops import use_resumable_loop
 from .schedule import fit_schedule
 from .signals import StopHook, StopRequest
+from .switches import use_accumulation, use_balance, use_early_stop, use_ema, use_logs
 from .watch import Watch
 from .work_dir import StartOver, check_unused, claimed
 from .workers import explained_processes, timeout_of
@@ -29,6 +30,7 @@ def train(
     config: str,
     *,
     sample: bool = False,
+    data: str | Path | None = None,
     cfg_options: Iterable[str] = (),
     work_dir: str | Path | None = None,
     resume: str | None = None,
@@ -36,12 +38,18 @@ def train(
     auto_scale_lr: bool = False,
     launcher: str = 'none',
     overwrite: bool = False,
+    ema: bool = False,
+    early_stop: int | None = None,
+    log: Iterable[str] = (),
+    accumulate: bool = False,
+    balance: bool = False,
 ) -> Runner:
     """Train the model of a config.
 
     Args:
         config: Config file.
         sample: Use the embedded sample data.
+        data: A folder of annotated pictures to use instead of the config's data.
         cfg_options: `key=value` strings.
         work_dir: Where logs and checkpoints go; by default `work_dirs/CONFIG`.
         resume: 'auto' for the newest checkpoint of the work dir that can be read and is finite, or
@@ -51,6 +59,11 @@ def train(
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
         overwrite: Delete the checkpoints that a former training left in the work dir, once all is
             there that this one needs; without it, and without `resume`, it is refused.
+        ema: Average the weights; see `engine.switches` for this one and the others.
+        early_stop: Stop after so many validations without a better score.
+        log: Of 'tensorboard', 'wandb' and 'mlflow', where losses and scores go, too.
+        accumulate: Gather the gradients of the config's stated batch.
+        balance: Show pictures of rare classes more often.
 
     Returns:
         The runner, trained.
@@ -64,7 +77,12 @@ def train(
     """
     cfg_options = tuple(cfg_options or ())
     cfg = load_config(
-        config, sample=sample, cfg_options=cfg_options, pretrained=not resume, work_dir=work_dir
+        config,
+        sample=sample,
+        data=data,
+        cfg_options=cfg_options,
+        pretrained=not resume,
+        work_dir=work_dir,
     )
     cfg.launcher = launcher
     if resume:
@@ -79,6 +97,15 @@ def train(
             )
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.loss_scale = 'dynamic'
+    if ema:
+        use_ema(cfg)
+    if early_stop is not None:
+        use_early_stop(cfg, early_stop)
+    if accumulate:
+        use_accumulation(cfg)
+    if balance:
+        use_balance(cfg)
+    use_logs(cfg, log)
     if auto_scale_lr:
         if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
             raise ConfigError(f'{config}: --auto-scale-lr needs auto_scale_lr.base_batch_size')

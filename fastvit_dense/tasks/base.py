@@ -15,6 +15,7 @@ from torch import nn
 
 from ..config.loaders import LOADERS, datasets_of
 from ..config.types import base_names, find_type
+from ..datasets.formats.records import Found
 from ..errors import ConfigError, DataError, ExportError
 from ..evaluation.metric_names import METRICS, MetricInfo
 from ..evaluation.report.presentation import Presentation
@@ -112,6 +113,24 @@ class Task:
     def use_sample_data(self, cfg: Config) -> None:
         """Point a config at the embedded sample data and shorten its schedule, in place."""
         raise ConfigError(f'--sample: the task {self.name!r} has no sample data')
+
+    # -------------------------------------------------------------------------- own data
+
+    def use_data(
+        self, cfg: Config, found: Found, folder: Path, classes: Sequence[str] | None = None
+    ) -> None:
+        """Point a config at a folder of the user's own pictures, in place.
+
+        Args:
+            cfg: The config.
+            found: What the folder holds, with splits.
+            folder: Where files that are made for it go.
+            classes: Of a model that is to be tested; by default those of the folder.
+
+        Raises:
+            ConfigError, DataError: The task cannot use such a folder.
+        """
+        raise ConfigError(f'--data: the task {self.name!r} reads no folders of this kind')
 
     # ---------------------------------------------------------------------------- export
 

@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -13,6 +13,7 @@ from ..config.following import follow_val, settings_before
 from ..config.options import merge_options
 from ..config.reading import default_work_dir, find_config, read_config, remove_pretrained
 from ..errors import ConfigError, reason_of
+from .own_data import apply_own_data
 from .sample import apply_sample_settings
 
 
@@ -20,6 +21,8 @@ def load_config(
     path: str | os.PathLike,
     *,
     sample: bool = False,
+    data: str | os.PathLike | None = None,
+    classes: Sequence[str] | None = None,
     cfg_options: Iterable[str] | dict[str, Any] | None = None,
     pretrained: bool = True,
     work_dir: str | os.PathLike | None = None,
@@ -32,6 +35,8 @@ def load_config(
     Args:
         path: The config file.
         sample: Apply the settings of the embedded sample data (`tasks/sample.py`).
+        data: A folder of annotated pictures to use instead (`tasks/own_data.py`).
+        classes: Of a model that is to be tested on that folder; by default the folder's.
         cfg_options: `key=value` strings, or a dict, applied last.
         pretrained: False where a checkpoint follows: no pretrained file is looked for.
         work_dir: Where results go; by default the config's, or `work_dirs/CONFIG`.
@@ -43,8 +48,13 @@ def load_config(
     before = settings_before(find_config(path))
     if before is not None:
         follow_val(cfg, before)
+    cfg.work_dir = str(work_dir or cfg.get('work_dir') or default_work_dir(path))
+    if sample and data:
+        raise ConfigError('--sample and --data both name the data: give one of them')
     if sample:
         apply_sample_settings(cfg)
+    if data:
+        apply_own_data(cfg, os.fspath(data), classes)
     if cfg_options:
         before = copy.deepcopy(cfg)
         merge_options(cfg, cfg_options)
@@ -53,7 +63,7 @@ def load_config(
     spread_classes(cfg)
     if sample or not pretrained:
         remove_pretrained(cfg.model)
-    cfg.work_dir = str(work_dir or cfg.get('work_dir') or default_work_dir(path))
+    cfg.work_dir = str(work_dir or cfg.work_dir)
     return cfg
 
 

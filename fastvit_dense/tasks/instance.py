@@ -1,6 +1,7 @@
 """Instance segmentation: boxes and masks, scored as COCO does."""
 
 import copy
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ..config.classes import set_num_classes
 from ..config.loaders import datasets_of, evaluators_of
+from ..datasets.formats.records import Found, with_classes
 from ..errors import DataError
 from ..evaluation.report.presentation import Presentation
 from ..evaluation.report.references import INSTANCE
@@ -19,6 +21,7 @@ from ..graphs.agreement import MIN_DETECTIONS, Line, Pair, compare_instances
 from ..graphs.common import Normalize
 from ..results.instance import InstanceResult
 from .base import Pictures, Task, test_scale
+from .own_data import own_splits
 from .sample import SAMPLE_ROOT, Schedule, as_list, schedule_of, shorten, shrink, split_loaders
 
 SCORE_THRESHOLD = 0.3  # instances that score less are left out of the pictures
@@ -159,7 +162,46 @@ class InstanceTask(Task):
         set_num_classes(cfg.model, len(SAMPLE_CLASSES))
         shrink(cfg)
         _fewer_proposals(cfg.model)
-        shorten(cfg, schedule_of(cfg, SCHEDULES, known=cfg.model.get('type') == 'MaskRCNN'))
+        shorten(
+            cfg,
+            schedule_of(cfg, SCHEDULES, known=cfg.model.get('type') in ('MaskRCNN', 'FasterRCNN')),
+        )
+
+    def use_data(
+        self, cfg: Config, found: Found, folder: Path, classes: Sequence[str] | None = None
+    ) -> None:
+        """See `Task.use_data`; annotations are written as COCO's, pictures stay where they are."""
+        from ..datasets.own_data import prepare_coco
+
+        if not found.classes:
+            raise DataError(
+                f'{found.root}: expected objects, found class masks, which do not tell one object '
+                'from another: they train semfpn_fastvit_t8 and its kin'
+            )
+        masks = _reads_masks(cfg)
+        boxes = found.boxes_alone
+        if masks and boxes == found.objects:
+            raise DataError(
+                f'{found.root}: expected objects with outlines, which {cfg.model.type} learns '
+                f'masks from, found {boxes} boxes alone; boxes train {_of_boxes(cfg)}'
+            )
+        if masks and boxes:
+            found.notes.append(f'{boxes} objects without outline get the mask of their whole box')
+        if classes:
+            found = with_classes(found, classes)
+        files, root = prepare_coco(found, folder, masks)
+        for loader, split in own_splits(found):
+            ann_file = os.path.abspath(files / f'{split}.json')
+            for dataset in datasets_of(cfg, [loader]):
+                dataset.update(
+                    type='CocoDataset',
+                    data_root=str(root),
+                    ann_file=ann_file,
+                    data_prefix=ConfigDict(img=''),
+                    metainfo=ConfigDict(classes=found.classes),
+                )
+            for evaluator in evaluators_of(cfg, loader.replace('dataloader', 'evaluator')):
+                evaluator.ann_file = ann_file
 
     def input_size(self, cfg: Config) -> tuple[int, int]:
         """Short and long side of the test scale, which may stand in either order."""
@@ -228,6 +270,18 @@ class _PasteMasks(nn.Module):
             )
         sample.pred_instances = instances
         return sample
+
+
+def _reads_masks(cfg: Config) -> bool:
+    """Tell whether the training pipeline of a config reads masks."""
+    training = next(datasets_of(cfg, ['train_dataloader']), None)
+    return any(step.get('with_mask') for step in (training or {}).get('pipeline') or ())
+
+
+def _of_boxes(cfg: Config) -> str:
+    """Name the config that learns boxes with the same backbone."""
+    arch = str(cfg.model.get('backbone', {}).get('arch'))
+    return f'fasterrcnn_fastvit_{arch if arch in SCHEDULES else "sa12"}'
 
 
 def _fewer_proposals(model: ConfigDict) -> None:

@@ -1,5 +1,6 @@
 """Semantic segmentation: a class for every pixel, scored by mean IoU."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from ..config.classes import set_num_classes
 from ..config.loaders import datasets_of
+from ..datasets.formats.records import Found
 from ..evaluation.report.presentation import Presentation
 from ..evaluation.report.references import SEMANTIC
 from ..graphs.agreement import Line, Pair, compare_label_maps
@@ -20,6 +22,7 @@ from ..graphs.common import Normalize
 from ..graphs.inputs import predict_picture
 from ..results.semantic import SemanticResult
 from .base import Pictures, Task
+from .own_data import own_splits
 from .sample import SAMPLE_ROOT, Schedule, schedule_of, shorten, shrink, split_loaders
 
 # By backbone, so that training stays under four minutes on two CPU cores; None: any other.
@@ -127,6 +130,34 @@ class SemanticTask(Task):
         head = cfg.model.get('decode_head')
         known = isinstance(head, dict) and head.get('type') == 'FPNHead'
         shorten(cfg, schedule_of(cfg, SCHEDULES, known))
+
+    def use_data(
+        self, cfg: Config, found: Found, folder: Path, classes: Sequence[str] | None = None
+    ) -> None:
+        """See `Task.use_data`; links to the pictures and class masks are written."""
+        from ..datasets.mask_writing import palette_of, with_masks
+        from ..datasets.own_data import prepare_masks
+
+        found = with_masks(found, classes)
+        files, suffix = prepare_masks(found, folder)
+        for loader, split in own_splits(found):
+            for dataset in datasets_of(cfg, [loader]):
+                dataset.update(
+                    type='BaseSegDataset',
+                    reduce_zero_label=False,
+                    data_root=os.path.abspath(files),
+                    ann_file='',
+                    img_suffix=suffix,
+                    seg_map_suffix='.png',
+                    data_prefix=ConfigDict(
+                        img_path=f'images/{split}', seg_map_path=f'masks/{split}'
+                    ),
+                    metainfo=ConfigDict(
+                        classes=found.mask_classes, palette=palette_of(len(found.mask_classes))
+                    ),
+                )
+                for step in dataset.pipeline:
+                    step.pop('reduce_zero_label', None)  # the dataset's holds
 
     def graph(self, normalize: Normalize, model: Any, with_mano: bool = False) -> nn.Module:
         """See `Task.graph`."""

@@ -17,7 +17,7 @@ TOOLS = sorted(
 )
 EXPECTED = {
     *('train.py', 'test.py', 'evaluate.py', 'predict.py', 'benchmark.py'),
-    *('convert_weights.py', 'check_data.py', 'sample_data.py', 'export.py'),
+    *('convert_weights.py', 'convert_data.py', 'check_data.py', 'sample_data.py', 'export.py'),
 }
 READ_A_CONFIG = {'train.py', 'test.py', 'evaluate.py', 'predict.py', 'export.py', 'check_data.py'}
 

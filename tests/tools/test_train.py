@@ -81,9 +81,9 @@ def test_resume_needs_no_pretrained_file(run_tool, wants_pretrained, trained, no
     assert 'resumed epoch: 1, iter: 3' in read_log(wants_pretrained.parent)
 
 
-def test_own_classes_by_the_command_of_the_readme(run_tool, root_dir, sample_data, tmp_path):
-    """README's own lines, with the folder replaced and options that make it small added."""
-    command = re.search(r'fastvit-dense (train .*?)\n```', readme(root_dir), re.DOTALL)[1]
+def test_own_classes_by_the_command_of_the_docs(run_tool, root_dir, sample_data, tmp_path):
+    """docs/own_data.md's own lines, with the folder replaced and options that make it small added."""
+    command = re.search(r'fastvit-dense (train .*?)\n```', own_data_page(root_dir), re.DOTALL)[1]
     words = shlex.split(command.replace('\\\n', ' ').replace('data/parts/', f'{tmp_path}/parts/'))
     assert words[:3] == ['train', 'maskrcnn_fastvit_t8', '--cfg-options']
     own_dataset(sample_data, tmp_path / 'parts')
@@ -103,9 +103,9 @@ def test_own_classes_by_the_command_of_the_readme(run_tool, root_dir, sample_dat
     assert 'bbox_mAP:' in read_log(tmp_path / 'work')
 
 
-def readme(root_dir):
-    text = (root_dir / 'README.md').read_text()
-    return text[text.index('### Your own data') :]
+def own_data_page(root_dir):
+    text = (root_dir / 'docs/own_data.md').read_text()
+    return text[text.index('## Instance segmentation by a config') :]
 
 
 def own_dataset(sample_data, root):

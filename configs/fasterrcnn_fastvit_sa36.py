@@ -1,0 +1,11 @@
+"""Faster R-CNN, FastViT-SA36, COCO, 1x (12 epochs, batch 16 = 8 GPUs x 2): boxes alone.
+
+torchrun --nproc_per_node 8 tools/train.py configs/fasterrcnn_fastvit_sa36.py --launcher pytorch
+python tools/train.py configs/fasterrcnn_fastvit_sa36.py --auto-scale-lr    # one GPU
+"""
+
+_base_ = './_base_/fasterrcnn_fastvit.py'
+
+model = dict(
+    backbone=dict(arch='sa36', init_cfg=dict(checkpoint='apple/fastvit_sa36')),
+)

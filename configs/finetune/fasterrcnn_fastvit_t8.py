@@ -1,0 +1,11 @@
+"""Faster R-CNN, FastViT-T8, for a few hundred pictures of your own (boxes alone).
+
+fastvit-dense train finetune/fasterrcnn_fastvit_t8 --data FOLDER
+"""
+
+_base_ = '../_base_/finetune_fasterrcnn.py'
+
+model = dict(
+    backbone=dict(arch='t8', init_cfg=dict(checkpoint='apple/fastvit_t8')),
+    neck=dict(in_channels=[48, 96, 192, 384]),
+)

@@ -1,0 +1,11 @@
+"""Semantic FPN, FastViT-T8, for a few hundred pictures of your own.
+
+fastvit-dense train finetune/semfpn_fastvit_t8 --data FOLDER
+"""
+
+_base_ = '../_base_/finetune_semfpn.py'
+
+model = dict(
+    backbone=dict(arch='t8', init_cfg=dict(checkpoint='apple/fastvit_t8')),
+    neck=dict(in_channels=[48, 96, 192, 384]),
+)

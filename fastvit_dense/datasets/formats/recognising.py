@@ -1,0 +1,57 @@
+"""Which format a folder of annotated pictures has, and what it holds."""
+
+import pkgutil
+from collections import Counter
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from ...errors import DataError
+from .records import SPLITS, Format, Found
+from .tree import Tree
+
+EXAMPLES = 4
+
+
+@cache
+def formats() -> tuple[Format, ...]:
+    """The formats, in the order in which a folder is compared with them.
+
+    They are the objects `FORMAT` of the modules of this package.
+    """
+    package = import_module(__package__)
+    modules = [
+        import_module(f'{__package__}.{m.name}') for m in pkgutil.iter_modules(package.__path__)
+    ]
+    found = [module.FORMAT for module in modules if hasattr(module, 'FORMAT')]
+    return tuple(sorted(found, key=lambda format_: format_.order))
+
+
+def read_folder(folder: str | Path) -> Found:
+    """Recognise the format of a folder and read it.
+
+    Raises:
+        MissingFileError: There is no such folder.
+        DataError: It is of no known format, or an annotation is broken; the message names the file
+            and the field, or what was looked for and what was found.
+    """
+    tree = Tree(folder)
+    for format_ in formats():
+        if format_.recognise(tree):
+            found = format_.read(tree)
+            if not found.pictures:
+                raise DataError(f'{folder}: {format_.name}: no annotated picture in it')
+            found.pictures.sort(key=lambda p: (SPLITS.index(p.split) if p.split else 0, p.path))
+            return found
+    looked_for = '; '.join(f'{f.name}: {f.looks_for}' for f in formats())
+    raise DataError(f'{folder}: {_inventory(tree)}. Annotations were looked for as {looked_for}')
+
+
+def _inventory(tree: Tree) -> str:
+    """What a folder holds, in words."""
+    if not tree.files:
+        return 'the folder is empty'
+    kinds = Counter(path.suffix.lower() or 'without suffix' for path in tree.files)
+    counted = ', '.join(f'{n} {kind}' for kind, n in kinds.most_common(6))
+    names = ', '.join(str(path.relative_to(tree.root)) for path in tree.files[:EXAMPLES])
+    return f'found no annotations of a known format in {len(tree.files)} files ({counted}: {names})'
