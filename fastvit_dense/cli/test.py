@@ -3,6 +3,7 @@
 fastvit-dense test maskrcnn_fastvit_sa24 work_dirs/maskrcnn_fastvit_sa24/epoch_12.pth
 fastvit-dense test maskrcnn_fastvit_sa24 CHECKPOINT --fuse --verify
 fastvit-dense test maskrcnn_fastvit_sa24 sa24_int8.onnx --baseline REPORT.JSON
+fastvit-dense test maskrcnn_fastvit_sa24 CHECKPOINT --corruptions noise,fog
 """
 
 import argparse
@@ -32,6 +33,12 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
         metavar='REPORT.JSON',
         help='earlier report on the same data; the new one tells by how much each metric changed',
     )
+    parser.add_argument(
+        '--corruptions',
+        metavar='all|NAME,NAME',
+        help='also score under corruptions at five strengths: all 15, noise, blur, weather, '
+        'digital, or their names; what an earlier run in the work dir scored is not scored again',
+    )
     add_launcher(parser)
     args = parser.parse_args(arguments)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -50,5 +57,6 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
         verify=args.verify,
         save_predictions=args.save_predictions,
         baseline=args.baseline,
+        corruptions=args.corruptions,
         launcher=args.launcher,
     )

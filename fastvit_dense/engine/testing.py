@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
+from mmengine.runner import Runner
 
 from ..backbones.reparam import reparameterize
 from ..checkpoints.download import resolve
@@ -16,8 +17,10 @@ from ..checkpoints.model import load_model_state
 from ..checkpoints.reader import load_checkpoint_file
 from ..config.building import explained_building
 from ..config.loaders import datasets_of, evaluators_of
+from ..datasets.corruptions import chosen_corruptions
 from ..errors import ConfigError
 from ..evaluation.base import TaskMetric
+from ..evaluation.record import EvaluationResult
 from ..evaluation.report.compare import change_from, read_report
 from ..evaluation.report.model import model_info
 from ..evaluation.report.verify import check_results, verify_results
@@ -29,6 +32,8 @@ from ..tasks.config import load_config
 from ..tasks.evaluators import outcome, use_own_metrics
 from .build import build_runner, check_checkpoint
 from .console import close_log
+from .robustness import Robustness, examples
+from .robustness import prepare as prepare_corruptions
 from .scoring import image_size, report_result
 
 
@@ -45,6 +50,7 @@ def evaluate_checkpoint(
     verify: bool = False,
     save_predictions: str | None = None,
     baseline: str | None = None,
+    corruptions: str | None = None,
     launcher: str = 'none',
 ) -> int:
     """Evaluate a checkpoint, or an exported file, and write the report.
@@ -62,6 +68,8 @@ def evaluate_checkpoint(
         save_predictions: Folder for the predictions in the official format.
         baseline: `report.json` of another evaluation on the same data; the report tells by how
             much each metric changed (of a quantised file: its loss).
+        corruptions: Also score under these, each at five strengths: `all`, or a list of families
+            and names with commas, see `datasets.corruptions`.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
 
     Returns:
@@ -81,6 +89,9 @@ def evaluate_checkpoint(
     if not evaluators_of(cfg, 'test_evaluator'):
         raise ConfigError(f'{cfg.filename}: test_evaluator: expected a metric, found none')
     expected = _expected_results(cfg, required=verify)
+    corrupted = chosen_corruptions(corruptions) if corruptions else ()
+    if corrupted:
+        prepare_corruptions(cfg)
     check_checkpoint(checkpoint)
     before = read_report(baseline) if baseline else None
     kept = read_statistics(baseline, before['metrics']) if baseline and before else None
@@ -107,12 +118,16 @@ def evaluate_checkpoint(
     kinds = [metric['type'] for metric in evaluators_of(cfg, 'test_evaluator')]
     in_strips = nullcontext() if tta else labels_in_strips(model, kinds)  # it merges scores
     with explained_building(cfg), in_strips:
-        found = runner.test()
+        found, result = _test(runner, cfg)
+        seconds = {'test': time.perf_counter() - start}
+        if corrupted and result is not None:
+            told = {**(info or {}), 'form': form}
+            result.robustness = _under_corruptions(runner, cfg, result, corrupted, told)
+            result.arrays['corrupted'] = examples(runner.test_dataloader.dataset, corrupted)
+            seconds['corruptions'] = time.perf_counter() - start - seconds['test']
     close_log(runner.logger)
-    seconds = time.perf_counter() - start
     if not is_main_process():
         return 0
-    result = outcome(cfg, metrics, found, len(runner.test_dataloader.dataset))
     # names with and without the prefix of our metric
     measured = {**(result.metrics if result else {}), **found}
     if result is None:
@@ -123,7 +138,7 @@ def evaluate_checkpoint(
             result.protocol['test_time_augmentation'] = cfg.tta_model['type']
         if before:
             result.protocol.update(change_from(before, result, kept))
-        report_result(cfg, result, keep, {'test': seconds}, info, expected, measured)
+        report_result(cfg, result, keep, seconds, info, expected, measured)
     if not verify:
         return 0
     misses = verify_results(measured, expected)
@@ -157,6 +172,31 @@ def _classes_of(checkpoint: str) -> tuple[str, ...] | None:
     known = meta.get('dataset_meta') if isinstance(meta, dict) else None
     names = known.get('classes') if isinstance(known, dict) else None
     return tuple(map(str, names)) if isinstance(names, list | tuple) and names else None
+
+
+def _test(runner: Runner, cfg: Config) -> tuple[dict[str, Any], EvaluationResult | None]:
+    """All that a test finds, and our metric's result of it."""
+    found = runner.test()
+    metrics = runner.test_evaluator.metrics
+    return found, outcome(cfg, metrics, found, len(runner.test_dataloader.dataset))
+
+
+def _under_corruptions(
+    runner: Runner,
+    cfg: Config,
+    clean: EvaluationResult,
+    corruptions: Sequence[str],
+    model: dict[str, Any],
+) -> dict[str, Any]:
+    """Test anew under each corruption; `robustness` of report.json."""
+
+    def test() -> dict[str, float]:
+        result = _test(runner, cfg)[1]
+        return result.metrics if result else {}
+
+    followed = task_of(cfg).presentation.leading(clean.metrics)
+    scores = {name: clean.metrics[name] for name in followed}
+    return Robustness(runner, cfg, test, corruptions, scores, model).measure()
 
 
 def _keep_predictions(metrics: Sequence[Any], folder: str | None, default: Path) -> Path:

@@ -29,6 +29,7 @@ class EvaluationResult:
         per_sample: One dict per sample, `{'id': ..., 'score': float}` and more; a higher score
             is a better prediction. Picks the pictures of a gallery.
         protocol: What was scored and how, as a reader of the report needs it.
+        robustness: Scores under corruptions, see `robustness.summarize`; None: not scored.
         statistics: What is kept of each image, for intervals; None: there are none.
     """
 
@@ -42,4 +43,5 @@ class EvaluationResult:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     per_sample: list[dict[str, Any]] = field(default_factory=list)
     protocol: dict[str, Any] = field(default_factory=dict)
+    robustness: dict[str, Any] | None = None
     statistics: Statistics | None = None

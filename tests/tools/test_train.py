@@ -82,7 +82,7 @@ def test_resume_needs_no_pretrained_file(run_tool, wants_pretrained, trained, no
 
 
 def test_own_classes_by_the_command_of_the_docs(run_tool, root_dir, sample_data, tmp_path):
-    """docs/own_data.md's own lines, with the folder replaced and options that make it small added."""
+    """docs/own_data.md's own lines, the folder replaced and options that make it small added."""
     command = re.search(r'fastvit-dense (train .*?)\n```', own_data_page(root_dir), re.DOTALL)[1]
     words = shlex.split(command.replace('\\\n', ' ').replace('data/parts/', f'{tmp_path}/parts/'))
     assert words[:3] == ['train', 'maskrcnn_fastvit_t8', '--cfg-options']

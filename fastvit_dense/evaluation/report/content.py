@@ -29,10 +29,8 @@ def headline_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     papers = [row for row in report['reference'] if row.get('kind') == 'paper']
     paper = papers[0] if len(papers) == 1 else None
-    headlines = Presentation.of(report).headlines
-    names = [name for name in headlines if name in report['metrics']]
     rows = []
-    for name in names or list(report['metrics'])[:4]:
+    for name in Presentation.of(report).leading(report['metrics']):
         value = report['metrics'][name]
         published = paper['metrics'].get(name) if paper else None
         comparable = (

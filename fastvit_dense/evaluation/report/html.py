@@ -27,6 +27,7 @@ from .content import (
     scored_on,
     uncertainty_note,
 )
+from .corruptions import robustness_section
 from .curves import curve_plots
 from .pictures import GalleryEntry, data_uri
 from .plots import confusion_plot
@@ -60,6 +61,7 @@ def render_report(
         class_word=Presentation.of(report).class_word,
         curves=[(title, Markup(svg)) for title, svg in curve_plots(report['curves'])],
         confusion=_confusion(report, arrays),
+        robustness=robustness_section(report, arrays),
         gallery=_gallery(gallery, Presentation.of(report)),
         gallery_note=gallery_note,
         sections=_sections(report),

@@ -15,6 +15,7 @@ from .content import (
     scored_on,
     uncertainty_note,
 )
+from .corruptions import corruption_table, robustness_note, robustness_rows
 from .presentation import Presentation
 
 
@@ -33,6 +34,8 @@ def render_markdown(report: Mapping[str, Any]) -> str:
     if report['per_class']:
         word = Presentation.of(report).class_word
         parts += [f'## Per {word}', _class_table(report)]
+    if report.get('robustness'):
+        parts += ['## Under corruptions', *_robustness(report['robustness'])]
     sections = {
         'Protocol': report['protocol'],
         'Model': report['model'] or {},
@@ -91,6 +94,15 @@ def _reference_table(report: Mapping[str, Any]) -> list[str]:
     lines = [f'Not to be compared with this run: {markdown.cell(elsewhere)}.'] if elsewhere else []
     header = ('name', 'backbone', 'source', 'note', *names)
     return [*lines, markdown.table(header, rows, text_columns=4)]
+
+
+def _robustness(robustness: Mapping[str, Any]) -> list[str]:
+    header, rows = corruption_table(robustness)
+    return [
+        robustness_note(robustness),
+        markdown.table(('', 'clean', 'mPC', 'rPC'), robustness_rows(robustness)),
+        markdown.table(('mean over strengths', *header), [(name, *cells) for name, cells in rows]),
+    ]
 
 
 def _class_table(report: Mapping[str, Any]) -> str:

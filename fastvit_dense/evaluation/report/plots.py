@@ -56,15 +56,17 @@ def line_plot(
     series: Mapping[str, Sequence[float | None]],
     x_label: str,
     y_label: str,
+    top: float = 1.01,
 ) -> str:
     """Lines over one axis; at most six are told apart by colour, more by lightness.
 
     Args:
         title: What a screen reader says; another one for each plot of a page.
         x: Positions, shared by all lines.
-        series: Values by name, from 0 to 1; None and NaN leave a gap.
+        series: Values by name, from 0 to `top`; None and NaN leave a gap.
         x_label: Axis title with its unit.
         y_label: Axis title with its unit.
+        top: Upper end of the axis of values.
 
     Returns:
         An `<svg>` element.
@@ -78,7 +80,7 @@ def line_plot(
             dashes = '-' if many or index < 2 else (0, (4, 2))  # so that two can lie on each other
             alpha = strength if many else 1
             axes.plot(x, y, label=name, color=color, alpha=alpha, linestyle=dashes)
-        axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, 1.01))
+        axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, top))
         axes.set_xlim(min(x), max(x))
         if len(series) > 1:
             axes.legend(loc='best', ncols=2 if len(series) > 6 else 1)

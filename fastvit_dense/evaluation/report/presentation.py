@@ -25,6 +25,10 @@ class Presentation:
     sample_score: str = 'score {:.3f}'
     sample_sign: int = 1
 
+    def leading(self, metrics: Mapping[str, Any]) -> list[str]:
+        """Return the headlines that there are; without any the first four metrics."""
+        return [name for name in self.headlines if name in metrics] or list(metrics)[:4]
+
     def shown(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """Return the content of a report.json as the pages take it: with this presentation."""
         return {**report, 'presentation': self}

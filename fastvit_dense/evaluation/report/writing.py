@@ -72,6 +72,8 @@ def write_report(
         'seconds': dict(seconds or {}),
     }
 
+    if result.robustness is not None:
+        report['robustness'] = result.robustness
     if expected:
         report['expected'] = check_results(measured or result.metrics, expected)
     report = to_json(report)
