@@ -25,7 +25,7 @@ from scipy.spatial import cKDTree
 from fastvit_dense.evaluation import coco_scores
 from fastvit_dense.evaluation.bootstrap import uncertainty
 from fastvit_dense.evaluation.coco import indexed
-from fastvit_dense.evaluation.hand import evaluate_hand
+from fastvit_dense.evaluation.hand_scores import evaluate_hand
 from fastvit_dense.evaluation.instance import InstanceMetric
 from fastvit_dense.evaluation.report.writing import write_report
 from fastvit_dense.evaluation.semantic import count_pixels
