@@ -30,6 +30,8 @@ class EvaluationResult:
             is a better prediction. Picks the pictures of a gallery.
         protocol: What was scored and how, as a reader of the report needs it.
         statistics: What is kept of each image, for intervals; None: there are none.
+        diagnosis: Kinds of errors and more, as `Diagnosis.to_dict` gives them; empty unless a
+            metric was asked to `diagnose`.
     """
 
     task: str
@@ -43,3 +45,4 @@ class EvaluationResult:
     per_sample: list[dict[str, Any]] = field(default_factory=list)
     protocol: dict[str, Any] = field(default_factory=dict)
     statistics: Statistics | None = None
+    diagnosis: dict[str, Any] = field(default_factory=dict)
