@@ -19,7 +19,7 @@ from benchmarks.timing import time_in_turns
 from fastvit_dense.backbones.reparam import reparameterize
 from fastvit_dense.datasets.sample.hands import PALM, SIZE, SKIN, Hands, sample_hands
 from fastvit_dense.datasets.sample.photos import PHOTOS, read_photo
-from fastvit_dense.evaluation.hand import evaluate_hand
+from fastvit_dense.evaluation.hand_scores import evaluate_hand
 from fastvit_dense.evaluation.mean_pose import mean_pose_errors
 from fastvit_dense.hand.mano import Mano
 from fastvit_dense.hand.standin import standin_mano

@@ -200,11 +200,12 @@ def _under_corruptions(
 
 
 def _keep_predictions(metrics: Sequence[Any], folder: str | None, default: Path) -> Path:
-    """Have our metric write its predictions; return the folder, its own where it has one."""
+    """Have our metric write its predictions, and diagnose them; return the folder."""
     own = next((metric for metric in metrics if isinstance(metric, TaskMetric)), None)
     keep = Path(folder or getattr(own, 'predictions_dir', None) or default)
     if own is not None:
         own.save_predictions(keep)
+        own.diagnose = True
     return keep
 
 

@@ -2,7 +2,8 @@
 
 from ..errors import PredictionError
 from .base import TaskMetric
-from .hand import HandMetric, evaluate_hand
+from .hand import HandMetric
+from .hand_scores import evaluate_hand
 from .instance import InstanceMetric
 from .predictions import evaluate_predictions
 from .record import EvaluationResult

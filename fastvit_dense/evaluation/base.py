@@ -38,10 +38,13 @@ class TaskMetric(BaseMetric):
         result: The `EvaluationResult` of the last `evaluate()`; None before it, in
             format-only mode, and on every process but the first.
         size: Number of samples that were loaded, of the last `evaluate()`.
+        diagnose: Whether to tell the kinds of errors, too. A test and the scoring of saved
+            predictions do; the evaluations of a training do without, for the time.
     """
 
     default_prefix = ''
     format_only = False
+    diagnose = False
     results: list[dict]
 
     def __init__(

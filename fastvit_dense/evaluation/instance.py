@@ -17,8 +17,9 @@ from ..errors import DataError, PredictionError
 from . import coco, coco_scores
 from .base import TaskMetric, as_dict, loaded_part
 from .boundary import evaluate_boundaries
-from .coco_matches import RECALLS, THRESHOLDS, Evaluation, Matches
+from .coco_matches import RECALLS, THRESHOLDS, Evaluation
 from .coco_matching import ENGINE, evaluate
+from .detection_diagnosis import diagnose_detections
 from .masks import check_codes, code_bytes, encode_masks
 from .predictions import read_coco_results, write_coco_results
 from .record import EvaluationResult
@@ -237,7 +238,7 @@ class InstanceMetric(TaskMetric):
         metrics: dict[str, float] = {}
         curves: dict[str, dict[str, list[float]]] = {}
         arrays: dict[str, np.ndarray] = {}
-        matches: dict[str, Matches] = {}
+        evaluations: dict[str, Evaluation] = {}
         per_class = self._count_objects(truth)
         for metric in self.metrics:
             found = self.match(truth, samples, metric)
@@ -251,7 +252,7 @@ class InstanceMetric(TaskMetric):
                 curves['precision_recall'][f'{metric}_{threshold}'] = [
                     coco_scores.mean_defined(at_recall) for at_recall in values
                 ]
-            matches[metric] = found.matches
+            evaluations[metric] = found
         image_ids = sorted(truth.imgs)
         image_scores = coco_scores.image_scores(found, len(image_ids)).tolist()
         self._select(metrics, per_class)
@@ -263,8 +264,12 @@ class InstanceMetric(TaskMetric):
             curves=curves,
             arrays=arrays,
             statistics=Detections(
-                np.array([str(i) for i in image_ids]), matches, self.iou_thresholds, len(per_class)
+                np.array([str(i) for i in image_ids]),
+                {metric: found.matches for metric, found in evaluations.items()},
+                self.iou_thresholds,
+                len(per_class),
             ),
+            diagnosis=self._diagnose(truth, samples, evaluations),
             per_sample=[
                 {'id': i, 'score': score, 'file_name': truth.imgs[i].get('file_name', '')}
                 for i, score in zip(image_ids, image_scores, strict=True)
@@ -281,6 +286,15 @@ class InstanceMetric(TaskMetric):
                 'image_score': f'best F1 over score cuts, {self.metrics[-1]} IoU 0.5',
             },
         )
+
+    def _diagnose(
+        self, truth: COCO, samples: list[dict], evaluations: dict[str, Evaluation]
+    ) -> dict[str, Any]:
+        if not self.diagnose:
+            return {}
+        limit = self.max_detections[-1]
+        found = diagnose_detections(truth, samples, self.category_ids, limit, evaluations)
+        return found.to_dict()
 
     def new_result(
         self, task: str, samples: int, total: int | None = None, **fields: object

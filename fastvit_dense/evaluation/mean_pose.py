@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from ..hand.mano import Mano
-from .hand import align
+from .hand_scores import align
 
 CHUNK = 256  # hands at a time: some tens of megabytes
 

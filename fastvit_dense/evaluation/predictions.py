@@ -51,6 +51,7 @@ def evaluate_predictions(
     if not path.exists():
         raise MissingFileError(f'no predictions at {path}')
     built: TaskMetric = METRICS.build(metric) if isinstance(metric, dict) else metric
+    built.diagnose = True
     built.results = built.read_predictions(path, dataset)
     built.evaluate(len(built.results))
     if built.result is None:

@@ -31,6 +31,8 @@ class EvaluationResult:
         protocol: What was scored and how, as a reader of the report needs it.
         robustness: Scores under corruptions, see `robustness.summarize`; None: not scored.
         statistics: What is kept of each image, for intervals; None: there are none.
+        diagnosis: Kinds of errors and more, as `Diagnosis.to_dict` gives them; empty unless a
+            metric was asked to `diagnose`.
     """
 
     task: str
@@ -45,3 +47,4 @@ class EvaluationResult:
     protocol: dict[str, Any] = field(default_factory=dict)
     robustness: dict[str, Any] | None = None
     statistics: Statistics | None = None
+    diagnosis: dict[str, Any] = field(default_factory=dict)

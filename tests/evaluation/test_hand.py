@@ -10,7 +10,7 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.spatial import cKDTree
 
 from fastvit_dense.evaluation import HandMetric, PredictionError, evaluate_hand
-from fastvit_dense.evaluation.hand import THRESHOLDS, score_hands
+from fastvit_dense.evaluation.hand_scores import THRESHOLDS, score_hands
 from tests.facts import raises_naming, warns_naming
 
 KEYS = [
