@@ -21,6 +21,7 @@ COMMANDS = (
     'convert-data',
     'check-data',
     'sample-data',
+    'models',
 )
 
 
