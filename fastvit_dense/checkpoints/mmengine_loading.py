@@ -37,8 +37,10 @@ def use_safe_reader(checkpoint: ModuleType) -> None:
 
 
 def load_from_local(filename: str | Path, map_location: Any = None) -> Any:
-    """Read a local file for mmengine."""
-    return _without_code(load_checkpoint_file(filename, map_location))
+    """Read a local file, or a published one by its name, for mmengine."""
+    from .download import resolve
+
+    return _without_code(load_checkpoint_file(resolve(filename), map_location))
 
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:
