@@ -22,6 +22,7 @@ COMMANDS = (
     'check-data',
     'sample-data',
     'models',
+    'publish',
 )
 
 
