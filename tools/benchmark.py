@@ -214,7 +214,7 @@ def main(argv: Sequence[str] | None) -> None:
         nargs='*',
         metavar='MODEL',
         default=['t8', 'sa12', 'sa24', 'fastvit_sa24', 'peers'],
-        help="variants (sa24), names of timm (resnet50, fastvit_sa24), or 'ours', 'peers' "
+        help="variants (sa24), names of timm (resnet50, fastvit_sa24), or 'ours', 'peers', 'light' "
         '(default: t8 sa12 sa24 fastvit_sa24 peers)',
     )
     add_ways(part, [512])
