@@ -25,8 +25,21 @@ PEERS = (
     'mobilenetv4_conv_medium',
     'repvit_m1_1',
 )
+LIGHT = (  # the newest light backbones of timm
+    'iformer_m',
+    'iformer_l',
+    'repvit_m1_1',
+    'repvit_m1_5',
+    'mobilenetv4_conv_medium',
+    'shvit_s4',
+    'starnet_s4',
+    'swiftformer_l1',
+    'efficientvim_m4',
+    'cpubone_b1_dwnorm',
+    'lowformer_b1',
+)
 DEFAULT_BACKENDS = {'cpu': ('eager', 'openvino'), 'cuda': ('eager', 'cudagraph', 'compiled')}
-GROUPS = {'ours': tuple(name for name in VARIANTS if name != 'hd'), 'peers': PEERS}
+GROUPS = {'ours': tuple(name for name in VARIANTS if name != 'hd'), 'peers': PEERS, 'light': LIGHT}
 
 # Milliseconds of pooling and of RepMixer by image size, read off Figure 3 of the FastViT paper
 # (MetaFormer-S12, iPhone 12 Pro), within 0.3 ms; the text says -25.1 % at 384, -43.9 % at 1024.
@@ -57,7 +70,7 @@ def benchmark_backbones(
 
     Args:
         models: Variants of ours ('sa24'), model names of timm ('resnet50', 'fastvit_sa24'), or
-            the groups 'ours' and 'peers'.
+            the groups 'ours', 'peers', 'light'.
         schedule: Sizes, batch sizes, device, and how long.
         forms: 'train' and 'folded'; a model without branches has one form, 'only'.
         backends: Of `backends.BACKENDS`; by default `DEFAULT_BACKENDS`.

@@ -1,6 +1,7 @@
 """Training and evaluation in a loop, for what grows: memory, open files, processes, /dev/shm."""
 
 import gc
+import json
 import os
 import shutil
 import tempfile
@@ -52,13 +53,14 @@ def soak(
     }
 
 
-def train_and_test(config: str, sample: bool, cfg_options: list[str]) -> None:
-    """Train a config into a folder of its own, evaluate the last checkpoint, remove the folder."""
+def train_and_test(config: str, sample: bool, cfg_options: list[str]) -> dict[str, Any]:
+    """Train a config into a folder that is removed, evaluate the last checkpoint: the report."""
     with tempfile.TemporaryDirectory(prefix='soak_') as folder:
         settings: dict[str, Any] = dict(sample=sample, cfg_options=cfg_options)
         train(config, work_dir=f'{folder}/train', **settings)
         checkpoint = Path(folder, 'train/last_checkpoint').read_text()
         evaluate_checkpoint(config, checkpoint, work_dir=f'{folder}/test', **settings)
+        return json.loads(Path(folder, 'test/report.json').read_text())
 
 
 def held() -> dict[str, float]:

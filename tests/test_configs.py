@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fastvit_dense import FastViT
+from fastvit_dense.checkpoints.published import PUBLISHED
 from fastvit_dense.config.types import find_type
 from fastvit_dense.tasks.config import load_config
 
@@ -35,6 +36,44 @@ def test_configs_agree_with_the_backbone(head, arch):
     assert tuple(cfg.model.neck.in_channels) == out_channels
     assert {'norm_cfg', 'norm_eval', 'out_norm', 'drop_path_rate'} <= set(backbone)
     assert cfg.optim_wrapper.optimizer.weight_decay == 1e-4
+
+
+@pytest.mark.parametrize('arch', ['sa12', 'sa24', 'sa36', 'ma36'])
+@pytest.mark.parametrize('head', ['maskrcnn', 'semfpn'])
+def test_recipe_of_the_stronger_peers(head, arch):
+    """Distilled weights, frozen statistics, weight decay 0.05; all else is the paper's recipe."""
+    cfg = load_config(f'configs/{head}_fastvit_{arch}_best.py').to_dict()
+    paper = load_config(f'configs/{head}_fastvit_{arch}.py').to_dict()
+    backbone, plain = cfg['model']['backbone'], paper['model']['backbone']
+    assert backbone['init_cfg']['checkpoint'] == f'apple_dist/fastvit_{arch}'
+    assert backbone['norm_eval']
+    assert backbone['out_norm'] is None
+    assert cfg['optim_wrapper']['optimizer']['weight_decay'] == 0.05
+    assert 'expected_results' not in cfg
+    for key in ('init_cfg', 'norm_eval', 'out_norm'):
+        backbone[key] = plain[key]
+    cfg['optim_wrapper']['optimizer']['weight_decay'] = 1e-4
+    for key in ('model', 'optim_wrapper', 'param_scheduler', 'train_dataloader', 'train_cfg'):
+        assert cfg[key] == paper[key]
+
+
+@pytest.mark.parametrize(('model', 'arch'), [('s0', 'mci0'), ('s2', 'mci2')])
+@pytest.mark.parametrize('head', ['maskrcnn', 'semfpn'])
+def test_mobileclip2(head, model, arch):
+    """Pixels and weights are those that timm states for the image tower."""
+    from timm.models.fastvit import default_cfgs
+
+    cfg = load_config(f'configs/{head}_mobileclip2_{model}.py').model
+    assert cfg.backbone.arch == arch
+    file = PUBLISHED[cfg.backbone.init_cfg.checkpoint]
+    assert (file.arch, 'MobileCLIP2-' + model.upper() in file.use) == (arch, True)
+    timm = default_cfgs[f'fastvit_{arch}'].cfgs['apple_mclip2_dfndr2b']
+    pixels = cfg.data_preprocessor
+    assert pixels.bgr_to_rgb
+    assert [m / 255 for m in pixels.mean] == list(timm.mean)
+    assert [s / 255 for s in pixels.std] == list(timm.std)
+    with torch.device('meta'):
+        assert FastViT(arch).out_channels == tuple(cfg.neck.in_channels)
 
 
 # functions and layers that mmdet and mmengine find by name outside of registries

@@ -3,6 +3,7 @@
 python tools/benchmark.py backbone sa24 peers --sizes 512 --out backbone.json
 python tools/benchmark.py repmixer --sizes 384 1024 --out repmixer.json
 python tools/benchmark.py model configs/maskrcnn_fastvit_sa24.py --out model.json
+python tools/benchmark.py overparam --out overparam.json
 python tools/benchmark.py evaluation --out evaluation.json
 python tools/benchmark.py soak --minutes 20 --out soak.json
 python tools/benchmark.py scaling --out scaling.json
@@ -71,6 +72,19 @@ def model(args: argparse.Namespace) -> None:
         cfg_options=args.cfg_options,
     )
     show(args.out, results, model_table(results), model_figure(results))
+
+
+def overparam(args: argparse.Namespace) -> None:
+    from benchmarks.overparam import benchmark_overparam, overparam_table
+
+    results = benchmark_overparam(
+        args.archs,
+        schedule(args),
+        seeds=args.seeds,
+        config=args.config,
+        cfg_options=args.cfg_options,
+    )
+    show(args.out, results, overparam_table(results), None)
 
 
 def evaluation(args: argparse.Namespace) -> None:
@@ -149,8 +163,8 @@ def add_part(
     return part
 
 
-def add_ways(part: argparse.ArgumentParser, sizes: list[int]) -> None:
-    """Add what is varied."""
+def add_sizes(part: argparse.ArgumentParser, sizes: list[int], batch_size: int = 1) -> None:
+    """Add the sizes and batch sizes of the images."""
     part.add_argument(
         '--sizes',
         type=int,
@@ -159,8 +173,13 @@ def add_ways(part: argparse.ArgumentParser, sizes: list[int]) -> None:
         help='sides of the square images (default: %(default)s)',
     )
     part.add_argument(
-        '--batch-sizes', type=int, nargs='+', default=[1], help='(default: %(default)s)'
+        '--batch-sizes', type=int, nargs='+', default=[batch_size], help='(default: %(default)s)'
     )
+
+
+def add_ways(part: argparse.ArgumentParser, sizes: list[int]) -> None:
+    """Add what is varied."""
+    add_sizes(part, sizes)
     part.add_argument(
         '--backends',
         nargs='+',
@@ -195,7 +214,7 @@ def main(argv: Sequence[str] | None) -> None:
         nargs='*',
         metavar='MODEL',
         default=['t8', 'sa12', 'sa24', 'fastvit_sa24', 'peers'],
-        help="variants (sa24), names of timm (resnet50, fastvit_sa24), or 'ours', 'peers' "
+        help="variants (sa24), names of timm (resnet50, fastvit_sa24), or 'ours', 'peers', 'light' "
         '(default: t8 sa12 sa24 fastvit_sa24 peers)',
     )
     add_ways(part, [512])
@@ -215,6 +234,20 @@ def main(argv: Sequence[str] | None) -> None:
 
     part = add_part(parts, 'repmixer', 'RepMixer against pooling in the same MetaFormer', 10)
     add_ways(part, [224, 256, 384, 512, 672, 800, 1024])
+
+    text = "price and worth of FastViT's branches: training steps with and without, in turns"
+    part = add_part(parts, 'overparam', text, 120)
+    part.add_argument('archs', nargs='*', metavar='ARCH', default=['sa12', 'sa36'])
+    add_sizes(part, [256], batch_size=8)
+    part.add_argument(
+        '--seeds',
+        type=int,
+        nargs='*',
+        default=[],
+        help='train the config on its sample data with these seeds, too, with and without',
+    )
+    part.add_argument('--config', default='semfpn_fastvit_t8', help='(default: %(default)s)')
+    part.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', default=[])
 
     part = add_part(parts, 'model', 'whole models from image file to result, by part', 60)
     part.add_argument(

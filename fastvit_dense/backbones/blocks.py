@@ -27,15 +27,24 @@ HEAD_DIM = 32  # channels per attention head in every variant
 
 
 class RepMixer(Foldable):
-    """Token mixing without attention: `x + g * (mixer(x) - norm(x))` (paper section 3.1)."""
+    """Token mixing without attention: `x + g * (mixer(x) - norm(x))` (paper section 3.1).
 
-    def __init__(self, channels: int, layer_scale_init: float, norm_cfg: str | dict) -> None:
+    Without `overparameterized` the mixer is its 3x3 convolution alone.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        layer_scale_init: float,
+        norm_cfg: str | dict,
+        overparameterized: bool = True,
+    ) -> None:
         super().__init__()
         depthwise = partial(
             MobileOneBlock, channels, channels, 3, groups=channels, norm_cfg=norm_cfg, use_act=False
         )
         self.norm = depthwise(use_conv=False, use_scale_branch=False)
-        self.mixer = depthwise()
+        self.mixer = depthwise(use_scale_branch=overparameterized, use_identity=overparameterized)
         self.layer_scale = _layer_scale(channels, layer_scale_init)
         self.reparam_conv: nn.Conv2d | None = None
 
@@ -60,9 +69,11 @@ class RepMixer(Foldable):
 class ConvFFN(nn.Module):
     """Feed-forward network with a depthwise 7x7 convolution in front (paper section 3.3)."""
 
-    def __init__(self, channels: int, hidden_channels: int, norm_cfg: str | dict) -> None:
+    def __init__(
+        self, channels: int, hidden_channels: int, norm_cfg: str | dict, kernel_size: int = 7
+    ) -> None:
         super().__init__()
-        self.conv = ConvNorm(channels, channels, 7, 1, channels, norm_cfg)
+        self.conv = ConvNorm(channels, channels, kernel_size, 1, channels, norm_cfg)
         self.fc1 = nn.Conv2d(channels, hidden_channels, 1)
         self.act = nn.GELU()
         self.fc2 = nn.Conv2d(hidden_channels, channels, 1)
@@ -122,10 +133,12 @@ class RepMixerBlock(Foldable):
         drop_path: float,
         layer_scale_init: float,
         norm_cfg: str | dict,
+        ffn_kernel_size: int = 7,
+        overparameterized: bool = True,
     ) -> None:
         super().__init__()
-        self.token_mixer = RepMixer(channels, layer_scale_init, norm_cfg)
-        self.mlp = ConvFFN(channels, hidden_channels, norm_cfg)
+        self.token_mixer = RepMixer(channels, layer_scale_init, norm_cfg, overparameterized)
+        self.mlp = ConvFFN(channels, hidden_channels, norm_cfg, ffn_kernel_size)
         self.layer_scale: nn.Parameter | None = _layer_scale(channels, layer_scale_init)
         self.drop_path = build_drop_path(drop_path) if drop_path else nn.Identity()
 
@@ -152,13 +165,15 @@ class AttentionBlock(Foldable):
         drop_path: float,
         layer_scale_init: float,
         norm_cfg: str | dict,
+        ffn_kernel_size: int = 7,
+        *,
         attention_norm_cfg: str | dict,
     ) -> None:
         super().__init__()
         self.norm: nn.Module | None = build_norm(attention_norm_cfg, channels)
         self.token_mixer = Attention(channels)
         self.layer_scale_1: nn.Parameter | None = _layer_scale(channels, layer_scale_init)
-        self.mlp = ConvFFN(channels, hidden_channels, norm_cfg)
+        self.mlp = ConvFFN(channels, hidden_channels, norm_cfg, ffn_kernel_size)
         self.layer_scale_2: nn.Parameter | None = _layer_scale(channels, layer_scale_init)
         self.drop_path = build_drop_path(drop_path) if drop_path else nn.Identity()
 

@@ -4,7 +4,7 @@ Submodules carry the names of the published files. What a block does not have, o
 once it is folded, is None.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -90,6 +90,7 @@ class MobileOneBlock(Foldable):
         norm_cfg: The norm of every branch.
         use_conv: With the k x k branch.
         use_scale_branch: With the 1x1 branch (only beside kernels larger than 1).
+        use_identity: With the identity branch where shapes allow it.
         use_act: With a GELU at the end.
     """
 
@@ -109,6 +110,7 @@ class MobileOneBlock(Foldable):
         norm_cfg: str | dict,
         use_conv: bool = True,
         use_scale_branch: bool = True,
+        use_identity: bool = True,
         use_act: bool = True,
     ) -> None:
         super().__init__()
@@ -117,7 +119,7 @@ class MobileOneBlock(Foldable):
             ConvNorm, in_channels, out_channels, stride=stride, groups=groups, norm_cfg=norm_cfg
         )
         self.identity = self.conv_kxk = self.conv_scale = self.reparam_conv = None
-        if in_channels == out_channels and stride == 1:
+        if use_identity and in_channels == out_channels and stride == 1:
             self.identity = build_norm(norm_cfg, in_channels)
         if use_conv:  # a list of one: the key names of published files count branches
             self.conv_kxk = nn.ModuleList([branch(kernel_size=kernel_size)])
@@ -174,6 +176,68 @@ class LargeKernelConv(Foldable):
         norm_cfg: The norm of both branches.
         use_se: With squeeze-excite.
         use_act: With a GELU at the end.
+        kernel_sizes: Of the main branch and, smaller, of the one beside it; of the main branch
+            alone: there is no other.
+    """
+
+    small_conv: ConvNorm | None
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        norm_cfg: str | dict,
+        use_se: bool,
+        use_act: bool,
+        kernel_sizes: Sequence[int] = (7, 3),
+    ) -> None:
+        super().__init__()
+        convs = [
+            ConvNorm(in_channels, out_channels, size, 2, in_channels, norm_cfg)
+            for size in kernel_sizes
+        ]
+        self.large_conv = convs[0]
+        self.small_conv = convs[1] if len(convs) > 1 else None
+        self.reparam_conv: nn.Conv2d | None = None
+        self.se = SqueezeExcite(out_channels) if use_se else nn.Identity()
+        self.act = nn.GELU() if use_act else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, ceil(H / 2), ceil(W / 2))."""
+        if self.reparam_conv is not None:
+            x = self.reparam_conv(x)
+        elif self.small_conv is not None:
+            x = self.large_conv(x) + self.small_conv(x)
+        else:
+            x = self.large_conv(x)
+        return self.act(self.se(x))
+
+    def fold(self) -> None:
+        """Replace the branches by one convolution of the larger kernel."""
+        if self.reparam_conv is None:
+            like, groups = self.large_conv.conv.weight, self.large_conv.conv.groups
+            weight, bias = self.large_conv.folded_kernel()
+            if self.small_conv is not None:
+                small_weight, small_bias = self.small_conv.folded_kernel()
+                weight = weight + pad_kernel(small_weight, weight.shape[-1])
+                bias = bias + small_bias
+            self.reparam_conv = folded_conv(weight, bias, 2, groups, like)
+            self.register_module('large_conv', None)
+            self.small_conv = None
+
+
+class PatchEmbed(nn.Module):
+    """Downsampling between stages: large-kernel convolution of stride 2, then 1x1.
+
+    Args:
+        in_channels: Input channels.
+        out_channels: Output channels.
+        norm_cfg: The norm of every branch.
+        use_se: With squeeze-excite.
+        use_act: With a GELU behind the first convolution.
+        overparameterized: With the branches beside the main ones.
+        large_kernels: A 7x7 kernel with 3x3 beside it, else 3x3 with 1x1.
     """
 
     def __init__(
@@ -184,53 +248,23 @@ class LargeKernelConv(Foldable):
         norm_cfg: str | dict,
         use_se: bool,
         use_act: bool,
+        overparameterized: bool = True,
+        large_kernels: bool = True,
     ) -> None:
         super().__init__()
-        self.large_conv = ConvNorm(in_channels, out_channels, 7, 2, in_channels, norm_cfg)
-        self.small_conv = ConvNorm(in_channels, out_channels, 3, 2, in_channels, norm_cfg)
-        self.reparam_conv: nn.Conv2d | None = None
-        self.se = SqueezeExcite(out_channels) if use_se else nn.Identity()
-        self.act = nn.GELU() if use_act else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_channels, H, W) to (B, out_channels, ceil(H / 2), ceil(W / 2))."""
-        if self.reparam_conv is not None:
-            x = self.reparam_conv(x)
-        else:
-            x = self.large_conv(x) + self.small_conv(x)
-        return self.act(self.se(x))
-
-    def fold(self) -> None:
-        """Replace the two branches by one 7x7 convolution."""
-        if self.reparam_conv is None:
-            like, groups = self.large_conv.conv.weight, self.large_conv.conv.groups
-            weight, bias = self.large_conv.folded_kernel()
-            small_weight, small_bias = self.small_conv.folded_kernel()
-            weight = weight + pad_kernel(small_weight, weight.shape[-1])
-            self.reparam_conv = folded_conv(weight, bias + small_bias, 2, groups, like)
-            self.register_module('large_conv', None)
-            self.register_module('small_conv', None)
-
-
-class PatchEmbed(nn.Module):
-    """Downsampling between stages: large-kernel convolution of stride 2, then 1x1."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        norm_cfg: str | dict,
-        use_se: bool,
-        use_act: bool,
-    ) -> None:
-        super().__init__()
-        self.proj = nn.Sequential(
-            LargeKernelConv(
-                in_channels, out_channels, norm_cfg=norm_cfg, use_se=use_se, use_act=use_act
-            ),
-            MobileOneBlock(out_channels, out_channels, 1, norm_cfg=norm_cfg),
+        kernel_sizes = (7, 3) if large_kernels else (3, 1)
+        large = LargeKernelConv(
+            in_channels,
+            out_channels,
+            norm_cfg=norm_cfg,
+            use_se=use_se,
+            use_act=use_act,
+            kernel_sizes=kernel_sizes if overparameterized else kernel_sizes[:1],
         )
+        pointwise = MobileOneBlock(
+            out_channels, out_channels, 1, norm_cfg=norm_cfg, use_identity=overparameterized
+        )
+        self.proj = nn.Sequential(large, pointwise)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) to (B, out_channels, ceil(H / 2), ceil(W / 2))."""

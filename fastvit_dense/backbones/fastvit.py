@@ -52,6 +52,14 @@ class FastViT(StagedBackbone):
         frozen_stages: -1 nothing, 0 the stem, k the stem and the first k stages: no gradients,
             and their BatchNorms in eval mode.
         reparameterized: Build the folded form, with the keys that `reparameterize` yields.
+        overparameterized: False: one branch per convolution in the train form, as the paper's
+            Table 3 compares; its section 3.2 names stem and patch embedding, and the released
+            code's RepMixer has such branches, too, which are left out as well. The skip
+            connections of RepMixer (section 3.1) stay. The folded form is the same network.
+        large_kernels: False: 3x3 depthwise convolutions in place of 7x7 in every ConvFFN and patch
+            embedding (there with 1x1 in place of 3x3 beside it), as before the last two rows of
+            the paper's Table 1 (section 3.3). The positional encoding stays 7x7. No published
+            file fits.
         with_cp: Recompute the blocks in the backward pass to save memory. Gradients and running
             statistics are those of training without it.
         init_cfg: `dict(type='Pretrained', checkpoint=...)` loads through `load_pretrained`: all
@@ -77,6 +85,8 @@ class FastViT(StagedBackbone):
         norm_eval: bool = False,
         frozen_stages: int = -1,
         reparameterized: bool = False,
+        overparameterized: bool = True,
+        large_kernels: bool = True,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -91,11 +101,13 @@ class FastViT(StagedBackbone):
         self.out_channels = tuple(variant.embed_dims[i] for i in self.out_indices)
         self.out_strides = tuple(4 * 2**i for i in self.out_indices)
 
-        self.stem = _build_stem(variant, norm_cfg)
+        self.overparameterized, self.large_kernels = overparameterized, large_kernels
+        self.stem = _build_stem(variant, norm_cfg, overparameterized)
         depth = sum(variant.layers)
         drop_path_rates = [drop_path_rate * i / (depth - 1) for i in range(depth)]
+        settings = dict(overparameterized=overparameterized, large_kernels=large_kernels)
         self.stages = nn.ModuleList(
-            _build_stage(variant, i, drop_path_rates, norm_cfg, with_cp)
+            _build_stage(variant, i, drop_path_rates, norm_cfg, with_cp, **settings)
             for i in range(self.out_indices[-1] + 1)
         )
         self.add_output_norms(out_norm)
@@ -110,11 +122,14 @@ class FastViT(StagedBackbone):
         return first.reparam_conv
 
 
-def _build_stem(variant: Variant, norm_cfg: str | dict) -> nn.Sequential:
+def _build_stem(variant: Variant, norm_cfg: str | dict, overparameterized: bool) -> nn.Sequential:
     """Build the three MobileOne blocks in front, stride 4 in total."""
     channels = variant.embed_dims[0]
     block = partial(
-        MobileOneBlock, norm_cfg=norm_cfg, use_scale_branch=variant.stem_use_scale_branch
+        MobileOneBlock,
+        norm_cfg=norm_cfg,
+        use_scale_branch=overparameterized and variant.stem_use_scale_branch,
+        use_identity=overparameterized,
     )
     return nn.Sequential(
         block(3, channels, 3, stride=2),
@@ -124,7 +139,14 @@ def _build_stem(variant: Variant, norm_cfg: str | dict) -> nn.Sequential:
 
 
 def _build_stage(
-    variant: Variant, index: int, drop_path_rates: list[float], norm_cfg: str | dict, with_cp: bool
+    variant: Variant,
+    index: int,
+    drop_path_rates: list[float],
+    norm_cfg: str | dict,
+    with_cp: bool,
+    *,
+    overparameterized: bool,
+    large_kernels: bool,
 ) -> Stage:
     """Build stage `index`; `drop_path_rates` has one entry per block of the whole network."""
     channels = variant.embed_dims[index]
@@ -137,16 +159,20 @@ def _build_stage(
             norm_cfg=norm_cfg,
             use_se=index in variant.se_stages,
             use_act=variant.lkc_use_act,
+            overparameterized=overparameterized,
+            large_kernels=large_kernels,
         )
     if variant.mixers[index] == 'A':
         pos_emb = ConditionalPosEnc(channels)
     first = sum(variant.layers[:index])
+    sizes = channels, channels * variant.mlp_ratio
+    ffn_kernel_size = 7 if large_kernels else 3
     blocks: list[nn.Module] = []
     for rate in drop_path_rates[first : first + variant.layers[index]]:
-        args = (channels, channels * variant.mlp_ratio, rate, variant.layer_scale_init, norm_cfg)
+        args = (*sizes, rate, variant.layer_scale_init, norm_cfg, ffn_kernel_size)
         if variant.mixers[index] == 'A':
             norm = 'LN' if variant.attention_norm == 'LN' else norm_cfg
             blocks.append(AttentionBlock(*args, attention_norm_cfg=norm))
         else:
-            blocks.append(RepMixerBlock(*args))
+            blocks.append(RepMixerBlock(*args, overparameterized))
     return Stage(downsample, pos_emb, blocks, with_cp)

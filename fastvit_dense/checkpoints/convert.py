@@ -18,7 +18,7 @@ from .state import WRAPPERS, find_state_dict, kind_fault, shortened
 
 AVERAGED = ('state_dict_ema', 'model_ema')
 # of a training run's `meta`: what a user of the weights needs
-_KEPT_META = ('dataset_meta', 'cfg', 'epoch', 'iter', 'experiment_name', 'mmengine_version')
+KEPT_META = ('dataset_meta', 'cfg', 'epoch', 'iter', 'experiment_name', 'mmengine_version')
 
 
 def convert_file(
@@ -51,13 +51,13 @@ def convert_file(
     out.parent.mkdir(parents=True, exist_ok=True)
     path = resolve(source)
     checkpoint = load_checkpoint_file(path)
-    state = _weights(checkpoint, path, ema)
+    state = weights_of(checkpoint, path, ema)
     state = convert_state_dict(state, to, path)
     meta = checkpoint.get('meta') if to == 'fastvit_dense' else None
     content: dict = {'state_dict': state} if to != 'timm' else state
     if isinstance(meta, dict):
-        content['meta'] = {key: meta[key] for key in _KEPT_META if key in meta}
-    return _write(content, state, out, publish)
+        content['meta'] = {key: meta[key] for key in KEPT_META if key in meta}
+    return write_weights(content, state, out, publish)
 
 
 def convert_state_dict(state: dict[str, Tensor], to: str, path: str | Path) -> dict[str, Tensor]:
@@ -101,7 +101,12 @@ def _is_counter(tensor: Tensor) -> bool:
     return tensor.dtype in (torch.int64, torch.int32)
 
 
-def _weights(checkpoint: dict, path: Path, ema: bool) -> dict[str, Tensor]:
+def weights_of(checkpoint: dict, path: Path, ema: bool) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint, or with `ema` the averaged ones.
+
+    Raises:
+        CheckpointError: There are none.
+    """
     if not ema:
         plain = [entry for entry in WRAPPERS if entry not in AVERAGED]
         return find_state_dict(checkpoint, path, (*plain, '', *AVERAGED))[1]
@@ -111,7 +116,18 @@ def _weights(checkpoint: dict, path: Path, ema: bool) -> dict[str, Tensor]:
     return state
 
 
-def _write(content: dict, state: dict[str, Tensor], out: Path, publish: bool) -> Path:
+def write_weights(content: dict, state: dict[str, Tensor], out: Path, publish: bool) -> Path:
+    """Write a file of weights.
+
+    Args:
+        content: All that it holds; of a `.safetensors` file only the tensors.
+        state: The tensors in it.
+        out: Its name.
+        publish: Put the first eight digits of its SHA-256 into the name.
+
+    Returns:
+        The file that was written.
+    """
     part = out.with_name(f'{out.name}.part')
     if out.suffix == '.safetensors':
         from safetensors.torch import save_file

@@ -18,11 +18,19 @@ from urllib.parse import urlsplit
 
 import torch
 from filelock import FileLock
+from mmengine.logging import print_log
 from tqdm import tqdm
 
 from ..errors import CheckpointError, reason_of
 from .files import file_sha256
-from .published import PUBLISHED, VARIANTS
+from .published import (
+    LICENCES,
+    PUBLISHED,
+    PublishedFile,
+    known_archs,
+    nearest_names,
+    published_name,
+)
 
 TIMEOUT = 30  # seconds without a byte
 ATTEMPTS = 4  # connections, each going on where the one before broke off
@@ -61,18 +69,13 @@ def resolve(checkpoint: str | Path) -> Path:
         return path
     name = published_name(text)
     if name in PUBLISHED:
-        return fetch(PUBLISHED[name])
+        return fetch_published(PUBLISHED[name])
     if text.startswith(('http://', 'https://')):
         return fetch(text)
-    if re.match(r'apple(_dist)?/', text):
+    if near := nearest_names(name):
         raise CheckpointError(
-            f'{text!r} is not published; expected apple/ or apple_dist/, then fastvit_ and one of '
-            f'{" ".join(VARIANTS)}, then nothing or _reparam'
-        )
-    if re.fullmatch(r'timm/fastvit_\w+(\.\w+)?', name):
-        raise CheckpointError(
-            f'{text!r} is not published; expected timm/fastvit_, then one of {" ".join(VARIANTS)}, '
-            'then .apple_in1k or .apple_dist_in1k'
+            f'{text!r} is not published; of {" ".join(known_archs(near[0]))} the nearest are '
+            f'{", ".join(near)}; `fastvit-dense models` lists all'
         )
     if re.fullmatch(r'[\w.-]+/[\w.-]+', name) and not path.parent.is_dir() and not path.suffix:
         raise CheckpointError(
@@ -82,17 +85,42 @@ def resolve(checkpoint: str | Path) -> Path:
     return path  # reading it tells that there is no such file
 
 
-def published_name(text: str) -> str:
-    """Return the name in `PUBLISHED` of what timm and its users write; others stay as they are."""
-    name = re.sub(r'^(hf[-_]hub:|https?://(www\.)?huggingface\.co/)', '', text).rstrip('/')
-    return f'timm/{name}' if f'timm/{name}' in PUBLISHED else name
+def fetch_published(file: PublishedFile) -> Path:
+    """Return the local copy of a published file; before a download its licence is told.
+
+    Raises:
+        CheckpointError: Its address is not known here, or as of `fetch`.
+    """
+    if not file.addresses:
+        raise CheckpointError(
+            f'{file.name}: its address is not known here: download the file yourself and give its '
+            'path in place of the name'
+        )
+    places = [cache_path(url) for url in file.addresses]
+    for place in places:
+        if place.is_file():
+            return place
+    terms = LICENCES.get(file.licence or '', 'not known here; see where it comes from')
+    print_log(f'{file.name}: licence {file.licence or ""} ({terms})', logger='current')
+    for url in file.addresses[:-1]:
+        try:
+            return fetch(url, file.sha256)
+        except CheckpointError as error:
+            if getattr(error.__cause__, 'code', None) != http.HTTPStatus.NOT_FOUND:
+                raise
+    return fetch(file.addresses[-1], file.sha256)
 
 
-def fetch(url: str) -> Path:
+def fetch(url: str, sha256: str | None = None) -> Path:
     """Return the local copy of a file, downloading it on first use.
 
     An interrupted download goes on where it broke off, in this call and in a later one. Processes
     that want the same file at the same time download it once.
+
+    Args:
+        url: Its address.
+        sha256: What a download must have, 64 hexadecimal digits or the first of them; by default
+            those in the file's name, if any.
 
     Raises:
         CheckpointError: No connection, no such file, or the content is not what was announced.
@@ -105,7 +133,7 @@ def fetch(url: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f'{path}.lock'):
             if not path.is_file():
-                _download(url, path)
+                _download(url, path, sha256)
     except (OSError, http.client.HTTPException, _Incomplete) as error:
         raise CheckpointError(
             f'cannot download {url}\n  {_reason(error)}\n  With a network, try again: what arrived '
@@ -118,7 +146,7 @@ class _Incomplete(Exception):
     """The content is not what the server or the file's name announced."""
 
 
-def _download(url: str, path: Path) -> None:
+def _download(url: str, path: Path, sha256: str | None) -> None:
     part = path.with_name(f'{path.name}.part')
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -130,12 +158,13 @@ def _download(url: str, path: Path) -> None:
             if attempt == ATTEMPTS or not _is_interruption(error):
                 raise
             time.sleep(2 ** (attempt - 1) / 2)
-    wanted = HASH_IN_NAME.search(path.name)
+    named = HASH_IN_NAME.search(path.name)
+    wanted, source = (sha256, 'published is') if sha256 else (named and named[1], 'its name says')
     if wanted:
         found = file_sha256(part)
-        if not found.startswith(wanted[1]):
+        if not found.startswith(wanted):
             part.unlink()
-            raise _Incomplete(f'its SHA-256 begins with {found[:8]}, its name says {wanted[1]}')
+            raise _Incomplete(f'its SHA-256 begins with {found[:8]}, {source} {wanted}')
     _validator(part).unlink(missing_ok=True)
     part.replace(path)
 

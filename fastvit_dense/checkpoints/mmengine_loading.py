@@ -37,8 +37,10 @@ def use_safe_reader(checkpoint: ModuleType) -> None:
 
 
 def load_from_local(filename: str | Path, map_location: Any = None) -> Any:
-    """Read a local file for mmengine."""
-    return _without_code(load_checkpoint_file(filename, map_location))
+    """Read a local file, or a published one by its name, for mmengine."""
+    from .download import resolve
+
+    return _without_code(load_checkpoint_file(resolve(filename), map_location))
 
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:
@@ -85,7 +87,7 @@ def _without_code(checkpoint: Any) -> Any:
     """Take configs out of `meta` that are more than data: mmengine runs them as Python."""
     meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
     for key in ('cfg', 'config'):
-        if isinstance(meta, dict) and key in meta and not _is_plain_config(meta[key]):
+        if isinstance(meta, dict) and key in meta and not is_plain_config(meta[key]):
             del meta[key]
             print_log(
                 f'the config in the checkpoint (meta.{key}) holds code and was left out',
@@ -95,7 +97,7 @@ def _without_code(checkpoint: Any) -> Any:
     return checkpoint
 
 
-def _is_plain_config(text: Any) -> bool:
+def is_plain_config(text: Any) -> bool:
     """Tell whether a config text only assigns literals, as `Config.pretty_text` writes it."""
     if not isinstance(text, str):
         return True  # only a text would be run

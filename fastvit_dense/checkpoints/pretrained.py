@@ -16,6 +16,7 @@ from ..backbones.mobilevit import MobileViT
 from ..backbones.reparam import batch_norm_affine, fold_affine_after, fold_affine_before
 from ..backbones.variants import VARIANTS, Variant
 from ..errors import CheckpointError, CheckpointMismatch, ConfigError
+from .ablations import explain_switches
 from .download import resolve
 from .layouts import (
     Layout,
@@ -163,7 +164,8 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
         looks = (
             f'it looks like {variant or "no variant known here"}, the network is {backbone.arch}'
         )
-        raise CheckpointMismatch('\n'.join([f'{path} does not fit: {looks}', *problems]))
+        why = explain_switches(named.tensors, needed)
+        raise CheckpointMismatch('\n'.join([f'{path} does not fit: {looks}', *problems, *why]))
     with torch.no_grad():
         for name in wanted.keys() & kept.keys():
             needed[name].copy_(kept[name])
@@ -325,6 +327,7 @@ def explain_model(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> 
     variants = identify(of_file), identify(of_model)
     if variants[0] != variants[1]:
         lines.append(f'  The file looks like {variants[0]}, the model is {variants[1]}.')
+    lines += explain_switches(of_file, of_model)
     folded = _FOLDED_STEM in of_file, _FOLDED_STEM in of_model
     if folded == (True, False):
         lines.append(

@@ -21,6 +21,8 @@ COMMANDS = (
     'convert-data',
     'check-data',
     'sample-data',
+    'models',
+    'publish',
 )
 
 

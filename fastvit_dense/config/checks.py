@@ -12,8 +12,7 @@ from torch import nn
 
 from ..backbones.fastvit import FastViT
 from ..backbones.variants import VARIANTS
-from ..checkpoints.download import published_name
-from ..checkpoints.published import PUBLISHED
+from ..checkpoints.published import PUBLISHED, published_name
 from ..checkpoints.shards import find_in_folder
 from ..errors import CheckpointError, ConfigError
 from .known import READ_OF_LOADER

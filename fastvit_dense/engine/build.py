@@ -7,6 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from ..checkpoints.model import fitting_weights, load_model_state
+from ..checkpoints.published import PUBLISHED, published_name
 from ..checkpoints.shards import find_in_folder
 from ..config.building import explained_building, try_building
 from ..config.checks import check_channels, check_pretrained, check_settings, check_test_cfg
@@ -95,13 +96,13 @@ def _check_start(cfg: Config) -> None:
 
 
 def check_checkpoint(path: str) -> None:
-    """Look for a checkpoint, a file or a folder; an address is left to its download.
+    """Look for a checkpoint, a file or a folder; addresses and published names are left alone.
 
     Raises:
         CheckpointError: There is no such file, or no checkpoint in the folder.
     """
     file = Path(path).expanduser()
-    if '://' in path:
+    if '://' in path or (not file.exists() and published_name(path) in PUBLISHED):
         return
     if not file.exists():
         raise CheckpointError(f'{path}: no such checkpoint file')

@@ -1,5 +1,6 @@
 """Downloads from a server on this machine that breaks off, lies about sizes and forgets files."""
 
+import dataclasses
 import hashlib
 import http.server
 import re
@@ -166,7 +167,9 @@ def test_no_network_says_what_and_where(server, monkeypatch):
     with socket.socket() as unused:
         unused.bind(('127.0.0.1', 0))
         url = f'http://127.0.0.1:{unused.getsockname()[1]}'
-    monkeypatch.setitem(download.PUBLISHED, 'apple/fastvit_t8', f'{url}/fastvit_t8.pth.tar')
+    file = download.PUBLISHED['apple/fastvit_t8']
+    moved = dataclasses.replace(file, addresses=(f'{url}/fastvit_t8.pth.tar',))
+    monkeypatch.setitem(download.PUBLISHED, 'apple/fastvit_t8', moved)
     with pytest.raises(CheckpointError) as info:
         load_pretrained(FastViT('t8'), 'apple/fastvit_t8')
     place = download.cache_path(f'{url}/fastvit_t8.pth.tar')
@@ -179,8 +182,7 @@ def test_no_network_says_what_and_where(server, monkeypatch):
 
 
 def test_published_names(monkeypatch):
-    assert len(download.PUBLISHED) == 28 + 14
-    monkeypatch.setattr(download, 'fetch', lambda url: url)
+    monkeypatch.setattr(download, 'fetch', lambda url, sha256: url)
     assert download.resolve('apple_dist/fastvit_sa24') == (
         'https://docs-assets.developer.apple.com/ml-research/models/fastvit/'
         'image_classification_distilled_models/fastvit_sa24.pth.tar'
@@ -191,10 +193,8 @@ def test_published_names(monkeypatch):
 
 
 def test_names_of_timm(monkeypatch):
-    """What timm calls its files, and how its users write it; all of them are in timm's list."""
-    from timm.models.fastvit import default_cfgs
-
-    monkeypatch.setattr(download, 'fetch', lambda url: url)
+    """What timm calls its files, and how its users write it."""
+    monkeypatch.setattr(download, 'fetch', lambda url, sha256: url)
     address = 'https://huggingface.co/timm/fastvit_t8.apple_in1k/resolve/main/model.safetensors'
     for name in (
         'timm/fastvit_t8.apple_in1k',
@@ -204,21 +204,60 @@ def test_names_of_timm(monkeypatch):
         'fastvit_t8.apple_in1k',
     ):
         assert download.resolve(name) == address
-    known = {f'timm/{arch}.{tag}' for arch, cfgs in default_cfgs.items() for tag in cfgs.cfgs}
-    ours = {name for name in download.PUBLISHED if name.startswith('timm/')}
-    assert len(ours) == 14
-    assert ours <= known
 
 
 def test_names_that_are_nearly_right(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with raises_naming(CheckpointError, 'timm/fastvit_t9.apple_in1k', 't8', '.apple_in1k'):
         download.resolve('timm/fastvit_t9.apple_in1k')
+    with raises_naming(CheckpointError, 'apple/mobilevit-smal', 'apple/mobilevit-small'):
+        download.resolve('apple/mobilevit-smal')
     with raises_naming(CheckpointError, 'timm/fastvit_t8', '.apple_in1k'):
         download.resolve('timm/fastvit_t8')
     with raises_naming(CheckpointError, 'org/model', 'hf download org/model'):
         download.resolve('org/model')
     assert download.resolve('work_dirs/x/epoch_1.pth') == Path('work_dirs/x/epoch_1.pth')
+
+
+def published(monkeypatch, **changes):
+    """Give `apple/mobilevit-small` other addresses and what else of it changes."""
+    file = dataclasses.replace(download.PUBLISHED['apple/mobilevit-small'], **changes)
+    monkeypatch.setitem(download.PUBLISHED, file.name, file)
+
+
+def test_first_address_that_exists(server, monkeypatch, logged):
+    """A hub's repository whose file has one of two names; its licence is told once, before."""
+    addresses = tuple(f'{server.url}/r/{n}' for n in ('model.safetensors', 'pytorch_model.bin'))
+    published(monkeypatch, addresses=addresses, licence='apple-amlr')
+    with raises_naming(CheckpointError, addresses[1], 404):
+        download.resolve('apple/mobilevit-small')
+    server.files['/r/pytorch_model.bin'] = CONTENT
+    logged.clear()
+    path = download.resolve('hf-hub:apple/mobilevit-small')
+    assert path.read_bytes() == CONTENT
+    (line,) = logged
+    assert_names(line, 'apple/mobilevit-small', 'apple-amlr', 'research only')
+    server.requests.clear()
+    assert download.resolve('https://huggingface.co/apple/mobilevit-small/tree/main') == path
+    assert not server.requests
+    assert len(logged) == 1
+
+
+def test_hash_of_the_table_is_checked(server, monkeypatch):
+    addresses = (f'{server.url}/x.pth',)
+    server.files['/x.pth'] = CONTENT
+    published(monkeypatch, addresses=addresses, sha256='0' * 64)
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    with raises_naming(CheckpointError, addresses[0], digest[:8], '0' * 64):
+        download.resolve('apple/mobilevit-small')
+    published(monkeypatch, addresses=addresses, sha256=digest)
+    assert download.resolve('apple/mobilevit-small').read_bytes() == CONTENT
+
+
+def test_file_whose_address_is_not_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with raises_naming(CheckpointError, 'fastvlm/fastvithd', 'address is not known', 'path'):
+        download.resolve('fastvlm/fastvithd')
 
 
 def test_hash_in_the_name_is_checked(server):

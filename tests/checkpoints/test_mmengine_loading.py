@@ -219,3 +219,18 @@ def test_every_loader_of_mmengine_is_ours():
     }
     # these two end in `load_from_http`, which is ours (test above)
     assert theirs == {'modelzoo://', 'torchvision://', 'mmcls://'}
+
+
+def test_published_names_are_read(monkeypatch, tmp_path):
+    """As `load_from` takes them: here from the cache, by the name of another tool."""
+    from fastvit_dense.checkpoints.download import cache_path
+    from fastvit_dense.checkpoints.published import PUBLISHED
+    from fastvit_dense.engine.build import check_checkpoint
+
+    monkeypatch.setenv('FASTVIT_DENSE_CACHE', str(tmp_path))
+    place = cache_path(PUBLISHED['apple/mobilevit-small'].addresses[1])
+    place.parent.mkdir(parents=True)
+    torch.save({'x': torch.ones(2)}, place)
+    check_checkpoint('hf-hub:apple/mobilevit-small')
+    loaded = CheckpointLoader.load_checkpoint('hf-hub:apple/mobilevit-small')
+    assert torch.equal(loaded['x'], torch.ones(2))

@@ -5,12 +5,14 @@ import inspect
 import pytest
 
 import fastvit_dense
-from docs.generate import api, architecture, checks
+from docs.generate import api, architecture, checks, model_zoo
 from docs.generate.code import PACKAGE, read_arrows, read_layers, read_modules
 
 
 @pytest.mark.parametrize(
-    'page', [architecture, api, checks], ids=['architecture', 'api', 'data_checks']
+    'page',
+    [architecture, api, checks, model_zoo],
+    ids=['architecture', 'api', 'data_checks', 'model_zoo'],
 )
 def test_committed_page_is_that_of_the_code(page):
     assert page.PATH.read_text(encoding='utf-8') == page.render(), 'run `make docs`'
@@ -62,3 +64,28 @@ def test_every_public_name_is_there():
         module = __import__(f'{PACKAGE}{package}', fromlist=['__all__'])
         for name in set(module.__all__) - {'__version__'}:
             assert f'.{name}\n' in page
+
+
+def test_configs_of_the_model_zoo_are_read_as_mmengine_reads_them(root_dir):
+    """Backbone and variant, inherited ones too."""
+    from fastvit_dense.tasks.config import load_config
+
+    for name in ('maskrcnn_fastvit_t8', 'semfpn_mobileclip2_s2', 'handmesh_fastvit_sa12'):
+        backbone = load_config(name, pretrained=False).model.backbone
+        found = model_zoo.backbone_of(root_dir / f'configs/{name}.py')
+        assert found == (backbone.type, backbone.arch)
+
+
+def test_times_of_the_model_zoo():
+    """Folded networks of one picture; what failed has none."""
+    row = dict(model='t8', form='folded', batch_size=1, backend='eager', precision='bf16')
+    rows = [row | dict(seconds=0.0123), row | dict(form='train', seconds=1.0)]
+    rows += [row | dict(model='sa12', seconds=None), row | dict(batch_size=2, seconds=2.0)]
+    times = model_zoo.read_latencies({'rows': rows})
+    assert times == {'eager bf16': {'t8': pytest.approx(12.3)}}
+    (line,) = (
+        x
+        for x in model_zoo.config_table(times).splitlines()
+        if '| semfpn\\_fastvit\\_t8 ' in x or '| semfpn_fastvit_t8 ' in x
+    )
+    assert '12.3' in line

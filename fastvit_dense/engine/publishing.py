@@ -1,0 +1,188 @@
+"""A trained model as a folder for a hub: weights, model card, metafile row."""
+
+import ast
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mmengine.config import Config
+from torch import Tensor
+
+from ..checkpoints.convert import KEPT_META, weights_of, write_weights
+from ..checkpoints.files import file_sha256, write_files
+from ..checkpoints.mmengine_loading import is_plain_config
+from ..checkpoints.published import LICENCES, PUBLISHED, published_name
+from ..checkpoints.reader import load_checkpoint_file
+from ..errors import CheckpointError, DataError
+from ..evaluation.metric_names import format_value
+from ..evaluation.report.compare import read_report
+from ..evaluation.report.tables import cell, table
+from ..tasks import task_of
+
+# of a run's config: they name folders of the machine that it ran on
+_OF_THE_MACHINE = ('work_dir', 'load_from', 'resume', 'launcher')
+
+
+def publish(
+    checkpoint: str | Path,
+    out: str | Path,
+    name: str | None = None,
+    report: str | Path | None = None,
+    ema: bool = False,
+) -> list[Path]:
+    """Write `NAME-HASH.pth`, `README.md` (the model card) and `metafile.yml` into a folder.
+
+    Args:
+        checkpoint: A file that training wrote.
+        out: The folder, made if it does not exist.
+        name: Of the model; by default that of its config.
+        report: `report.json` of its evaluation, or the folder of it; None: no numbers.
+        ema: Take the averaged weights.
+
+    Returns:
+        The three files.
+
+    Raises:
+        CheckpointError: The file cannot be read, is not of a training run (no config in it), or
+            its config holds code.
+        DataError: The report cannot be read, or is of another checkpoint.
+    """
+    path, out = Path(checkpoint).expanduser(), Path(out)
+    content = load_checkpoint_file(path)
+    meta = content.get('meta') if isinstance(content, Mapping) else None
+    text = meta.get('cfg') if isinstance(meta, Mapping) else None
+    if not isinstance(text, str) or not isinstance(meta, Mapping):
+        raise CheckpointError(
+            f'{path}: meta.cfg: expected the config of the training run, found none; '
+            'weights alone: `fastvit-dense convert-weights FILE OUT --to fastvit_dense --publish`'
+        )
+    if not is_plain_config(text):
+        raise CheckpointError(f'{path}: meta.cfg holds code: such a config is not published')
+    scores = _report_of(report, path) if report else None
+    state = weights_of(content, path, ema)
+    text = _without_machine(text)
+    kept = {key: meta[key] for key in KEPT_META if key in meta} | {'cfg': text}
+    name = name or _name_of(meta, path)
+    out.mkdir(parents=True, exist_ok=True)
+    file = write_weights({'state_dict': state, 'meta': kept}, state, out / f'{name}.pth', True)
+    cfg = Config.fromstring(text, '.py')
+    facts = _facts(cfg, kept, name, file) | {'parameters': _count_parameters(state)}
+    row = yaml.safe_dump({'Models': [_metafile_row(facts, scores)]}, sort_keys=False)
+    write_files(out, {'README.md': _card(facts, scores), 'metafile.yml': row})
+    return [file, out / 'README.md', out / 'metafile.yml']
+
+
+def _report_of(report: str | Path, checkpoint: Path) -> dict[str, Any]:
+    """Read a report and see that it is of this checkpoint."""
+    scores = read_report(report)
+    found = (scores.get('model') or {}).get('checkpoint_sha256')
+    expected = file_sha256(checkpoint)
+    if found != expected:
+        raise DataError(
+            f'{report}: model.checkpoint_sha256: expected {expected[:8]}..., that of {checkpoint}, '
+            f'found {str(found)[:8]}: the report is of another checkpoint'
+        )
+    return scores
+
+
+def _without_machine(text: str) -> str:
+    """Drop assignments of a config (literals only) that name folders of one machine."""
+    kept = [
+        ast.unparse(statement)
+        for statement in ast.parse(text).body
+        if not any(getattr(t, 'id', None) in _OF_THE_MACHINE for t in _targets(statement))
+    ]
+    return '\n'.join(kept) + '\n'
+
+
+def _targets(statement: ast.stmt) -> list[ast.expr]:
+    return statement.targets if isinstance(statement, ast.Assign) else []
+
+
+def _name_of(meta: Mapping[str, Any], path: Path) -> str:
+    """Return the name of the run without its time, fit for a file."""
+    name = re.sub(r'_\d{8}_\d{6}$', '', str(meta.get('experiment_name') or path.stem))
+    return re.sub(r'[^\w.-]+', '_', name)
+
+
+def _count_parameters(state: Mapping[str, Tensor]) -> int:
+    """Count the numbers of a state dict that are not statistics of a BatchNorm."""
+    statistics = ('running_mean', 'running_var', 'num_batches_tracked')
+    return sum(tensor.numel() for name, tensor in state.items() if not name.endswith(statistics))
+
+
+def _facts(cfg: Config, meta: Mapping[str, Any], name: str, file: Path) -> dict[str, Any]:
+    """Collect what card and row say of the model."""
+    backbone = cfg.model.get('backbone') or {}
+    start = str((backbone.get('init_cfg') or {}).get('checkpoint') or '')
+    published = PUBLISHED.get(published_name(start))
+    return {
+        'name': name,
+        'file': file.name,
+        'sha256': file_sha256(file),
+        'task': task_of(cfg).name,
+        'model': cfg.model.type,
+        'backbone': ' '.join(filter(None, (backbone.get('type'), backbone.get('arch')))),
+        'classes': list((meta.get('dataset_meta') or {}).get('classes') or ()),
+        'epoch': meta.get('epoch'),
+        'iter': meta.get('iter'),
+        'start': start,
+        'start_licence': published and published.licence,
+    }
+
+
+def _metafile_row(facts: Mapping[str, Any], scores: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the model's row in the form of OpenMMLab's metafiles; numbers of a report only."""
+    row = {
+        'Name': facts['name'],
+        'Weights': facts['file'],
+        'Metadata': {
+            'Architecture': [facts['model'], facts['backbone']],
+            'Epochs': facts['epoch'],
+            'Iterations': facts['iter'],
+            'Parameters': facts['parameters'],
+            'SHA256': facts['sha256'],
+        },
+        'Results': [],
+    }
+    if scores:
+        result = {
+            'Task': scores['task'],
+            'Dataset': f'{scores["dataset"]} {scores["split"]}'.strip(),
+            'Metrics': {key: float(value) for key, value in scores['metrics'].items()},
+        }
+        row['Results'] = [result]
+    return row
+
+
+def _card(facts: Mapping[str, Any], scores: Mapping[str, Any] | None) -> str:
+    """Return the model card, a README in the form that Hugging Face reads."""
+    terms = LICENCES.get(facts['start_licence'] or '', '')
+    licence = f' ({facts["start_licence"]}: {terms})' if terms else ''
+    start = f'`{facts["start"]}`{licence}' if facts['start'] else 'random weights'
+    head = dict(library_name='fastvit_dense', license='other', tags=['fastvit', facts['task']])
+    use = f'from fastvit_dense import load_model\n\nmodel = load_model({facts["file"]!r})\n'
+    use += "model('photo.jpg').save('photo.png')\n"
+    parts = [
+        f'---\n{yaml.safe_dump(head, sort_keys=False)}---',
+        f'# {facts["name"]}',
+        f'{facts["model"]} with {facts["backbone"]}, {facts["parameters"]:,} parameters; trained '
+        f'for {facts["epoch"]} epochs, {facts["iter"]} steps. Training began from {start}.',
+        '**Licence**: to be stated by who publishes it; the licences of the weights it began from '
+        'and of its training data go on to it.',
+        f'```python\n{use}```',
+    ]
+    if facts['classes']:
+        parts.append(f'Classes ({len(facts["classes"])}): ' + cell(', '.join(facts['classes'])))
+    if scores:
+        where = f'{scores["dataset"]} {scores["split"]}'.strip()
+        rows = [[key, format_value(key, value)] for key, value in scores['metrics'].items()]
+        parts.append(f'## Measured on {where}, {scores["samples"]:,} samples')
+        parts.append(table(['metric', 'value'], rows))
+        parts.append(table(['protocol', ''], [[k, str(v)] for k, v in scores['protocol'].items()]))
+    else:
+        parts.append('No evaluation comes with it.')
+    parts.append(f'SHA-256 of `{facts["file"]}`: `{facts["sha256"]}`')
+    return '\n\n'.join(parts) + '\n'

@@ -1,0 +1,6 @@
+"""`fastvit-dense publish` with this checkout's package."""
+
+from _cli import run_command
+
+if __name__ == '__main__':
+    run_command('publish', 'python tools/publish.py')
