@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ..errors import CheckpointError, reason_of
 from .files import file_sha256
-from .published import PUBLISHED, VARIANTS
+from .published import LICENCES, PUBLISHED, SHA256, VARIANTS
 
 TIMEOUT = 30  # seconds without a byte
 ATTEMPTS = 4  # connections, each going on where the one before broke off
@@ -61,7 +61,9 @@ def resolve(checkpoint: str | Path) -> Path:
         return path
     name = published_name(text)
     if name in PUBLISHED:
-        return fetch(PUBLISHED[name])
+        if name in LICENCES and not cache_path(PUBLISHED[name]).is_file():
+            print(f'{name}: to be used under {LICENCES[name]}', file=sys.stderr)
+        return fetch(PUBLISHED[name], SHA256.get(name))
     if text.startswith(('http://', 'https://')):
         return fetch(text)
     if re.match(r'apple(_dist)?/', text):
@@ -88,11 +90,15 @@ def published_name(text: str) -> str:
     return f'timm/{name}' if f'timm/{name}' in PUBLISHED else name
 
 
-def fetch(url: str) -> Path:
+def fetch(url: str, sha256: str | None = None) -> Path:
     """Return the local copy of a file, downloading it on first use.
 
     An interrupted download goes on where it broke off, in this call and in a later one. Processes
     that want the same file at the same time download it once.
+
+    Args:
+        url: http(s).
+        sha256: First digits, or all, of what was published; by default those in the file's name.
 
     Raises:
         CheckpointError: No connection, no such file, or the content is not what was announced.
@@ -105,7 +111,7 @@ def fetch(url: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f'{path}.lock'):
             if not path.is_file():
-                _download(url, path)
+                _download(url, path, sha256)
     except (OSError, http.client.HTTPException, _Incomplete) as error:
         raise CheckpointError(
             f'cannot download {url}\n  {_reason(error)}\n  With a network, try again: what arrived '
@@ -118,7 +124,7 @@ class _Incomplete(Exception):
     """The content is not what the server or the file's name announced."""
 
 
-def _download(url: str, path: Path) -> None:
+def _download(url: str, path: Path, sha256: str | None) -> None:
     part = path.with_name(f'{path.name}.part')
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -130,12 +136,14 @@ def _download(url: str, path: Path) -> None:
             if attempt == ATTEMPTS or not _is_interruption(error):
                 raise
             time.sleep(2 ** (attempt - 1) / 2)
-    wanted = HASH_IN_NAME.search(path.name)
+    in_name = HASH_IN_NAME.search(path.name)
+    wanted = sha256 or (in_name and in_name[1])
     if wanted:
         found = file_sha256(part)
-        if not found.startswith(wanted[1]):
+        if not found.startswith(wanted):
             part.unlink()
-            raise _Incomplete(f'its SHA-256 begins with {found[:8]}, its name says {wanted[1]}')
+            whose = 'the published one with' if sha256 else 'its name says'
+            raise _Incomplete(f'its SHA-256 begins with {found[:8]}, {whose} {wanted[:8]}')
     _validator(part).unlink(missing_ok=True)
     part.replace(path)
 

@@ -179,8 +179,8 @@ def test_no_network_says_what_and_where(server, monkeypatch):
 
 
 def test_published_names(monkeypatch):
-    assert len(download.PUBLISHED) == 28 + 14
-    monkeypatch.setattr(download, 'fetch', lambda url: url)
+    assert len(download.PUBLISHED) == 28 + 14 + 10 + 10
+    monkeypatch.setattr(download, 'fetch', lambda url, sha256: url)
     assert download.resolve('apple_dist/fastvit_sa24') == (
         'https://docs-assets.developer.apple.com/ml-research/models/fastvit/'
         'image_classification_distilled_models/fastvit_sa24.pth.tar'
@@ -192,9 +192,9 @@ def test_published_names(monkeypatch):
 
 def test_names_of_timm(monkeypatch):
     """What timm calls its files, and how its users write it; all of them are in timm's list."""
-    from timm.models.fastvit import default_cfgs
+    from timm.models import fastvit, mobilevit
 
-    monkeypatch.setattr(download, 'fetch', lambda url: url)
+    monkeypatch.setattr(download, 'fetch', lambda url, sha256: url)
     address = 'https://huggingface.co/timm/fastvit_t8.apple_in1k/resolve/main/model.safetensors'
     for name in (
         'timm/fastvit_t8.apple_in1k',
@@ -204,9 +204,10 @@ def test_names_of_timm(monkeypatch):
         'fastvit_t8.apple_in1k',
     ):
         assert download.resolve(name) == address
+    default_cfgs = {**fastvit.default_cfgs, **mobilevit.default_cfgs}
     known = {f'timm/{arch}.{tag}' for arch, cfgs in default_cfgs.items() for tag in cfgs.cfgs}
     ours = {name for name in download.PUBLISHED if name.startswith('timm/')}
-    assert len(ours) == 14
+    assert len(ours) == 14 + 10
     assert ours <= known
 
 
