@@ -25,6 +25,7 @@ from .compat.imports import after_import
 # registry of mmengine -> type -> module of this package
 TYPES = {
     'MODELS': {
+        'DeepLabV3Head': 'dense_heads.deeplabv3',
         'ExportedModel': 'deploy.runtime',
         'FastViT': 'backbones.fastvit',
         'HandMeshRegressor': 'hand.regressor',
@@ -32,7 +33,10 @@ TYPES = {
         'ManoTokenHead': 'hand.heads',
         'MobileViT': 'backbones.mobilevit',
         'RLEMaskHead': 'mask_head',
+        'SSDLiteHead': 'dense_heads.ssdlite',
+        'SSDLiteNeck': 'dense_heads.ssdlite',
     },
+    'TASK_UTILS': {'SSDLiteAnchorGenerator': 'dense_heads.ssdlite'},
     'WEIGHT_INITIALIZERS': {'PretrainedFastViT': 'checkpoints.pretrained'},
     'DATASETS': {'FreiHAND': 'datasets.freihand'},
     'TRANSFORMS': {

@@ -95,7 +95,9 @@ def test_every_type_of_a_config_is_registered(name):
     """As it is trained, not with `--sample`: hooks and schedules of the full recipe, too."""
     cfg = load_config(f'configs/{name}.py')
     names = types_in(cfg.to_dict()) - UNREGISTERED
-    assert {'FastViT', 'AdamW', 'SeedHook', 'LoggerHook', 'SeedSample'} <= names
+    assert {'SeedHook', 'LoggerHook', 'SeedSample'} <= names
+    assert names & {'FastViT', 'MobileViT'}
+    assert names & {'AdamW', 'SGD'}
     assert [name for name in sorted(names) if find_type(name, cfg.default_scope) is None] == []
 
 

@@ -36,6 +36,8 @@ class MobileViT(StagedBackbone):
         out_indices: Increasing stage numbers to return, 0 to 4. Later stages are not built.
         output_stride: Stride of the last stage, 32, 16 or 8; dilated convolutions take the place
             of the strides that are left out.
+        block_dilation: Dilate the 3x3 convolutions of the transformer blocks, too, as timm does.
+            The original's first version has none there, nor have its published dense weights.
         out_norm: Norm on each output, a registered type name ('BN', 'SyncBN', 'LN') or a config
             dict; None for raw features. These norms are new parameters, in no published file.
         norm_cfg: Every BatchNorm inside: type name or config dict of a BatchNorm type. Norms of
@@ -65,6 +67,7 @@ class MobileViT(StagedBackbone):
         arch: str = 's',
         out_indices: Sequence[int] = (1, 2, 3, 4),
         output_stride: int = 32,
+        block_dilation: bool = True,
         out_norm: str | dict | None = None,
         norm_cfg: str | dict = 'BN',
         dropout: float = 0.0,
@@ -88,7 +91,9 @@ class MobileViT(StagedBackbone):
         self.out_strides = tuple(min(_STRIDES[i], output_stride) for i in self.out_indices)
         self.stem = ConvNormAct(3, variant.stem, 3, norm_cfg, stride=2)
         self.stages = nn.ModuleList(
-            Blocks(_stage_blocks(variant, i, output_stride, norm_cfg, dropout), with_cp)
+            Blocks(
+                _stage_blocks(variant, i, output_stride, block_dilation, norm_cfg, dropout), with_cp
+            )
             for i in range(self.out_indices[-1] + 1)
         )
         self.add_output_norms(out_norm)
@@ -105,6 +110,7 @@ def _stage_blocks(
     variant: MobileViTVariant,
     index: int,
     output_stride: int,
+    block_dilation: bool,
     norm_cfg: str | dict,
     dropout: float,
 ) -> list[nn.Module]:
@@ -122,4 +128,5 @@ def _stage_blocks(
         return blocks
     block = MobileViTv2Block if variant.linear else MobileViTBlock
     dim, depth = variant.transformer_dims[index - 2], TRANSFORMER_DEPTHS[index - 2]
-    return [*blocks, block(channels, dim, depth, norm_cfg, second, dropout)]
+    dilation = second if block_dilation else 1
+    return [*blocks, block(channels, dim, depth, norm_cfg, dilation, dropout)]

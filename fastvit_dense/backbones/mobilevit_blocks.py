@@ -68,8 +68,11 @@ class InvertedResidual(nn.Module):
 
 
 def resized(x: Tensor, height: int, width: int, align_corners: bool) -> Tensor:
-    """Resize maps by bilinear interpolation where their size differs."""
-    if x.shape[2:] == (height, width):
+    """Resize maps by bilinear interpolation where their size differs.
+
+    A traced graph keeps the step: what it sees later may be of another size.
+    """
+    if not torch.jit.is_tracing() and x.shape[2:] == (height, width):
         return x
     return F.interpolate(x, (height, width), mode='bilinear', align_corners=align_corners)
 

@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 import torch
 from filelock import FileLock
-from mmengine.logging import print_log
 from tqdm import tqdm
 
 from ..errors import CheckpointError, reason_of
@@ -101,7 +100,7 @@ def fetch_published(file: PublishedFile) -> Path:
         if place.is_file():
             return place
     terms = LICENCES.get(file.licence or '', 'not known here; see where it comes from')
-    print_log(f'{file.name}: licence {file.licence or ""} ({terms})', logger='current')
+    print(f'{file.name}: licence {file.licence or ""} ({terms})', file=sys.stderr)
     for url in file.addresses[:-1]:
         try:
             return fetch(url, file.sha256)

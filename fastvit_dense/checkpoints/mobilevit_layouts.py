@@ -8,9 +8,10 @@
 
 Our networks take RGB of 0-1, without a mean. So do timm's files. CVNets' and transformers' files of
 the first version were trained on OpenCV's BGR (transformers' documentation says so), and their
-first convolution is turned round here. The second version came with CVNets 0.2, whose
-`dataset_base.py` reads RGB by Pillow, and transformers' converter leaves its tensors as they are:
-they stay. (The image processor of transformers gives it BGR nevertheless.)
+first convolution is turned round here; but for the DeepLabv3 that CVNets 0.2 trained. The second
+version came with CVNets 0.2, whose `dataset_base.py` reads RGB by Pillow, and transformers'
+converter leaves its tensors as they are: they stay. (The image processor of transformers gives it
+BGR nevertheless.)
 """
 
 import re
@@ -26,6 +27,7 @@ from .layouts import Layout
 from .state import kind_fault
 
 _BGR = ('huggingface', 'cvnets')  # styles of the first version's files for BGR
+_OF_CVNETS_2 = 'seg_head.classifier.block.conv.weight'  # its DeepLabv3 has it; that of 0.1 has not
 _FIRST_CONV = {  # style -> name of the first convolution's weight
     'timm': 'stem.conv.weight',
     'huggingface': 'conv_stem.convolution.weight',
@@ -179,7 +181,8 @@ def mobilevit_tensors(state: Mapping[str, Tensor], layout: Layout) -> NamedTenso
             keys[whole] = tuple(keys.pop(name)[0] for name in thirds)
     first = tensors['stem.conv.weight']
     is_first_version = any('.attn.qkv.' in name for name in tensors)
-    if layout.style in _BGR and is_first_version and first.dim() == 4 and not kind_fault(first):
+    is_bgr = layout.style in _BGR and is_first_version and _OF_CVNETS_2 not in state
+    if is_bgr and first.dim() == 4 and not kind_fault(first):
         tensors['stem.conv.weight'] = first.flip(1)
     return NamedTensors(tensors, keys)
 

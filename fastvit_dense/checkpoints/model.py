@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointMismatch
 from .download import resolve
+from .mobilevit_dense import dense_tensors
 from .pretrained import explain_model
 from .reader import load_checkpoint_file
 from .state import compare, find_state_dict
@@ -16,7 +17,8 @@ def load_model_state(model: nn.Module, path: str | Path) -> dict:
 
     Args:
         model: For example a detector; its weights are replaced.
-        path: A file or address: what a training run or `tools/convert_weights.py` wrote.
+        path: A file, address or published name: what a training run or `tools/convert_weights.py`
+            wrote, or a published dense model (`mobilevit_dense`).
 
     Returns:
         The checkpoint's `meta` (classes, config, epoch), empty where it has none.
@@ -29,6 +31,7 @@ def load_model_state(model: nn.Module, path: str | Path) -> dict:
     checkpoint = load_checkpoint_file(path)
     state = find_state_dict(checkpoint, path)[1]
     state = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
+    state = dense_tensors(state) or state
     needed = model.state_dict()
     problems = compare(state, needed)
     if problems:

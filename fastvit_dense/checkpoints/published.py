@@ -13,6 +13,7 @@ from dataclasses import dataclass
 HUB = 'https://huggingface.co'
 _APPLE = 'https://docs-assets.developer.apple.com/ml-research/models/fastvit'
 _MOBILECLIP = 'https://docs-assets.developer.apple.com/ml-research/datasets/mobileclip'
+_CVNETS = 'https://docs-assets.developer.apple.com/ml-research/models'
 
 # licence -> what it allows, in a few words; the licence itself decides
 LICENCES = {
@@ -193,6 +194,27 @@ def _mobilevit() -> list[PublishedFile]:
     return files
 
 
+def _dense(name: str, arch: str, use: str, *addresses: str) -> PublishedFile:
+    return PublishedFile(name, 'MobileViT', arch, use, 'cvnets-license', addresses)
+
+
+def _dense_mobilevit() -> list[PublishedFile]:
+    """Whole models on MobileViT: DeepLabv3 of Hugging Face and CVNets, SSDLite of CVNets."""
+    pixels, boxes = 'pixels of 21 classes (VOC 2012)', 'boxes of 80 classes (COCO)'
+    address = f'{_CVNETS}/cvnets-v2/segmentation/pascalvoc/deeplabv3-mobilevitv1.pt'
+    files = [_dense('cvnets/deeplabv3_mobilevit_s_os8', 's', pixels, address)]
+    for size, arch in MOBILEVIT.items():
+        hub, deeplab = f'apple/deeplabv3-mobilevit-{size}', f'deeplabv3_mobilevit_{arch}'
+        whole = f'{_CVNETS}/cvnets/segmentation/{deeplab}.pt'
+        ssd = f'{_CVNETS}/cvnets/detection/ssd_mobilevit_{arch}_320.pt'
+        files += [
+            _dense(hub, arch, pixels, *hub_addresses(hub, ('pytorch_model.bin',))),
+            _dense(f'cvnets/{deeplab}', arch, pixels, whole),
+            _dense(f'cvnets/ssdlite_mobilevit_{arch}', arch, boxes, ssd),
+        ]
+    return files
+
+
 PUBLISHED = {
     file.name: file
     for files in (
@@ -202,9 +224,15 @@ PUBLISHED = {
         _mobileclip2(),
         _fastvlm(),
         _mobilevit(),
+        _dense_mobilevit(),
     )
     for file in files
 }
+# name of a shipped config -> its published weights
+OF_CONFIG = {'deeplabv3_mobilevit_s_os8': 'cvnets/deeplabv3_mobilevit_s_os8'}
+for _size, _arch in MOBILEVIT.items():
+    OF_CONFIG[f'deeplabv3_mobilevit_{_arch}'] = f'apple/deeplabv3-mobilevit-{_size}'
+    OF_CONFIG[f'ssdlite_mobilevit_{_arch}'] = f'cvnets/ssdlite_mobilevit_{_arch}'
 _NAMES = {other: file.name for file in PUBLISHED.values() for other in file.other_names}
 
 

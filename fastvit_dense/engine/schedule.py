@@ -42,7 +42,31 @@ FINETUNE = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500),
     dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin=500, end=10000, T_max=9500),
 ]
-SHIPPED = (INSTANCE, SEMANTIC, HAND, FINETUNE)
+SSDLITE = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=500),
+    dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=True, begin=0, end=200, T_max=200),
+]
+RANGE_AUGMENT = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=500),
+    dict(type='MultiStepLR', begin=0, end=100, by_epoch=True, milestones=[60, 84], gamma=0.1),
+]
+DEEPLABV3_VOC = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=500),
+    dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin=500, end=4150, T_max=3650),
+]
+DEEPLABV3_ADE20K = [
+    dict(type='CosineAnnealingLR', eta_min=1e-4, by_epoch=False, begin=0, end=63000, T_max=63000),
+]
+SHIPPED = (
+    INSTANCE,
+    SEMANTIC,
+    HAND,
+    FINETUNE,
+    SSDLITE,
+    RANGE_AUGMENT,
+    DEEPLABV3_VOC,
+    DEEPLABV3_ADE20K,
+)
 
 
 def fit_schedule(runner: Runner, cfg_options: Iterable[str] = ()) -> None:
@@ -99,7 +123,7 @@ def fitted_schedule(entries: Sequence[dict], steps: int, epochs: int | None) -> 
     if 'milestones' in main:
         main['milestones'] = [round(m / made_for * steps) for m in main['milestones']]
     if 'T_max' in main:
-        main['T_max'] = steps - start
+        main['T_max'] = steps - main['begin']
     return [*fitted, main]
 
 

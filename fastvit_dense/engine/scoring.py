@@ -101,7 +101,7 @@ def report_result(
     gallery, note = make_gallery(cfg, result, predictions, task.draw)
     save_gallery(gallery, Path(cfg.work_dir) / 'pictures')
     references = find_references(
-        task.published,
+        task.published_for(cfg),
         result.dataset,
         result.samples,
         arch=backbone_arch(cfg),
@@ -156,8 +156,11 @@ def image_size(cfg: Config) -> str | None:
 
 
 def _split_name(cfg: Config) -> str:
-    """The dataset's split, or the folder of its pictures."""
+    """The dataset's split, its list of pictures, or their folder."""
     dataset = next(datasets_of(cfg, ['test_dataloader']))
+    listed = Path(dataset.get('ann_file') or '')
+    if listed.suffix == '.txt':
+        return listed.stem
     folder = (dataset.get('data_prefix') or {}).get('img_path') or ''
     return dataset.get('split') or Path(folder).name
 

@@ -27,12 +27,14 @@ class Normalize(nn.Module):
         if self.to_bgr:
             mean, std = mean.flip(0), std.flip(0)
         self.rgb_mean, self.rgb_std = mean.tolist(), std.tolist()
+        self.has_mean = bool(mean.any())
         self.register_buffer('mean', mean.view(1, 3, 1, 1))
         self.register_buffer('std', std.view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """Image (B, 3, H, W) to the network's input of the same shape."""
-        image = image - self.mean
+        if self.has_mean:
+            image = image - self.mean
         if self.std is not None:
             image = image / self.std
         return image.flip(1) if self.to_bgr else image

@@ -11,6 +11,8 @@ mmdet's modules, what connects them follows He et al. 2017 with the settings of 
   feature is copied.
 """
 
+from collections.abc import Collection, Mapping
+
 import torch
 import torch.nn.functional as F
 import torchvision
@@ -138,7 +140,7 @@ class DetectorGraph(nn.Module):
         for logits, deltas, prior in zip(*head(features), anchors, strict=True):
             scores = logits[0].permute(1, 2, 0).reshape(-1, head.cls_out_channels)
             scores = scores.sigmoid() if head.use_sigmoid_cls else scores.softmax(-1)[:, :-1]
-            scores, best = top(scores[:, 0], _limit(cfg, 'nms_pre'))
+            scores, best = top(scores[:, 0], limit_of(cfg, 'nms_pre'))
             deltas = deltas[0].permute(1, 2, 0).reshape(-1, 4)[best]
             boxes = decode_boxes(prior[best], deltas, head.bbox_coder, corner)
             # too small ones get a score that the suppression drops
@@ -149,13 +151,13 @@ class DetectorGraph(nn.Module):
             kept = non_max_suppression(
                 boxes[None],
                 scores[None, None],
-                _limit(cfg, 'max_per_img'),
+                limit_of(cfg, 'max_per_img'),
                 cfg.nms.iou_threshold,
                 NO_THRESHOLD,
             )[:, 2]
             all_boxes.append(boxes[kept])
             all_scores.append(scores[kept])
-        best = top(torch.cat(all_scores), _limit(cfg, 'max_per_img'))[1]
+        best = top(torch.cat(all_scores), limit_of(cfg, 'max_per_img'))[1]
         return torch.cat(all_boxes)[best]
 
     def _classify(
@@ -172,17 +174,17 @@ class DetectorGraph(nn.Module):
         selected = non_max_suppression(
             boxes,
             scores[:, None],
-            _limit(cfg, 'max_per_img'),
+            limit_of(cfg, 'max_per_img'),
             cfg.nms.iou_threshold,
             cfg.score_thr,
         )
         labels, numbers = selected[:, 0], selected[:, 2]
-        scores, best = top(scores[labels, numbers], _limit(cfg, 'max_per_img'))
+        scores, best = top(scores[labels, numbers], limit_of(cfg, 'max_per_img'))
         labels, numbers = labels[best], numbers[best]
         return boxes[labels, numbers], labels, scores
 
 
-def _limit(cfg: dict, name: str) -> int:
+def limit_of(cfg: dict, name: str) -> int:
     """A number of boxes in mmdet's settings, where none or -1 stands for all."""
     value = cfg.get(name, -1)
     return value if value > 0 else 1 << 30
@@ -253,8 +255,18 @@ def _as_tensor(number: int | Tensor, like: Tensor) -> Tensor:
     return torch.as_tensor(number).to(like.dtype)
 
 
-def _check(model: nn.Module) -> None:
-    for path, known in MODEL_PARTS.items():
+def check_parts(model: nn.Module, parts: Mapping[str, Collection[str]]) -> None:
+    """Compare the types of a model's parts with those that a graph knows.
+
+    Args:
+        model: A detector.
+        parts: Path of a part, '' for the model, to the types that it may be of. A mask's part may
+            be missing.
+
+    Raises:
+        ExportError: A part is of another type.
+    """
+    for path, known in parts.items():
         part = model
         for name in filter(None, path.split('.')):
             part = getattr(part, name, None)
@@ -265,6 +277,10 @@ def _check(model: nn.Module) -> None:
                 f'model{"." * bool(path)}{path}: {type(part).__name__} cannot be exported, known '
                 f'is {", ".join(known)}; --part backbone exports the backbone of any model'
             )
+
+
+def _check(model: nn.Module) -> None:
+    check_parts(model, MODEL_PARTS)
     for name, cfg in (('rpn', model.test_cfg.rpn), ('rcnn', model.test_cfg.rcnn)):
         if cfg.nms.get('type', 'nms') != 'nms':
             raise ExportError(f'model.test_cfg.{name}.nms: expected type nms, found {cfg.nms}')

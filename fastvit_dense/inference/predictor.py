@@ -14,10 +14,11 @@ from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from PIL import Image
 
 from ..checkpoints.model import load_model_state
+from ..checkpoints.published import LICENCES, OF_CONFIG, PUBLISHED, published_name
 from ..config.building import explained_building, quiet_log
 from ..config.checks import check_channels, check_test_cfg
 from ..config.loaders import dataset_classes, datasets_of
-from ..config.reading import remove_pretrained
+from ..config.reading import CONFIGS, find_config, remove_pretrained
 from ..datasets.bit_depth import stated_bits, to_bytes
 from ..datasets.decoding import picture_array
 from ..datasets.loading import replace_loading
@@ -43,8 +44,11 @@ def load_model(
     Args:
         model: Config file, the name of a shipped config ('maskrcnn_fastvit_sa24', from any
             folder), or a config read by `load_config`.
-        checkpoint: Weights, loaded strictly; None leaves them random, with a warning. Or a file of
-            `tools/export.py` (.onnx, .xml), which runs in their place on the CPU.
+        checkpoint: Weights, loaded strictly: a file, address or published name. None takes the
+            published ones of a shipped config that is named, where there are any
+            (`checkpoints.published.OF_CONFIG`), and says what they may be used for; else it leaves
+            them random, with a warning. Or a file of `tools/export.py` (.onnx, .xml), which runs
+            in their place on the CPU.
         device: Where to run; by default the first GPU, or the CPU.
 
     Returns:
@@ -55,7 +59,11 @@ def load_model(
         ConfigError, CheckpointError, CheckpointMismatch, ExportError: With the file and what is
             wrong.
     """
-    cfg = model if isinstance(model, Config) else load_config(model, pretrained=False)
+    if isinstance(model, Config):
+        cfg = model
+    else:
+        cfg = load_config(model, pretrained=False)
+        checkpoint = checkpoint or _published_weights(model)
     if checkpoint is not None and is_exported(checkpoint):
         return Predictor(MODELS.build(exported_model_cfg(cfg, checkpoint)).eval(), cfg)
     if device is None:
@@ -67,7 +75,19 @@ def load_model(
             warnings.warn(f'{name}: no checkpoint, random weights', stacklevel=2)
         else:
             load_model_state(network, os.fspath(checkpoint))
-        return Predictor(network.to(device).eval(), cfg)
+        predictor = Predictor(network.to(device).eval(), cfg)
+    name = published_name(str(checkpoint))
+    if name in PUBLISHED:
+        licence = PUBLISHED[name].licence
+        told = LICENCES[licence] if licence else 'not known here'
+        predictor.weights = {'file': name, 'licence': told}
+    return predictor
+
+
+def _published_weights(config: str | os.PathLike) -> str | None:
+    """Name the published weights of a shipped config; None where there are none."""
+    path = find_config(config)
+    return OF_CONFIG.get(path.stem) if path.parent.resolve() == CONFIGS.resolve() else None
 
 
 def build_model(cfg: Config) -> torch.nn.Module:
@@ -97,7 +117,12 @@ class Predictor:
     Args:
         model: A detector, segmentor or hand regressor, in eval mode.
         cfg: Its config, of which the test pipeline, classes and task are used.
+
+    Attributes:
+        weights: Of published weights the name and the licence, which stand in each result, too.
     """
+
+    weights: dict[str, str] | None = None
 
     def __init__(self, model: torch.nn.Module, cfg: Config) -> None:
         self.model: Any = model
@@ -190,4 +215,6 @@ class Predictor:
 
     def to_result(self, sample: object, image: np.ndarray) -> Result:
         """Turn a data sample of the model into a result; `image` is (H, W, 3) uint8, RGB."""
-        return self.task.result(sample, image, self.model, self.classes, self.palette)
+        result = self.task.result(sample, image, self.model, self.classes, self.palette)
+        result.weights = self.weights
+        return result

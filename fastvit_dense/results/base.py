@@ -16,9 +16,12 @@ class Result:
 
     Attributes:
         image: (H, W, 3) uint8, RGB; None where it was not kept.
+        weights: Name of the published file that the result was made with, and what it may be used
+            for: `file` and `licence`. None for one's own weights.
     """
 
     image: np.ndarray | None
+    weights: dict[str, str] | None = None
 
     @property
     def picture(self) -> np.ndarray:
@@ -36,6 +39,10 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able fields."""
         raise NotImplementedError
+
+    def origin(self) -> dict[str, Any]:
+        """Return the field of `to_dict` that tells of published weights; empty for one's own."""
+        return {'weights': self.weights} if self.weights else {}
 
     def draw(self) -> Image.Image:
         """Return a picture of the result over its image."""

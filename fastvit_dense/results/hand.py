@@ -41,7 +41,7 @@ class HandResult(Result):
         """All parameters, joints and vertices as lists."""
         arrays = ('joints', 'vertices', 'global_orient', 'hand_pose', 'betas', 'K')
         lists = {name: np.asarray(getattr(self, name)).tolist() for name in arrays}
-        return {'task': 'hand', 'hand_model': self.hand_model, **lists}
+        return {'task': 'hand', 'hand_model': self.hand_model, **lists, **self.origin()}
 
     def draw(self) -> Image.Image:
         """Image, skeleton, mesh overlay and side view in a row."""

@@ -58,7 +58,7 @@ class InstanceResult(Result):
                 rle = self.rles[i]
                 item['segmentation'] = {'size': list(rle['size']), 'counts': _text(rle['counts'])}
             instances.append(item)
-        return {'task': 'instance', 'instances': instances}
+        return {'task': 'instance', 'instances': instances, **self.origin()}
 
     def draw(self) -> Image.Image:
         """Boxes, masks and names of the instances that score at least `score_threshold`."""

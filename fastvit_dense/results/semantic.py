@@ -37,6 +37,7 @@ class SemanticResult(Result):
                 {'label': int(v), 'class': self.classes[v], 'share': float(n / self.labels.size)}
                 for v, n in zip(values, counts, strict=True)
             ],
+            **self.origin(),
         }
 
     def draw(self) -> Image.Image:

@@ -100,6 +100,10 @@ class Task:
         """
         raise DataError(f'the task {self.name!r} draws no pictures')
 
+    def published_for(self, cfg: Config) -> Published | None:
+        """Return the published results that stand beside those of a config."""
+        return self.published
+
     def protocol(self, cfg: Config) -> dict[str, Any]:
         """Tell what a report must say of how the predictions were made or scored."""
         return {}

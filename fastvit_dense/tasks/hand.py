@@ -29,6 +29,7 @@ SCHEDULES = {
     't8': Schedule(5, 1600, 16, 1e-3),
     'sa12': Schedule(3, 1600, 16, 1e-3),
     'sa24': Schedule(2, 1600, 16, 1e-3),
+    's': Schedule(2, 1600, 16, 1e-3),
     None: Schedule(1, 1600, 16, 1e-3),
 }
 

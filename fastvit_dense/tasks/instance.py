@@ -16,7 +16,13 @@ from ..config.loaders import datasets_of, evaluators_of
 from ..datasets.formats.records import Found, with_classes
 from ..errors import DataError
 from ..evaluation.report.presentation import Presentation
-from ..evaluation.report.references import INSTANCE
+from ..evaluation.report.references import (
+    INSTANCE,
+    MASK_RCNN_RANGE_AUGMENT,
+    SSDLITE,
+    Published,
+    backbone_arch,
+)
 from ..graphs.agreement import MIN_DETECTIONS, Line, Pair, compare_instances
 from ..graphs.common import Normalize
 from ..results.instance import InstanceResult
@@ -24,6 +30,8 @@ from .base import Pictures, Task, test_scale
 from .own_data import own_splits
 from .sample import SAMPLE_ROOT, Schedule, as_list, schedule_of, shorten, shrink, split_loaders
 
+# models that the schedules are made for
+KNOWN = ('MaskRCNN', 'FasterRCNN', 'SingleStageDetector')
 SCORE_THRESHOLD = 0.3  # instances that score less are left out of the pictures
 # By backbone, so that training stays under four minutes on two CPU cores; None: any other.
 SCHEDULES = {
@@ -34,12 +42,17 @@ SCHEDULES = {
     'sa24': Schedule(1, 160, 2, 3e-4),
     'sa36': Schedule(1, 110, 2, 3e-4),
     'ma36': Schedule(1, 80, 2, 3e-4),
+    'xxs': Schedule(2, 140, 2, 3e-4),
+    'xs': Schedule(2, 140, 2, 3e-4),
+    's': Schedule(1, 160, 2, 3e-4),
+    '0.5': Schedule(2, 140, 2, 3e-4),
+    '1.0': Schedule(1, 160, 2, 3e-4),
     None: Schedule(1, 80, 2, 3e-4),
 }
 
 
 class InstanceTask(Task):
-    """Mask R-CNN and its kin, on datasets of mmdet."""
+    """Mask R-CNN and its kin, detectors without masks included, on datasets of mmdet."""
 
     name = 'instance'
     dataset_base = 'BaseDetDataset'
@@ -53,8 +66,8 @@ class InstanceTask(Task):
     published = INSTANCE
     macs_size = (800, 1280)
     unsupported_formats = {
-        'coreml': 'Core ML has no RoIAlign and no box counts that follow the image, which Mask '
-        'R-CNN needs; --part backbone exports its backbone'
+        'coreml': 'Core ML has no RoIAlign and no box counts that follow the image, which '
+        'detectors need; --part backbone exports its backbone'
     }
     demo_config = 'maskrcnn_fastvit_sa24'
 
@@ -135,6 +148,14 @@ class InstanceTask(Task):
                 pictures[caption] = draw_instances(image, boxes, labels, names, masks, scores)
             yield name, side_by_side(pictures)
 
+    def published_for(self, cfg: Config) -> Published:
+        """Those of SSDLite, and of MobileViT, were measured in their own protocols."""
+        head = cfg.model.get('bbox_head')
+        if isinstance(head, dict) and head.get('type') == 'SSDLiteHead':
+            return SSDLITE
+        is_mobilevit = (backbone_arch(cfg) or '').startswith('mobilevit-')
+        return MASK_RCNN_RANGE_AUGMENT if is_mobilevit else INSTANCE
+
     def make_sample_data(self, root: str | Path, force: bool = False) -> None:
         """Write `coco` into the folder of the sample data."""
         from ..datasets.sample import make_sample_data
@@ -162,10 +183,7 @@ class InstanceTask(Task):
         set_num_classes(cfg.model, len(SAMPLE_CLASSES))
         shrink(cfg)
         _fewer_proposals(cfg.model)
-        shorten(
-            cfg,
-            schedule_of(cfg, SCHEDULES, known=cfg.model.get('type') in ('MaskRCNN', 'FasterRCNN')),
-        )
+        shorten(cfg, schedule_of(cfg, SCHEDULES, known=cfg.model.get('type') in KNOWN))
 
     def use_data(
         self, cfg: Config, found: Found, folder: Path, classes: Sequence[str] | None = None
@@ -211,12 +229,15 @@ class InstanceTask(Task):
     def graph(self, normalize: Normalize, model: Any, with_mano: bool = False) -> nn.Module:
         """See `Task.graph`."""
         from ..graphs.detector import DetectorGraph
+        from ..graphs.single_stage import SingleStageGraph
 
-        return DetectorGraph(normalize, model, model.data_preprocessor.pad_size_divisor)
+        graph = SingleStageGraph if hasattr(model, 'bbox_head') else DetectorGraph
+        return graph(normalize, model, model.data_preprocessor.pad_size_divisor)
 
     def post_processing(self, network: Any, model: ConfigDict) -> nn.Module:
         """See `Task.post_processing`."""
-        return _PasteMasks(network, model['test_cfg']['rcnn'].get('mask_thr_binary', 0.5))
+        of_masks = model['test_cfg'].get('rcnn') or {}
+        return _PasteMasks(network, of_masks.get('mask_thr_binary', 0.5))
 
     def data_sample(self) -> type:
         """Return mmdet's."""
@@ -233,8 +254,9 @@ class InstanceTask(Task):
         if lines[-1].value >= MIN_DETECTIONS:
             return None
         changed = copy.deepcopy(model)
-        changed.test_cfg.rcnn.score_thr = 0.0
-        changed.roi_head.test_cfg.score_thr = 0.0
+        head = changed.bbox_head if hasattr(changed, 'bbox_head') else changed.roi_head
+        for settings in (head.test_cfg, changed.test_cfg.get('rcnn', changed.test_cfg)):
+            settings.score_thr = 0.0
         return changed
 
 

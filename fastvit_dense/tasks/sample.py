@@ -124,7 +124,7 @@ def shorten(cfg: Config, schedule: Schedule) -> None:
     )
     loader = cfg.train_dataloader
     loader.batch_size = schedule.batch_size
-    if 'batch_sampler' not in loader:
+    if not loader.get('batch_sampler'):
         loader.drop_last = True
     loader.sampler = dict(type='SeededSampler', shuffle=True)
     for dataset in datasets_of(cfg, ['train_dataloader']):

@@ -16,7 +16,12 @@ from ..config.classes import set_num_classes
 from ..config.loaders import datasets_of
 from ..datasets.formats.records import Found
 from ..evaluation.report.presentation import Presentation
-from ..evaluation.report.references import SEMANTIC
+from ..evaluation.report.references import (
+    DEEPLABV3_ADE20K,
+    DEEPLABV3_VOC,
+    SEMANTIC,
+    Published,
+)
 from ..graphs.agreement import Line, Pair, compare_label_maps
 from ..graphs.common import Normalize
 from ..graphs.inputs import predict_picture
@@ -34,6 +39,11 @@ SCHEDULES = {
     'sa24': Schedule(1, 190, 2, 1e-3),
     'sa36': Schedule(1, 150, 2, 1e-3),
     'ma36': Schedule(1, 120, 2, 1e-3),
+    'xxs': Schedule(2, 140, 2, 1e-3),
+    'xs': Schedule(2, 120, 2, 1e-3),
+    's': Schedule(1, 160, 2, 1e-3),
+    '0.5': Schedule(2, 140, 2, 1e-3),
+    '1.0': Schedule(1, 160, 2, 1e-3),
     None: Schedule(1, 44, 2, 1e-3),  # heads may be as heavy as UPerNet's
 }
 
@@ -50,7 +60,7 @@ class SemanticTask(Task):
         sample_score='mIoU {:.1f} %',
     )
     own_metrics = {'IoUMetric': 'SemanticMetric'}
-    official_datasets = {'ADE20KDataset': 'ADE20K'}
+    official_datasets = {'ADE20KDataset': 'ADE20K', 'PascalVOCDataset': 'PASCAL VOC 2012'}
     published = SEMANTIC
     macs_size = (512, 512)
     demo_config = 'semfpn_fastvit_sa24'
@@ -94,6 +104,14 @@ class SemanticTask(Task):
             }
             yield Path(path).name, side_by_side(pictures)
 
+    def published_for(self, cfg: Config) -> Published:
+        """Those of DeepLabv3 were measured in protocols of their own, on two datasets."""
+        head = cfg.model.get('decode_head')
+        if not isinstance(head, dict) or head.get('type') != 'DeepLabV3Head':
+            return SEMANTIC
+        dataset = next(datasets_of(cfg, ['test_dataloader']))
+        return DEEPLABV3_ADE20K if dataset.type == 'ADE20KDataset' else DEEPLABV3_VOC
+
     def make_sample_data(self, root: str | Path, force: bool = False) -> None:
         """Write `ade20k` into the folder of the sample data."""
         from ..datasets.sample import make_sample_data
@@ -128,7 +146,7 @@ class SemanticTask(Task):
         set_num_classes(cfg.model, len(SAMPLE_SEMANTIC_CLASSES))
         shrink(cfg)
         head = cfg.model.get('decode_head')
-        known = isinstance(head, dict) and head.get('type') == 'FPNHead'
+        known = isinstance(head, dict) and head.get('type') in ('FPNHead', 'DeepLabV3Head')
         shorten(cfg, schedule_of(cfg, SCHEDULES, known))
 
     def use_data(

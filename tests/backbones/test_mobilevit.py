@@ -92,6 +92,15 @@ def test_output_strides_agree_with_timm(arch, output_stride):
         assert relative_error(fold_output, target) < 1e-4
 
 
+@pytest.mark.parametrize('output_stride', [16, 8])
+def test_blocks_without_dilation(output_stride):
+    """As in the original's first version: at stride 16 nothing is dilated any more."""
+    model = MobileViT('xxs', output_stride=output_stride, block_dilation=False)
+    dilated = [name for name, m in model.named_modules() if getattr(m, 'dilation', 1) == (2, 2)]
+    assert dilated == ([] if output_stride == 16 else ['stages.4.0.conv2_kxk.conv'])
+    assert len(model.state_dict()) == len(MobileViT('xxs').state_dict())
+
+
 @pytest.mark.parametrize('arch', MOBILEVIT_VARIANTS)
 def test_tensors_are_those_of_timm(arch):
     """All widths, the ones between the compared included; the counts that are published."""

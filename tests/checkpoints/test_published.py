@@ -55,7 +55,9 @@ def test_apples_files():
         ('mobileclip2/', ['mci0', 'mci2', 'mci3', 'mci4']),
         ('fastvlm/', ['mci3']),
         ('apple/mobilevit-', ['xxs', 'xs', 's']),
-        ('cvnets/', [*MOBILEVIT_VARIANTS]),
+        ('cvnets/mobilevit', [*MOBILEVIT_VARIANTS]),
+        ('apple/deeplabv3-mobilevit-', ['xxs', 'xs', 's']),
+        ('cvnets/ssdlite', ['xxs', 'xs', 's']),
     ],
 )
 def test_other_publishers(start, archs):

@@ -14,6 +14,11 @@ IFORMER = 'iFormer paper, Tables 5 and 13'
 REPVIT = 'RepViT paper (CVPR 2024), Table 5'
 SWIFTFORMER = 'SwiftFormer paper, Table 3'
 WILOR = 'WiLoR paper (CVPR 2025)'
+MOBILEVIT_1 = 'MobileViT paper (ICLR 2022), Table 1'
+MOBILEVIT_2 = 'MobileViT paper (ICLR 2022), Table 2'
+CVNETS_1 = 'CVNets 0.1, examples/README-mobilevit.md'
+CVNETS_2 = 'CVNets 0.2, README-model-zoo.md'
+RANGE_AUGMENT = 'RangeAugment paper'
 
 NOTES = {
     'EfficientFormerV2-S2': 'backbone trained for 450 epochs',
@@ -51,6 +56,7 @@ class Published:
         rows: As printed. With `by_size`: group, backbone, parameters of the backbone in millions,
             the numbers, source; else: method, backbone, the numbers (None: not printed), source.
         by_size: Whether backbones of about the same size stand together.
+        by_method: Whether the first column of a row that is not the paper's is its method.
         scale: What a printed number is multiplied with to be in the metric's unit.
     """
 
@@ -62,6 +68,7 @@ class Published:
     metrics: tuple[str, ...]
     rows: tuple[tuple, ...]
     by_size: bool = True
+    by_method: bool = False
     scale: float = 1.0
 
 
@@ -182,6 +189,76 @@ HAND = Published(
         ('WiLoR', 'ViT-L', 5.5, 5.1, 0.825, 0.993, WILOR),
     ),
     by_size=False,
+    by_method=True,
+)
+
+# --- MobileViT: name, backbone, the numbers, source
+
+SSDLITE = Published(
+    dataset='COCO',
+    split='val2017',
+    other_splits=INSTANCE.other_splits,
+    samples=5000,
+    method='SSDLite, 320x320',
+    metrics=('bbox_mAP',),
+    rows=(
+        ('CVNets 0.1', 'MobileViT-XXS', 19.9, CVNETS_1),
+        ('MobileNetV3', 'MobileNetV3', 22.0, MOBILEVIT_1),
+        ('MNASNet', 'MNASNet', 23.0, MOBILEVIT_1),
+        ('MobileViT paper', 'MobileViT-XS', 24.8, MOBILEVIT_1),
+        ('MobileViT paper', 'MobileViT-S', 27.7, MOBILEVIT_1),
+        ('CVNets 0.1', 'MobileViT-S', 27.9, CVNETS_1),
+    ),
+    by_size=False,
+    scale=0.01,
+)
+
+MASK_RCNN_RANGE_AUGMENT = Published(
+    dataset='COCO',
+    split='val2017',
+    other_splits=INSTANCE.other_splits,
+    samples=5000,
+    method='Mask R-CNN, 100 epochs, 512 to 1280 pixels',
+    metrics=('bbox_mAP', 'segm_mAP'),
+    rows=(
+        ('RangeAugment paper', 'MobileViT-S', 42.0, 37.7, RANGE_AUGMENT),
+        ('RangeAugment paper', 'ResNet-50', 44.0, 39.5, RANGE_AUGMENT),
+    ),
+    by_size=False,
+    scale=0.01,
+)
+
+DEEPLABV3_VOC = Published(
+    dataset='PASCAL VOC 2012',
+    split='val',
+    other_splits=('validation',),
+    samples=1449,
+    method='DeepLabv3, with SBD and pictures of COCO',
+    metrics=('mIoU',),
+    rows=(
+        ('CVNets 0.1', 'MobileViT-XXS', 72.8, CVNETS_1),
+        ('MobileViT paper', 'MobileViT-XXS', 73.6, MOBILEVIT_2),
+        ('MobileViT paper', 'MobileViT-XS', 77.1, MOBILEVIT_2),
+        ('MobileViT paper', 'MobileViT-S', 79.1, MOBILEVIT_2),
+        ('CVNets 0.1', 'MobileViT-S', 79.3, CVNETS_1),
+        ('CVNets 0.2, output stride 8', 'MobileViT-S', 79.44, CVNETS_2),
+    ),
+    by_size=False,
+)
+
+DEEPLABV3_ADE20K = Published(
+    dataset='ADE20K',
+    split='validation',
+    other_splits=('val',),
+    samples=2000,
+    method='DeepLabv3, output stride 8',
+    metrics=('mIoU',),
+    rows=(
+        ('RangeAugment paper', 'MobileViT-S', 38.5, RANGE_AUGMENT),
+        ('RangeAugment paper', 'MobileNetV2', 38.6, RANGE_AUGMENT),
+        ('RangeAugment paper', 'ResNet-50', 44.0, RANGE_AUGMENT),
+    ),
+    by_size=False,
 )
 
 
@@ -201,7 +278,8 @@ def why_not_comparable(
         return f'measured on {where} with MANO, not with the stand-in hand'
     splits = (published.split, *published.other_splits)
     same_split = not split or split.lower().removeprefix('instances_') in splits
-    same_name = ''.join(dataset.lower().split()).startswith(published.dataset.lower())
+    named, wanted = (''.join(name.lower().split()) for name in (dataset, published.dataset))
+    same_name = named.startswith(wanted)
     if same_name and samples == published.samples and same_split:
         return ''
     found = dataset if same_split else f'{dataset} {split}'
@@ -223,7 +301,7 @@ def find_references(
         dataset: Dataset name of the result.
         samples: Number of images that the result covers; published rows on another number of
             images are marked as not comparable.
-        arch: FastViT variant of the model (`cfg.model.backbone.arch`). The rows are those of
+        arch: Variant of the model, as `backbone_arch` gives it. The rows are those of
             backbones of that size. None: the paper's own rows of all sizes; a variant without
             any published neighbour (MCi3, MCi4): no rows.
         standin: Whether the stand-in hand made the result, in MANO's place.
@@ -265,9 +343,10 @@ def _rows(published: Published, arch: str | None) -> list[dict[str, Any]]:
     rows = []
     for name, backbone, *values, source in published.rows:
         row = _row(published, name, backbone, source, values)
-        if name != 'FastViT paper':
+        is_paper = name.endswith(' paper')
+        if published.by_method and not is_paper:
             row['method'] = name
-        elif arch in (None, 'ma36'):
+        elif is_paper and (arch is None or backbone.lower() in (arch, f'fastvit-{arch}')):
             row['kind'] = 'paper'
         rows.append(row)
     return rows
@@ -294,8 +373,15 @@ def _row(
 
 
 def backbone_arch(cfg: Any) -> str | None:
-    """The FastViT variant that a config's model is built on; None for any other backbone."""
+    """Name the variant that a config's model is built on; None for backbones of others.
+
+    Of FastViT 'sa24', of MobileViT 'mobilevit-s' or 'mobilevitv2-1.0'.
+    """
     backbone = (cfg.get('model') or {}).get('backbone') or {}
-    if str(backbone.get('type', '')).rpartition('.')[2] != 'FastViT':
+    kind = str(backbone.get('type', '')).rpartition('.')[2]
+    if kind == 'MobileViT':
+        arch = str(backbone.get('arch', 's')).lower()
+        return f'mobilevitv2-{arch}' if arch[0].isdigit() else f'mobilevit-{arch}'
+    if kind != 'FastViT':
         return None
     return str(backbone.get('arch', 'sa24')).lower()

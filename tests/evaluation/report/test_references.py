@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from fastvit_dense.config.loaders import datasets_of
 from fastvit_dense.evaluation.report.references import (
     HAND,
     INSTANCE,
@@ -10,7 +11,10 @@ from fastvit_dense.evaluation.report.references import (
     TABLE_9,
     TABLE_10,
     backbone_arch,
+    find_references,
 )
+from fastvit_dense.tasks import task_of
+from fastvit_dense.tasks.config import load_config
 from tests.evaluation.samples import published_rows
 
 
@@ -172,6 +176,8 @@ def test_backbone_arch():
 
     assert backbone_arch(config(type='FastViT', arch='SA12')) == 'sa12'
     assert backbone_arch(config(type='FastViT')) == 'sa24', 'the default of FastViT'
+    assert backbone_arch(config(type='MobileViT', arch='xxs')) == 'mobilevit-xxs'
+    assert backbone_arch(config(type='MobileViT', arch='1.0')) == 'mobilevitv2-1.0'
     assert backbone_arch(config(type='ResNet', depth=50)) is None
     assert backbone_arch({}) is None
     assert backbone_arch({'model': {'type': 'DETR'}}) is None
@@ -183,3 +189,42 @@ def test_the_stand_in_hand_is_not_compared_with_mano():
     assert all('stand-in' in row['not_comparable'] for row in rows)
     rows = published_rows('hand', 'FreiHAND', 3960, arch='ma36')
     assert not any(row['not_comparable'] for row in rows)
+
+
+def mobilevit_rows(config, samples, split='', dataset=None):
+    """Rows beside a result of a shipped config on the data that it names."""
+    cfg = load_config(config, pretrained=False)
+    task = task_of(cfg)
+    official = next(datasets_of(cfg, ['test_dataloader'])).type
+    return find_references(
+        task.published_for(cfg),
+        dataset or task.official_datasets[official],
+        samples,
+        backbone_arch(cfg),
+        split=split,
+    )
+
+
+@pytest.mark.parametrize(
+    ('config', 'samples', 'split', 'paper', 'others'),
+    [
+        ('ssdlite_mobilevit_s', 5000, 'val2017', {'bbox_mAP': 0.277}, [0.199, 0.279, 0.22]),
+        ('ssdlite_mobilevit_xxs', 5000, 'val2017', None, [0.199, 0.248]),
+        ('deeplabv3_mobilevit_xxs', 1449, 'val', {'mIoU': 73.6}, [72.8, 79.44]),
+        ('deeplabv3_mobilevit_s', 1449, 'val', {'mIoU': 79.1}, [79.3, 79.44]),
+        ('deeplabv3_mobilevit_s_ade20k', 2000, 'validation', {'mIoU': 38.5}, [44.0]),
+        ('maskrcnn_mobilevit_s', 5000, 'val2017', {'bbox_mAP': 0.42, 'segm_mAP': 0.377}, [0.44]),
+    ],
+)
+def test_rows_of_mobilevit(config, samples, split, paper, others):
+    rows = mobilevit_rows(config, samples, split)
+    assert [row['metrics'] for row in rows if row['kind'] == 'paper'] == ([paper] if paper else [])
+    first = {next(iter(row['metrics'].values())) for row in rows}
+    assert set(others) <= first
+    assert not any(row['not_comparable'] for row in rows)
+    assert all(row['not_comparable'] for row in mobilevit_rows(config, 3, split, 'own'))
+
+
+@pytest.mark.parametrize('config', ['semfpn_mobilevit_s', 'maskrcnn_mobilevitv2_100'])
+def test_what_nobody_published_has_no_rows(config):
+    assert mobilevit_rows(config, 2000) == []

@@ -1,0 +1,15 @@
+"""Mask R-CNN, MobileViTv2-0.5, COCO, 1x (12 epochs, batch 16 = 8 GPUs x 2).
+
+torchrun --nproc_per_node 8 tools/train.py configs/maskrcnn_mobilevitv2_050.py --launcher pytorch
+python tools/train.py configs/maskrcnn_mobilevitv2_050.py --auto-scale-lr    # one GPU
+Expected on COCO val2017: none published.
+"""
+
+_base_ = './_base_/maskrcnn_mobilevit.py'
+
+model = dict(
+    # multiples of 64: the second version rounds its maps up to even sizes
+    data_preprocessor=dict(pad_size_divisor=64),
+    backbone=dict(arch='0.5', init_cfg=dict(checkpoint='timm/mobilevitv2_050.cvnets_in1k')),
+    neck=dict(in_channels=[64, 128, 192, 256]),
+)
