@@ -58,7 +58,7 @@ def test_export_of_a_checkpoint_alone(run_tool, trained_semantic, sample_data, t
     assert done.status == 0, done.err
     assert (tmp_path / f'out/{picture.stem}_labels.png').is_file()
     done = run_tool('predict', path, picture, '--sample')
-    assert done.error.startswith('ConfigError: --sample: ')
+    assert done.error.startswith('ConfigError: --sample and ')
 
 
 def test_words_that_do_not_work(run_tool, tiny_semantic, trained, photo, tmp_path):
