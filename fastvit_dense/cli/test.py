@@ -1,7 +1,7 @@
 """Evaluate a checkpoint and write report.json, report.md and report.html into the work dir.
 
 fastvit-dense test maskrcnn_fastvit_sa24 work_dirs/maskrcnn_fastvit_sa24/epoch_12.pth
-fastvit-dense test work_dirs/maskrcnn_fastvit_sa24/epoch_12.pth
+fastvit-dense test work_dirs/maskrcnn_fastvit_sa24/epoch_12.pth --data FOLDER
 fastvit-dense test maskrcnn_fastvit_sa24 CHECKPOINT --fuse --verify
 fastvit-dense test maskrcnn_fastvit_sa24 sa24_int8.onnx --baseline REPORT.JSON
 fastvit-dense test maskrcnn_fastvit_sa24 CHECKPOINT --corruptions noise,fog

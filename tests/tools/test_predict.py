@@ -36,6 +36,27 @@ def test_test_of_a_checkpoint_alone(run_tool, trained, tmp_path):
     assert reports[1]['protocol']['image_size'] == '96 x 96, ratio kept'
 
 
+def test_test_of_a_checkpoint_on_a_folder(run_tool, trained, tiny_instance, sample_data, tmp_path):
+    """The folder's data, the checkpoint's classes and preprocessing."""
+    content = json.loads(tiny_instance.with_name('val.json').read_text())
+    for number, split in enumerate(('train', 'valid')):
+        images = content['images'][2 * number : 2 * number + 2]
+        ids = {image['id'] for image in images}
+        annotations = [a for a in content['annotations'] if a['image_id'] in ids]
+        folder = tmp_path / 'parts' / split
+        folder.mkdir(parents=True)
+        part = {**content, 'images': images, 'annotations': annotations}
+        (folder / '_annotations.coco.json').write_text(json.dumps(part))
+        for image in images:
+            source = sample_data / 'coco/val2017' / image['file_name']
+            (folder / image['file_name']).write_bytes(source.read_bytes())
+    done = run_tool('test', trained, '--data', tmp_path / 'parts', '--work-dir', tmp_path / 'work')
+    assert done.status == 0, done.err
+    report = json.loads((tmp_path / 'work/report.json').read_text())
+    assert (report['samples'], report['dataset']) == (2, 'parts')
+    assert len(report['per_class']) == 6
+
+
 def test_semantic_test_in_tiles(run_tool, trained_semantic, tmp_path):
     """Labels and their truth have the size of the pictures."""
     options = ('--cfg-options', 'test_dataloader.dataset.indices=2')
