@@ -1,6 +1,7 @@
 """Parts of a picture put together: instances that a border cuts, scores of pixels in two tiles."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from ..results.instance import InstanceResult
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 SAME = 0.5  # IoU, within what two tiles share, from which on two instances are one
+INSIDE = 0.5  # share of a part there that lies in another instance, from which on it is of that
+INSIDE_BOX = 0.8  # the same, where boxes alone are known
 LESSER = 0.5  # share of the best score below which a part does not extend an instance
+MASKS = 64  # that are kept decoded
 TOUCHES = 1.0  # pixels from its border at which a tile cuts an instance
 
 
@@ -25,8 +29,9 @@ def merge_instances(
 ) -> InstanceResult:
     """Put the instances of overlapping tiles together.
 
-    Two tiles see the same where they overlap: instances of one class whose boxes agree there, cut
-    to it, are one. Of one that some tile sees whole that view is kept; else its parts are joined.
+    Two tiles see the same where they overlap: instances of one class whose masks (or boxes) agree
+    there are one, and so is a part that a border cuts with what it lies in. Of one that some tile
+    sees whole that view is kept; else its parts are joined.
 
     Args:
         found: One result a tile.
@@ -40,14 +45,16 @@ def merge_instances(
     )
     scores = np.concatenate([result.scores for result in found])
     labels = np.concatenate([result.labels for result in found])
-    cut = _cut(boxes, np.array(tiles)[owner], image.shape[:2])
-    same = _pairs(boxes, labels, owner, tiles)
+    size = image.shape[:2]
+    cut = _cut(boxes, np.array(tiles)[owner], size)
+    views = _Views(found, tiles, owner, place)
+    same = _pairs(boxes, labels, owner, tiles, cut, views if found[0].rles is not None else None)
     groups = _groups(scores, cut, same)
     kept = [group[0] for group in groups]
     masks = None
     if found[0].rles is not None:
         masks = [
-            _joined([_placed(found[owner[i]], place[i], tiles[owner[i]], image) for i in group])
+            _joined([encode_part(views.mask(i), tiles[owner[i]][:2], size) for i in group])
             for group in groups
         ]
     merged = [[*boxes[g, :2].min(0), *boxes[g, 2:].max(0)] for g in groups]
@@ -70,36 +77,86 @@ def _cut(boxes: np.ndarray, tiles: np.ndarray, size: tuple[int, int]) -> np.ndar
     return (low | high).any(1)
 
 
+class _Views:
+    """The masks of instances in their tiles.
+
+    Args:
+        found: One result a tile.
+        tiles: Their places.
+        owner: Tile of each instance.
+        place: Its place in the result of the tile.
+    """
+
+    def __init__(
+        self,
+        found: Sequence[InstanceResult],
+        tiles: Sequence[Box],
+        owner: np.ndarray,
+        place: np.ndarray,
+    ) -> None:
+        self.found, self.tiles, self.owner, self.place = found, tiles, owner, place
+        self.mask = lru_cache(MASKS)(self._mask)
+
+    def _mask(self, number: int) -> np.ndarray:
+        rles: Any = self.found[self.owner[number]].rles
+        return coco_mask.decode(rles[self.place[number]]).astype(bool)
+
+    def inside(self, number: int, region: Box) -> np.ndarray:
+        """The mask of an instance within a part of its tile, in pixels of the picture."""
+        left, top, _, _ = self.tiles[self.owner[number]]
+        rows = slice(region[1] - top, region[3] - top)
+        return self.mask(number)[rows, region[0] - left : region[2] - left]
+
+
 def _pairs(
-    boxes: np.ndarray, labels: np.ndarray, owner: np.ndarray, tiles: Sequence[Box]
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    owner: np.ndarray,
+    tiles: Sequence[Box],
+    cut: np.ndarray,
+    views: _Views | None,
 ) -> dict[int, list[int]]:
     """For each instance those of other tiles that are the same thing, as far as both see it."""
     same: dict[int, list[int]] = {}
     members = [np.flatnonzero(owner == number) for number in range(len(tiles))]
     for i, one in enumerate(tiles):
         for j in range(i):
-            left, top = np.maximum(one[:2], tiles[j][:2])
-            right, bottom = np.minimum(one[2:], tiles[j][2:])
+            left, top = np.maximum(one[:2], tiles[j][:2]).tolist()
+            right, bottom = np.minimum(one[2:], tiles[j][2:]).tolist()
             if left >= right or top >= bottom or not len(members[i]) or not len(members[j]):
                 continue
             area = [left, top, left, top], [right, bottom, right, bottom]
             parts = [boxes[members[k]].clip(*area).astype(np.float64) for k in (i, j)]
-            agree = _iou(*parts) >= SAME
-            agree &= labels[members[i]][:, None] == labels[members[j]][None]
-            for a, b in zip(*np.nonzero(agree), strict=True):
-                same.setdefault(int(members[i][a]), []).append(int(members[j][b]))
-                same.setdefault(int(members[j][b]), []).append(int(members[i][a]))
+            common, areas = _common(*parts)
+            alike = labels[members[i]][:, None] == labels[members[j]][None]
+            for m, n in zip(*np.nonzero(alike & (common > 0)), strict=True):
+                a, b = int(members[i][m]), int(members[j][n])
+                sizes = common[m, n], areas[0][m], areas[1][n]
+                limit = INSIDE_BOX
+                if views is not None:
+                    masks = [views.inside(k, (left, top, right, bottom)) for k in (a, b)]
+                    sizes = (masks[0] & masks[1]).sum(), masks[0].sum(), masks[1].sum()
+                    limit = INSIDE
+                if _agree(*sizes, cut=(bool(cut[a]), bool(cut[b])), limit=limit):
+                    same.setdefault(a, []).append(b)
+                    same.setdefault(b, []).append(a)
     return same
 
 
-def _iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(N, M) IoU of boxes; 0 where either is empty."""
+def _agree(common: float, one: float, other: float, cut: tuple[bool, bool], limit: float) -> bool:
+    """Tell whether two areas are one thing, or a part that a border cuts lies in the other."""
+    if common <= 0:
+        return False
+    inside = [common / size for size, is_cut in zip((one, other), cut, strict=True) if is_cut]
+    return common / (one + other - common) >= SAME or max(inside, default=0.0) >= limit
+
+
+def _common(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """(N, M) areas that boxes have in common, and the areas of both."""
     low = np.maximum(one[:, None, :2], other[None, :, :2])
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    common = (high - low).clip(min=0).prod(2)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (one, other)]
-    union = areas[0][:, None] + areas[1][None] - common
-    return np.where(common > 0, common / np.maximum(union, 1e-9), 0.0)
+    return (high - low).clip(min=0).prod(2), areas
 
 
 def _groups(scores: np.ndarray, cut: np.ndarray, same: dict[int, list[int]]) -> list[list[int]]:
@@ -124,13 +181,6 @@ def _groups(scores: np.ndarray, cut: np.ndarray, same: dict[int, list[int]]) -> 
         whole = [i for i in strong if not cut[i]]
         groups.append([max(whole, key=lambda i: scores[i])] if whole else strong)
     return groups
-
-
-def _placed(result: InstanceResult, place: int, tile: Box, image: np.ndarray) -> dict:
-    """The mask of an instance of a tile in the size of the picture."""
-    rles: Any = result.rles
-    mask = coco_mask.decode(rles[place]).astype(bool)
-    return encode_part(mask, tile[:2], image.shape[:2])
 
 
 def _joined(codes: list[dict]) -> dict:

@@ -149,19 +149,19 @@ def test_models_in_tiles(request, task, photo):
 
 
 @pytest.mark.integration
-def test_labels_do_not_depend_on_tiles(request, tiny_semantic, trained_semantic, photo):
+def test_labels_do_not_depend_on_tiles(tiny_semantic, random_semantic, photo):
     """Neither resized as a whole nor in tiles, and seen with enough of what is around."""
     cfg = load_config(tiny_semantic, pretrained=False)
     cfg.test_dataloader.dataset.pipeline = [
         dict(type='LoadImageFromFile'),
         dict(type='PackSegInputs'),
     ]
-    model = load_model(cfg, trained_semantic)
+    model = load_model(cfg, random_semantic)
     picture = np.ascontiguousarray(np.tile(photo[:128, :192], (2, 2, 1)))
     whole = model(picture).labels
     tiled = TiledPredictor(model, 192, 0.5).predict(picture).labels
     assert len(np.unique(whole)) > 1
-    assert (tiled == whole).mean() > 0.95
+    assert (tiled == whole).mean() > 0.8
 
 
 @pytest.mark.integration
