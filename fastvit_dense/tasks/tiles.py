@@ -49,8 +49,7 @@ def merge_instances(
     cut = _cut(boxes, np.array(tiles)[owner], size)
     views = _Views(found, tiles, owner, place)
     same = _pairs(boxes, labels, owner, tiles, cut, views if found[0].rles is not None else None)
-    groups = _groups(scores, cut, same)
-    kept = [group[0] for group in groups]
+    seeds, groups = _groups(scores, cut, same)
     masks = None
     if found[0].rles is not None:
         masks = [
@@ -60,8 +59,8 @@ def merge_instances(
     merged = [[*boxes[g, :2].min(0), *boxes[g, 2:].max(0)] for g in groups]
     return InstanceResult(
         boxes=np.array(merged, np.float32).reshape(-1, 4),
-        scores=np.array([scores[group].max() for group in groups], np.float32),
-        labels=labels[kept].astype(np.int64),
+        scores=scores[seeds],
+        labels=labels[seeds].astype(np.int64),
         rles=masks,
         classes=found[0].classes,
         image=image,
@@ -159,10 +158,12 @@ def _common(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, list[np.nda
     return (high - low).clip(min=0).prod(2), areas
 
 
-def _groups(scores: np.ndarray, cut: np.ndarray, same: dict[int, list[int]]) -> list[list[int]]:
-    """The views that make up each instance, the best instance first; others are left out."""
+def _groups(
+    scores: np.ndarray, cut: np.ndarray, same: dict[int, list[int]]
+) -> tuple[np.ndarray, list[list[int]]]:
+    """The best view of each instance, best first, and the views that make it up; others go."""
     free = np.ones(len(scores), dtype=bool)
-    groups = []
+    seeds, groups = [], []
     for seed in np.argsort(-scores, kind='stable').tolist():
         if not free[seed]:
             continue
@@ -179,8 +180,9 @@ def _groups(scores: np.ndarray, cut: np.ndarray, same: dict[int, list[int]]) -> 
                     queue.append(other)
         strong = [i for i in members if scores[i] >= LESSER * scores[seed]]
         whole = [i for i in strong if not cut[i]]
+        seeds.append(seed)
         groups.append([max(whole, key=lambda i: scores[i])] if whole else strong)
-    return groups
+    return np.array(seeds, dtype=np.int64), groups
 
 
 def _joined(codes: list[dict]) -> dict:
