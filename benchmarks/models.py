@@ -17,9 +17,9 @@ from benchmarks.pictures import make_picture, picture_size
 from benchmarks.timing import time_in_turns
 from fastvit_dense.backbones.reparam import reparameterize
 from fastvit_dense.config.building import quiet_log
+from fastvit_dense.config.stored import is_exported
 from fastvit_dense.deploy.runtime import ExportedNetwork
 from fastvit_dense.errors import ExportError, ImageError
-from fastvit_dense.inference.exported import is_exported
 from fastvit_dense.inference.predictor import Predictor, load_model
 from fastvit_dense.tasks.config import load_config
 

@@ -64,6 +64,7 @@ TYPES = {
         'SeededInfiniteSampler': 'engine.seeding',
         'SeededSampler': 'engine.seeding',
     },
+    'FUNCTIONS': {'exported_config': 'deploy.runtime'},
     'LOOPS': {'ResumableEpochLoop': 'engine.loops'},
     'HOOKS': {
         'AccumulationHook': 'engine.accumulation',

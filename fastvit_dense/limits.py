@@ -5,6 +5,7 @@ Set so that files of people who mean well stay far below them; SECURITY.md lists
 
 # pictures: 2 * 89,478,485 is Pillow's own limit, 13,300 x 13,300; 8K video has 33 megapixels
 PIXELS = 178_956_970
+DOWNLOADED_BYTES = 1 << 28  # of a picture at an http(s) address
 BYTES_PER_PIXEL = 4  # of a picture file, at most: no compression, four channels
 
 # checkpoints: torch.save does not compress, floating-point weights shrink by a few percent
@@ -14,6 +15,7 @@ DIRECTORY_BYTES = 1 << 23  # of an archive's table of contents: about 80,000 ten
 REPEATED_BYTES = 1 << 26  # of a tensor that shows the same numbers many times (stride 0)
 NESTING = 100  # containers within containers; a training checkpoint has about 10
 INDEX_BYTES = 1 << 26  # of the index of a sharded checkpoint
+CONFIG_TEXT_BYTES = 1 << 21  # of the config in a checkpoint; ours have about 20,000
 
 # MANO files: MANO_RIGHT.pkl has 3.8 million bytes and needs some hundreds of opcodes
 MANO_BYTES = 32_000_000

@@ -17,6 +17,8 @@ def test_security_page_states_the_limits(root_dir):
         f'{limits.HAND_NUMBER:.0e}'.replace('+', ''),
         f'a device, a pipe | {limits.JSON_BYTES / 1e9:.1f} GB',
         f'the file | {limits.INDEX_BYTES / 1e6:.0f} MB',
+        f'exported file | {limits.CONFIG_TEXT_BYTES / 1e6:.0f} million characters',
+        f'the answer | {limits.DOWNLOADED_BYTES / 1e6:.0f} MB',
         f'the file | {limits.REPORT_BYTES / 1e6:.0f} MB',
         f'{limits.TENSOR_BYTES / 1e9:.2f} GB',
     )

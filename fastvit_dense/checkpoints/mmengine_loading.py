@@ -1,17 +1,17 @@
 """Every checkpoint read of mmengine goes through the safe reader."""
 
-import ast
 import io
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
 
 from ..errors import CheckpointError
+from .config_text import parse_config_text
 from .reader import _read_pickle, load_checkpoint_file
 
 
@@ -104,26 +104,6 @@ def is_plain_config(text: Any) -> bool:
     if '{{' in text:  # mmengine would replace it, also inside strings
         return False
     try:
-        statements = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return '_base_' not in parse_config_text(text, names={})
+    except ValueError:
         return False
-    return all(
-        isinstance(statement, ast.Assign)
-        and all(isinstance(t, ast.Name) and t.id != '_base_' for t in statement.targets)
-        and all(isinstance(node, _PLAIN) or _is_dict_call(node) for node in _nodes(statement.value))
-        for statement in statements
-    )
-
-
-_PLAIN = (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.UnaryOp, ast.keyword)
-
-
-def _is_dict_call(node: ast.AST) -> TypeGuard[ast.Call]:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict'
-
-
-def _nodes(value: ast.expr) -> list[ast.AST]:
-    """Return all nodes but operators, contexts and the names of `dict` calls."""
-    skip = {id(node.func) for node in ast.walk(value) if _is_dict_call(node)}
-    marks = (ast.expr_context, ast.unaryop)
-    return [n for n in ast.walk(value) if id(n) not in skip and not isinstance(n, marks)]

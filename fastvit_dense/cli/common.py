@@ -4,6 +4,7 @@ import argparse
 import io
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..compat.environment import explain
 from ..errors import FastViTDenseError, Stopped
@@ -37,9 +38,25 @@ def run(command: Callable[[Arguments], int | None], arguments: Arguments = None)
     sys.exit(status)
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that lets options stand between words of which some may be left out."""
+
+    _mixed = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; argparse's own method for this calls this one again."""
+        if self._mixed:
+            return super().parse_known_args(args, namespace)
+        self._mixed = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._mixed = False
+
+
 def make_parser(doc: str, called: str | None = None) -> argparse.ArgumentParser:
     """Return a parser whose help is a docstring, examples included."""
-    return argparse.ArgumentParser(
+    return Parser(
         prog=called, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
@@ -49,7 +66,8 @@ def add_config(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument(
         'config',
         nargs=None if required else '?',
-        help='config file, or the name of a config that comes with the package',
+        help='config file, the name of a config that comes with the package, or a checkpoint that '
+        'training wrote, which carries its config',
     )
     parser.add_argument(
         '--sample',
@@ -88,13 +106,29 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Add CHECKPOINT, which may be an exported file."""
-    parser.add_argument('checkpoint', help='checkpoint, or a file that `export` wrote')
+    """Add CHECKPOINT, which may be an exported file; after a checkpoint it may be left out."""
+    parser.add_argument(
+        'checkpoint', nargs='?', help='checkpoint, or a file that `export` wrote; none after one'
+    )
 
 
 def add_fuse(parser: argparse.ArgumentParser) -> None:
     """Add `--fuse`."""
     parser.add_argument('--fuse', action='store_true', help='reparameterize the model first')
+
+
+def add_tiles(parser: argparse.ArgumentParser) -> None:
+    """Add `--tiles` and `--overlap`."""
+    parser.add_argument(
+        '--tiles', type=int, metavar='SIZE', help='predict in tiles of so many pixels a side'
+    )
+    parser.add_argument(
+        '--overlap',
+        type=float,
+        default=0.25,
+        metavar='F',
+        help='share of a tile that it has in common with the next (default: %(default)s)',
+    )
 
 
 def _reason(error: Exception) -> str | None:

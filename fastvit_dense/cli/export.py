@@ -1,6 +1,7 @@
 """Write a model as ONNX, OpenVINO or Core ML file and check it against PyTorch.
 
 fastvit-dense export semfpn_fastvit_sa24 CHECKPOINT --format onnx --out sa24.onnx
+fastvit-dense export work_dirs/semfpn_fastvit_sa24/iter_40000.pth --format onnx --out sa24.onnx
 fastvit-dense export maskrcnn_fastvit_sa24 CHECKPOINT --format openvino --out sa24.xml
 fastvit-dense export semfpn_fastvit_sa24 CHECKPOINT --format coreml --out sa24.mlpackage
 
@@ -17,7 +18,9 @@ from .common import Arguments, add_config
 def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
     """Read the arguments and export; return the exit status."""
     add_config(parser)
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'checkpoint', nargs='?', help='checkpoint file; none after one that carries its config'
+    )
     parser.add_argument(
         '--format',
         required=True,

@@ -1,6 +1,7 @@
 """Evaluate a checkpoint and write report.json, report.md and report.html into the work dir.
 
 fastvit-dense test maskrcnn_fastvit_sa24 work_dirs/maskrcnn_fastvit_sa24/epoch_12.pth
+fastvit-dense test work_dirs/maskrcnn_fastvit_sa24/epoch_12.pth --data FOLDER
 fastvit-dense test maskrcnn_fastvit_sa24 CHECKPOINT --fuse --verify
 fastvit-dense test maskrcnn_fastvit_sa24 sa24_int8.onnx --baseline REPORT.JSON
 fastvit-dense test maskrcnn_fastvit_sa24 CHECKPOINT --corruptions noise,fog
@@ -9,7 +10,15 @@ fastvit-dense test maskrcnn_fastvit_sa24 CHECKPOINT --corruptions noise,fog
 import argparse
 import os
 
-from .common import Arguments, add_checkpoint, add_config, add_data, add_fuse, add_launcher
+from .common import (
+    Arguments,
+    add_checkpoint,
+    add_config,
+    add_data,
+    add_fuse,
+    add_launcher,
+    add_tiles,
+)
 
 
 def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
@@ -39,6 +48,7 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
         help='also score under corruptions at five strengths: all 15, noise, blur, weather, '
         'digital, or their names; what an earlier run in the work dir scored is not scored again',
     )
+    add_tiles(parser)
     add_launcher(parser)
     args = parser.parse_args(arguments)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -59,4 +69,6 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
         baseline=args.baseline,
         corruptions=args.corruptions,
         launcher=args.launcher,
+        tiles=args.tiles,
+        overlap=args.overlap,
     )

@@ -25,10 +25,12 @@ WARNINGS = (  # how they start
     'Setting OMP_NUM_THREADS environment variable',
     'Setting MKL_NUM_THREADS environment variable',
 )
-# start of a line of mmengine's log: its own checkpoint hook uses what it calls deprecated
+# start of a line of mmengine's log: its own checkpoint hook uses what it calls deprecated; mmseg
+# says so of pictures of several sizes, which the network sees in one
 LOG_LINES = (
     '"FileClient" will be deprecated in future',
     '"HardDiskBackend" is the alias of "LocalBackend"',
+    'Image shapes are different in the batch',
 )
 
 
@@ -42,7 +44,8 @@ def install() -> None:
     for text in WARNINGS:
         warnings.filterwarnings('ignore', text)
     after_import('mmengine.logging', _print_from_info_on)
-    after_import('mmengine.fileio.file_client', _keep_deprecations_to_itself)
+    after_import('mmengine.fileio.file_client', _leave_out_lines)
+    after_import('mmseg.models.segmentors.encoder_decoder', _leave_out_lines)
     after_import('mmdet.datasets.api_wrappers.coco_api', _read_without_printing)
 
 
@@ -50,7 +53,7 @@ def _print_from_info_on(module: ModuleType) -> None:
     _quieten(module, 'print_log', _not_below_info)
 
 
-def _keep_deprecations_to_itself(module: ModuleType) -> None:
+def _leave_out_lines(module: ModuleType) -> None:
     _quieten(module, 'print_log', _not_these_lines)
 
 

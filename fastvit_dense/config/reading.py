@@ -75,12 +75,16 @@ def read_config(config: str | os.PathLike) -> Config:
         raise ConfigError(f'{path}: cannot be read: {_reason(error)}') from error
     if not isinstance(cfg.get('model'), dict):
         raise ConfigError(f'{path}: no model in it, expected the config of a whole model')
-    _check_shapes(cfg)
+    check_shapes(cfg)
     return cfg
 
 
-def _check_shapes(cfg: Config) -> None:
-    """Check that a dict stands where mmengine's Runner, and this package, read one."""
+def check_shapes(cfg: Config) -> None:
+    """Check that a dict stands where mmengine's Runner, and this package, read one.
+
+    Raises:
+        ConfigError: Something else stands there.
+    """
     for places, kinds, expected in SHAPES:
         for place in places:
             node: Any = cfg._cfg_dict

@@ -69,6 +69,22 @@ def find_type(name: Any, scope: str | None = None) -> Any:
     return None
 
 
+def registered_type(name: str, scope: str | None = None) -> Any:
+    """Return the class or function of a registered name, or None; nothing is imported by a name.
+
+    `find_type` leaves it to mmengine, which takes a name that no registry knows for a module's.
+    """
+    import mmengine.registry
+
+    for registry in (*REGISTRIES, 'WEIGHT_INITIALIZERS'):
+        with getattr(mmengine.registry, registry).switch_scope_and_registry(scope) as current:
+            current.import_from_location()
+            if name in known_names(current):
+                return current.get(name)
+    functions = mmengine.registry.FUNCTIONS  # such as those that collate batches
+    return functions.get(name) if name in known_names(functions) else None
+
+
 def base_names(cls: Any) -> tuple[str, ...]:
     """Names of a class and its bases, the nearest first; empty for what is no class."""
     return tuple(base.__name__ for base in inspect.getmro(cls)) if inspect.isclass(cls) else ()

@@ -70,16 +70,24 @@ def read_image(
         DataError: The file is missing, empty, truncated, no image, or of a kind that is not read.
     """
     data = _read_bytes(path, backend_args)
+    if color_type != 'color' or backend != 'cv2':
+        problem = image_problem(data)
+        if problem:
+            raise DataError(f'{path}: {problem}')
+        return _read_as_mmcv(path, data, color_type, backend)
+    return read_image_bytes(data, path, bits)
+
+
+def read_image_bytes(data: bytes, name: str, bits: int | None = None) -> np.ndarray:
+    """Decode the bytes of a picture file as `read_image` does; `name` is for messages."""
     problem = image_problem(data)
     if problem:
-        raise DataError(f'{path}: {problem}')
-    if color_type != 'color' or backend != 'cv2':
-        return _read_as_mmcv(path, data, color_type, backend)
+        raise DataError(f'{name}: {problem}')
     try:
         array = decode_image(data)
     except DataError as error:
-        raise DataError(f'{path}: {error}') from None
-    return to_bytes(array, bits, path)
+        raise DataError(f'{name}: {error}') from None
+    return to_bytes(array, bits, name)
 
 
 def _read_as_mmcv(path: str, data: bytes, color_type: str, backend: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from ..errors import ExportError, reason_of
 from ..version import __version__
 
 MAX_NUMBER = 1e6  # of sizes, means and deviations
+LATER = ('resize', 'prediction')  # fields that files of earlier versions do not have
 LAYOUT = '(1, 3, height, width), RGB, 0-255; normalised inside'
 
 
@@ -34,6 +35,9 @@ class Description:
         mano: Whose hand is inside: 'none', or the name of the hand model.
         input_layout: What the input `image` is.
         fastvit_dense: Version of the package that wrote the file.
+        resize: How pictures were resized where the scores were measured; see
+            `config.resizing.resize_rule`.
+        prediction: The part of the config that predicting reads, as `config.stored` writes it.
     """
 
     task: str
@@ -52,6 +56,8 @@ class Description:
     mano: str = 'none'
     input_layout: str = LAYOUT
     fastvit_dense: str = field(default=__version__)
+    resize: dict = field(default_factory=dict)
+    prediction: str = ''
 
     def to_strings(self) -> dict[str, str]:
         """Field names and JSON texts, for the metadata of a file."""
@@ -72,7 +78,7 @@ class Description:
             ExportError: It is no export of this package, or a field is damaged.
         """
         known = {f.name: f.type for f in fields(cls)}
-        missing = [name for name in known if name not in strings]
+        missing = [name for name in known if name not in {*strings, *LATER}]
         if missing:
             raise ExportError(
                 f'{path}: no export of fastvit_dense: metadata {", ".join(missing[:3])} missing; '
@@ -80,6 +86,8 @@ class Description:
             )
         values = {}
         for name, kind in known.items():
+            if name not in strings:
+                continue
             try:
                 values[name] = strings[name] if kind is str else parse_json(strings[name])
             except ValueError as error:
@@ -89,7 +97,7 @@ class Description:
                     f'{path}: metadata {name}: expected {kind}, found {strings[name][:80]}'
                 )
         for name, (wanted, fits) in _CONTENTS.items():
-            if not fits(values[name]):
+            if name in values and not fits(values[name]):
                 raise ExportError(
                     f'{path}: metadata {name}: expected {wanted}, found {strings[name][:80]}'
                 )
@@ -110,5 +118,6 @@ _CONTENTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'mean': ('numbers', _are_numbers),
     'std': ('numbers', _are_numbers),
     'parameters': ('a count', lambda count: 0 <= count < 2**63),
+    'resize': ('a rule', lambda rule: not rule or isinstance(rule.get('rule'), str)),
     'macs': ('a count', lambda count: count is None or 0 <= count < 2**63),
 }

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from ..config.stored import is_exported
 from ..errors import ExportError, reason_of
 from ..graphs.agreement import Line
-from ..inference.exported import exported_model_cfg, is_exported
-from ..tasks.config import load_config
+from ..inference.exported import exported_model_cfg
+from ..tasks.config import load_config, own_weights
 from .check import check_backbone, check_images, check_model
 from .coreml import export_coreml
 from .description import Description
@@ -37,7 +38,7 @@ MANO_LICENCE = (
 
 def export(
     config: str | Path,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     format: str,
     out: str | Path,
     *,
@@ -52,8 +53,8 @@ def export(
     """Write a file and check it against PyTorch; what was found is printed.
 
     Args:
-        config: Config file.
-        checkpoint: Weights, loaded strictly.
+        config: Config file, or a checkpoint that carries its config.
+        checkpoint: Weights, loaded strictly; None: those of `config`.
         format: 'onnx', 'openvino', 'coreml', or one that was registered (`formats.py`).
         out: The file: .onnx, .xml (the weights come beside it, as .bin) or .mlpackage.
         part: 'model', or 'backbone': its feature maps alone.
@@ -72,6 +73,7 @@ def export(
         ExportError, ConfigError, CheckpointError, CheckpointMismatch: With what is wrong.
     """
     out = Path(out)
+    checkpoint = own_weights(config) if checkpoint is None else checkpoint
     _check_arguments(checkpoint, part, with_mano)
     if int8:
         check_count(calibration_images)

@@ -15,6 +15,8 @@ from mmengine.config import Config
 from torch import nn
 
 from ..backbones.reparam import reparameterize
+from ..config.resizing import resize_rule
+from ..config.stored import prediction_text
 from ..errors import ExportError, reason_of
 from ..evaluation.report.model import model_info
 from ..graphs.common import BackboneGraph, Normalize, fold_surroundings
@@ -84,6 +86,8 @@ def prepare(
         macs_of=info.get('macs_of', ''),
         checkpoint_sha256=info.get('checkpoint_sha256', ''),
         mano=getattr(graph, 'mano', 'none'),
+        resize=resize_rule(predictor.pipeline) if part == 'model' else {},
+        prediction=prediction_text(cfg) if part == 'model' else '',
     )
     return Job(predictor, graph.eval().requires_grad_(False), description)
 

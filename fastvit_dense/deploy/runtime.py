@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.model import BaseModel
-from mmengine.registry import MODELS
+from mmengine.registry import FUNCTIONS, MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from ..checkpoints.files import file_sha256
+from ..config.stored import stored_config
 from ..errors import ExportError, reason_of
 from ..tasks import find_task
 from .description import Description
@@ -193,6 +194,23 @@ def require(module: str) -> None:
             f'{module} is not installed: pip install {module}, or all that exporting needs: '
             "pip install 'fastvit-dense[deploy]'"
         )
+
+
+@FUNCTIONS.register_module()
+def exported_config(path: str | Path) -> Config:
+    """Read the config that an exported file carries: what predicting with it needs, as data.
+
+    Raises:
+        ExportError: It cannot be read, or carries none.
+        CheckpointError: Its config is more than data.
+    """
+    path = Path(path)
+    if path.suffix not in RUNTIMES:
+        raise ExportError(f'{path}: Core ML programs run on Apple devices')
+    description = (read_onnx if path.suffix == '.onnx' else read_openvino)(path)[1]
+    if not description.prediction:
+        raise ExportError(f'{path}: carries no config, so it cannot stand alone; name its config')
+    return stored_config(description.prediction, path, Path(description.config).stem)
 
 
 @MODELS.register_module()

@@ -6,6 +6,7 @@ import pickle
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
@@ -50,8 +51,11 @@ class WholeCheckpointHook(CheckpointHook):
             runner.val_loop.run()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the time of writing."""
+        """Add the time of writing, and the ids of the classes in the training annotations."""
         checkpoint['meta'][WRITTEN] = time.time()
+        ids = _category_ids(runner.train_dataloader.dataset)
+        if ids:
+            checkpoint['meta']['category_ids'] = ids
 
     def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
         """Note that it was validated, and save the best."""
@@ -157,6 +161,14 @@ class WholeCheckpointHook(CheckpointHook):
         digest = hashlib.sha256(pickle.dumps(kept)).hexdigest()
         path = Path(ckpt_path).with_suffix('')
         save_whole(kept, f'{path}-{digest[:8]}.pth')
+
+
+def _category_ids(dataset: Any) -> list[int] | None:
+    """Ids of the classes by label, of a dataset of mmdet in its wrappers; None: it has none."""
+    while hasattr(dataset, 'dataset') or hasattr(dataset, 'datasets'):
+        dataset = getattr(dataset, 'dataset', None) or dataset.datasets[0]
+    ids = getattr(dataset, 'cat_ids', None)
+    return [int(number) for number in ids] if ids else None
 
 
 def save_to_go_on(

@@ -1,5 +1,6 @@
 """Testing a checkpoint or an exported file."""
 
+import copy
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from ..checkpoints.model import load_model_state
 from ..checkpoints.reader import load_checkpoint_file
 from ..config.building import explained_building
 from ..config.loaders import datasets_of, evaluators_of
+from ..config.stored import is_exported
 from ..datasets.corruptions import chosen_corruptions
 from ..errors import ConfigError
 from ..evaluation.base import TaskMetric
@@ -25,10 +27,12 @@ from ..evaluation.report.compare import change_from, read_report
 from ..evaluation.report.model import model_info
 from ..evaluation.report.verify import check_results, verify_results
 from ..evaluation.statistics_file import read_statistics
-from ..inference.exported import exported_model_cfg, is_exported
+from ..inference.exported import exported_model_cfg
+from ..inference.predictor import Predictor
 from ..inference.strips import labels_in_strips
+from ..inference.tiles import TiledModel, TiledPredictor, without_resizing
 from ..tasks import task_of
-from ..tasks.config import load_config
+from ..tasks.config import load_config, own_weights
 from ..tasks.evaluators import outcome, use_own_metrics
 from .build import build_runner, check_checkpoint
 from .console import close_log
@@ -39,7 +43,7 @@ from .scoring import image_size, report_result
 
 def evaluate_checkpoint(
     config: str,
-    checkpoint: str,
+    checkpoint: str | None = None,
     *,
     sample: bool = False,
     data: str | Path | None = None,
@@ -52,12 +56,15 @@ def evaluate_checkpoint(
     baseline: str | None = None,
     corruptions: str | None = None,
     launcher: str = 'none',
+    tiles: int | None = None,
+    overlap: float = 0.25,
 ) -> int:
     """Evaluate a checkpoint, or an exported file, and write the report.
 
     Args:
-        config: Config file.
-        checkpoint: Weights, loaded strictly; or a file of `tools/export.py` (.onnx, .xml).
+        config: Config file, or a checkpoint that carries its config.
+        checkpoint: Weights, loaded strictly; or a file of `tools/export.py` (.onnx, .xml). None:
+            the weights of `config`.
         sample: Use the embedded sample data.
         data: A folder of annotated pictures to use instead of the config's data.
         cfg_options: `key=value` strings.
@@ -71,10 +78,13 @@ def evaluate_checkpoint(
         corruptions: Also score under these, each at five strengths: `all`, or a list of families
             and names with commas, see `datasets.corruptions`.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+        tiles: Side of the tiles, pixels of the picture, in which pictures are predicted.
+        overlap: Share of a tile that it has in common with the next.
 
     Returns:
         1 where `verify` found a value missed, else 0.
     """
+    checkpoint = own_weights(config) if checkpoint is None else checkpoint
     cfg = load_config(
         config,
         sample=sample,
@@ -97,11 +107,17 @@ def evaluate_checkpoint(
     kept = read_statistics(baseline, before['metrics']) if baseline and before else None
     model_cfg, exported = cfg.model, is_exported(checkpoint)
     if tta:
+        if tiles is not None:
+            raise ConfigError('--tta and --tiles: give one of them')
         _use_tta(cfg, exported)
     if exported:
         if launcher != 'none':
             raise ConfigError(f'--launcher {launcher}: an exported file is scored in one process')
         cfg.model = exported_model_cfg(cfg, checkpoint)
+    size, whole = image_size(cfg), copy.deepcopy(cfg)
+    if tiles is not None:
+        for dataset in datasets_of(cfg, ['test_dataloader']):
+            dataset.pipeline = without_resizing(dataset.pipeline)
     with explained_building(cfg):
         runner = build_runner(cfg, ('test_dataloader',), training=False)
     cfg.model = model_cfg  # the report tells of the network, whatever runs it
@@ -112,12 +128,16 @@ def evaluate_checkpoint(
         info, form = model.info, model.form
     else:
         info = _load_for_test(model, cfg, checkpoint, fuse)
+    kinds = [metric['type'] for metric in evaluators_of(cfg, 'test_evaluator')]
+    # tiles, and views of a picture, are joined by their scores
+    strips = nullcontext() if tta or tiles is not None else labels_in_strips(model, kinds)
+    if tiles is not None:
+        predictor = Predictor(model.eval(), whole)
+        runner.model = TiledModel(TiledPredictor(predictor, tiles, overlap))
     metrics = runner.test_evaluator.metrics
     keep = _keep_predictions(metrics, save_predictions, Path(cfg.work_dir) / 'predictions')
     start = time.perf_counter()
-    kinds = [metric['type'] for metric in evaluators_of(cfg, 'test_evaluator')]
-    in_strips = nullcontext() if tta else labels_in_strips(model, kinds)  # it merges scores
-    with explained_building(cfg), in_strips:
+    with explained_building(cfg), strips:
         found, result = _test(runner, cfg)
         seconds = {'test': time.perf_counter() - start}
         if corrupted and result is not None:
@@ -133,9 +153,11 @@ def evaluate_checkpoint(
     if result is None:
         print(f'predictions only, in {keep}: no scores, hence no report')
     else:
-        result.protocol |= {'form': form, 'image_size': image_size(cfg)}
+        result.protocol |= {'form': form, 'image_size': size}
         if tta:
             result.protocol['test_time_augmentation'] = cfg.tta_model['type']
+        if tiles is not None:
+            result.protocol['tiles'] = f'{tiles} pixels, overlap {overlap:g}'
         if before:
             result.protocol.update(change_from(before, result, kept))
         report_result(cfg, result, keep, seconds, info, expected, measured)

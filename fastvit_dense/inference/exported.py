@@ -1,20 +1,11 @@
-"""Exported files in the place of checkpoints: recognised by name, built by the registry."""
+"""Exported files in the place of checkpoints, built by the registry."""
 
 import os
-from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
 from ..config.loaders import dataset_classes, datasets_of
 from ..tasks import task_of
-
-EXPORT_SUFFIXES = ('.onnx', '.xml', '.mlpackage')
-
-
-def is_exported(path: Any) -> bool:
-    """Tell whether a name is that of an exported file rather than of a checkpoint."""
-    return path is not None and Path(path).suffix in EXPORT_SUFFIXES
 
 
 def exported_model_cfg(cfg: Config, path: str | os.PathLike) -> dict:

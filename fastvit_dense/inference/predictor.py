@@ -1,37 +1,37 @@
 """From a config and a checkpoint to a model that is called with pictures."""
 
-import copy
 import os
 import warnings
-from pathlib import Path
-from typing import Any, overload
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
-from PIL import Image
 
+from ..backbones.reparam import reparameterize
 from ..checkpoints.model import load_model_state
 from ..checkpoints.published import LICENCES, OF_CONFIG, PUBLISHED, published_name
 from ..config.building import explained_building, quiet_log
 from ..config.checks import check_channels, check_test_cfg
 from ..config.loaders import dataset_classes, datasets_of
 from ..config.reading import CONFIGS, find_config, remove_pretrained
-from ..datasets.bit_depth import stated_bits, to_bytes
-from ..datasets.decoding import picture_array
-from ..datasets.loading import replace_loading
-from ..datasets.picture_files import check_file, size_problem
-from ..errors import DataError, ImageError, reason_of
+from ..config.stored import is_exported
+from ..datasets.formats.categories import category_ids
+from ..errors import ExportError, ImageError
 from ..results.base import Result
 from ..tasks import task_of
-from ..tasks.config import load_config
-from .exported import exported_model_cfg, is_exported
+from ..tasks.config import load_config, stands_alone
+from .batches import groups_of_one_shape, read_ahead
+from .exported import exported_model_cfg
+from .reading import ImageInput, PictureReader
+from .sources import list_images
 from .strips import labels_in_strips
 
-TRUTH_LOADERS = ('LoadAnnotations', 'LoadCheckedMask', 'LoadPanopticAnnotations')
-ImageInput = str | os.PathLike | Image.Image | np.ndarray
+Item = TypeVar('Item')
+BATCH_SIZE = 8
 
 
 def load_model(
@@ -43,7 +43,8 @@ def load_model(
 
     Args:
         model: Config file, the name of a shipped config ('maskrcnn_fastvit_sa24', from any
-            folder), or a config read by `load_config`.
+            folder), or a config read by `load_config`. Or a file that stands alone: a checkpoint
+            that training wrote, which carries its config and classes, or an exported file.
         checkpoint: Weights, loaded strictly: a file, address or published name. None takes the
             published ones of a shipped config that is named, where there are any
             (`checkpoints.published.OF_CONFIG`), and says what they may be used for; else it leaves
@@ -52,8 +53,8 @@ def load_model(
         device: Where to run; by default the first GPU, or the CPU.
 
     Returns:
-        `predictor(image)` gives a result, `predictor([image, ...])` a list of them. An image is a
-        path, a PIL image or an (H, W, 3) uint8 array, RGB.
+        `predictor(image)` gives a result, `predictor([image, ...])` a list of them, run in batches.
+        An image is a path, an http(s) address, a PIL image or an (H, W, 3) uint8 array, RGB.
 
     Raises:
         ConfigError, CheckpointError, CheckpointMismatch, ExportError: With the file and what is
@@ -63,19 +64,21 @@ def load_model(
         cfg = model
     else:
         cfg = load_config(model, pretrained=False)
-        checkpoint = checkpoint or _published_weights(model)
+        if checkpoint is None:
+            checkpoint = model if stands_alone(model) else _published_weights(model)
     if checkpoint is not None and is_exported(checkpoint):
         return Predictor(MODELS.build(exported_model_cfg(cfg, checkpoint)).eval(), cfg)
     if device is None:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     with explained_building(cfg):
         network = build_model(cfg)
+        meta: dict = {}
         if checkpoint is None:
             name = cfg.filename or 'model'
             warnings.warn(f'{name}: no checkpoint, random weights', stacklevel=2)
         else:
-            load_model_state(network, os.fspath(checkpoint))
-        predictor = Predictor(network.to(device).eval(), cfg)
+            meta = load_model_state(network, os.fspath(checkpoint))
+        predictor = Predictor(network.to(device).eval(), cfg, meta.get('category_ids'))
     name = published_name(str(checkpoint))
     if name in PUBLISHED:
         licence = PUBLISHED[name].licence
@@ -117,104 +120,147 @@ class Predictor:
     Args:
         model: A detector, segmentor or hand regressor, in eval mode.
         cfg: Its config, of which the test pipeline, classes and task are used.
+        ids: Ids that the annotations gave to the classes, where they are known.
 
     Attributes:
+        model: The network.
+        classes: Names by label.
+        category_ids: Ids in annotation files by label.
+        dataset: The dataset of the config that says how pictures are read.
         weights: Of published weights the name and the licence, which stand in each result, too.
     """
 
     weights: dict[str, str] | None = None
 
-    def __init__(self, model: torch.nn.Module, cfg: Config) -> None:
+    def __init__(
+        self, model: torch.nn.Module, cfg: Config, ids: Sequence[int] | None = None
+    ) -> None:
         self.model: Any = model
         self.cfg = cfg
         self.task = task_of(cfg)
-        scope = cfg.get('default_scope')
         dataset = next(datasets_of(cfg, ('test_dataloader', 'val_dataloader', 'train_dataloader')))
-        self.classes = dataset_classes(dataset, scope) or ()
-        self.palette = (dataset.get('metainfo') or {}).get('palette')
-        self.bits = stated_bits(cfg)
-        steps = copy.deepcopy([s for s in dataset.pipeline if s['type'] not in TRUTH_LOADERS])
-        replace_loading(steps, 0, None, self.bits)
-        with DefaultScope.overwrite_default_scope(scope):
-            self.load = Compose(steps[:1])
-            self.transform = Compose(steps[1:])
+        metainfo = dataset.get('metainfo') or {}
+        self.classes = dataset_classes(dataset, cfg.get('default_scope')) or ()
+        self.category_ids = category_ids(self.classes, ids or metainfo.get('category_ids'))
+        self.palette = metainfo.get('palette')
+        self.dataset, self.pipeline = dataset, dataset.pipeline
+        self.reader = PictureReader(cfg, dataset)
+        self.load, self.transform = self.reader.load, self.reader.transform
 
     @overload
-    def __call__(self, images: ImageInput) -> Result: ...
+    def __call__(self, images: ImageInput, batch_size: int = BATCH_SIZE) -> Result: ...
 
     @overload
-    def __call__(self, images: list[ImageInput] | tuple[ImageInput, ...]) -> list[Result]: ...
+    def __call__(
+        self, images: list[ImageInput] | tuple[ImageInput, ...], batch_size: int = BATCH_SIZE
+    ) -> list[Result]: ...
 
     def __call__(
-        self, images: ImageInput | list[ImageInput] | tuple[ImageInput, ...]
+        self,
+        images: ImageInput | list[ImageInput] | tuple[ImageInput, ...],
+        batch_size: int = BATCH_SIZE,
     ) -> Result | list[Result]:
-        """Predict one picture, or each of a list."""
+        """Predict one picture, or those of a list, `batch_size` at a time.
+
+        Raises:
+            ImageError: A picture cannot be read.
+        """
         if isinstance(images, list | tuple):
-            return [self.predict(image) for image in images]
+            return list(self.stream(images, batch_size))
         return self.predict(images)
 
-    @torch.inference_mode()
     def predict(self, image: ImageInput) -> Result:
         """Predict one picture.
 
         Raises:
             ImageError: The picture cannot be read.
         """
-        results = self._read(image)
-        rgb = np.ascontiguousarray(results['img'][..., ::-1])
-        batch = pseudo_collate([self.transform(results)])
-        with labels_in_strips(self.model):
-            (sample,) = self.model.test_step(batch)
-        return self.to_result(sample, rgb)
+        (result,) = self._run([self.reader(image)])
+        return result
 
-    def _read(self, image: ImageInput) -> dict:
-        """Return the results dict that the test pipeline starts from: the image as BGR."""
-        if isinstance(image, str | os.PathLike):
-            path = Path(image)
-            if not path.is_file():
-                raise ImageError(f'{path}: no such file')
-            try:
-                check_file(path)
-            except DataError as error:
-                raise ImageError(str(error)) from error
-            if problem := size_problem(path):
-                raise ImageError(f'{path}: {problem}')
-            try:
-                results = self.load({'img_path': str(path), 'img_id': 0})
-            except DataError as error:
-                raise ImageError(str(error)) from error
-            except Exception as error:
-                raise ImageError(
-                    f'{path}: cannot be decoded as an image: {reason_of(error)}'
-                ) from error
-            if results is None or results.get('img') is None:
-                raise ImageError(f'{path}: cannot be decoded as an image')
-            return results
-        array = self._rgb(image)
-        shape = array.shape[:2]
-        bgr = np.ascontiguousarray(array[..., ::-1])
-        return {'img': bgr, 'img_path': '', 'img_id': 0, 'img_shape': shape, 'ori_shape': shape}
+    def stream(
+        self, source: str | os.PathLike | Iterable[ImageInput], batch_size: int = BATCH_SIZE
+    ) -> Iterator[Result]:
+        """Yield the results of pictures in their order, in memory that does not grow.
 
-    def _rgb(self, image: Image.Image | np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 of a PIL image or an array of whole numbers, RGB."""
-        if isinstance(image, Image.Image):
-            name = getattr(image, 'filename', '') or f'PIL image of mode {image.mode}'
+        Args:
+            source: A folder, a pattern such as `photos/*.jpg`, a text file with one picture a
+                line, or anything that yields pictures, which are taken as they are needed.
+            batch_size: Pictures that are read and run together; of two sizes of the network's
+                input each is a batch of its own.
+
+        Raises:
+            ImageError: A picture cannot be read; `pairs` goes on after it.
+        """
+        named = isinstance(source, str | os.PathLike)
+        for _, result in self.pairs(list_images(source) if named else source, batch_size):  # type: ignore[arg-type]
+            if isinstance(result, ImageError):
+                raise result
+            yield result
+
+    def samples(self, images: Sequence[ImageInput]) -> list[Any]:
+        """Data samples of pictures that have one size, as the model gives them: scores included."""
+        return self.run_network([self.reader(image)[0] for image in images])
+
+    def pairs(
+        self,
+        items: Iterable[Item],
+        batch_size: int = BATCH_SIZE,
+        image_of: Callable[[Item], Any] = lambda item: item,
+    ) -> Iterator[tuple[Item, Result | ImageError]]:
+        """Yield each item with the result of its picture, or with what is wrong with it.
+
+        Args:
+            items: Pictures, or what `image_of` takes them from.
+            batch_size: As for `stream`.
+            image_of: Gives the picture of an item.
+        """
+
+        def read(item: Item) -> tuple[dict, np.ndarray] | ImageError:
             try:
-                return to_bytes(picture_array(image), self.bits, name)
-            except DataError as error:
-                message = str(error).removeprefix(f'{name}: ')
-                raise ImageError(f'{name}: {message}') from None
-        array = np.asarray(image)
-        found = f'shape {array.shape} of {array.dtype}'
-        if array.ndim != 3 or array.shape[2] != 3 or not array.size:
-            raise ImageError(f'expected an (H, W, 3) uint8 array, found {found}')
-        try:
-            return to_bytes(array, self.bits, f'array of {found}')
-        except DataError as error:
-            raise ImageError(f'expected an (H, W, 3) uint8 array, found {found}; {error}') from None
+                return self.reader(image_of(item))
+            except ImageError as error:
+                return error
+
+        for window, found in read_ahead(items, read, max(1, batch_size)):
+            results = iter(self._run([one for one in found if not isinstance(one, ImageError)]))
+            for item, one in zip(window, found, strict=True):
+                yield item, one if isinstance(one, ImageError) else next(results)
+
+    def to(self, device: str | torch.device) -> 'Predictor':
+        """Move the network to a device; return this predictor.
+
+        Raises:
+            ExportError: The network is an exported file, which runs on the CPU.
+        """
+        network = getattr(self.model, 'network', None)
+        if network is not None and torch.device(device).type != 'cpu':
+            raise ExportError(f'{network.path}: an exported file runs on the CPU here')
+        self.model.to(device)
+        return self
+
+    def fuse(self) -> 'Predictor':
+        """Reparameterize the network, in place; return this predictor."""
+        reparameterize(self.model)
+        return self
+
+    @torch.inference_mode()
+    def run_network(self, inputs: list[dict]) -> list[Any]:
+        """Run inputs of the pipeline that have one shape, as one batch; data samples."""
+        return self.model.test_step(pseudo_collate(inputs))
+
+    def _run(self, pictures: list[tuple[dict, np.ndarray]]) -> list[Result]:
+        results: dict[int, Result] = {}
+        for group in groups_of_one_shape([data for data, _ in pictures]):
+            with labels_in_strips(self.model):
+                samples = self.run_network([pictures[place][0] for place in group])
+            for place, sample in zip(group, samples, strict=True):
+                results[place] = self.to_result(sample, pictures[place][1])
+        return [results[place] for place in range(len(pictures))]
 
     def to_result(self, sample: object, image: np.ndarray) -> Result:
         """Turn a data sample of the model into a result; `image` is (H, W, 3) uint8, RGB."""
         result = self.task.result(sample, image, self.model, self.classes, self.palette)
         result.weights = self.weights
+        result.category_ids = self.category_ids
         return result

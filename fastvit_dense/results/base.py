@@ -18,10 +18,12 @@ class Result:
         image: (H, W, 3) uint8, RGB; None where it was not kept.
         weights: Name of the published file that the result was made with, and what it may be used
             for: `file` and `licence`. None for one's own weights.
+        category_ids: Ids of the classes in annotation files, by label; None where unknown.
     """
 
     image: np.ndarray | None
     weights: dict[str, str] | None = None
+    category_ids: tuple[int, ...] | None = None
 
     @property
     def picture(self) -> np.ndarray:
@@ -35,6 +37,19 @@ class Result:
                 f'{type(self).__name__}: expected an image to draw on, found None'
             )
         return self.image
+
+    @property
+    def objects(self) -> int | None:
+        """The number of objects that a picture of the result shows; None: it shows none."""
+        return None
+
+    def above(self, score: float) -> 'Result':
+        """Return the result without what scores less.
+
+        Raises:
+            PredictionError: Results of this kind have no scores.
+        """
+        raise PredictionError(f'--score-thr {score:g}: a {type(self).__name__} has no scores')
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able fields."""
@@ -64,6 +79,14 @@ class Result:
             else:
                 self.draw().save(part)
         return path
+
+    def save_arrays(self, base: str | Path) -> Path | None:
+        """Write what is no part of `to_dict`, to files whose names begin with `base`.
+
+        Returns:
+            The file, if there is one.
+        """
+        return None
 
     def save_all(self, base: str | Path) -> Path:
         """Write every form of the result to files whose names begin with `base`.

@@ -25,6 +25,7 @@ class HandResult(Result):
         K: (3, 3) camera matrix that the hand was placed with.
         hand_model: Name of the hand model: MANO, or the stand-in.
         image: (H, W, 3) uint8, RGB.
+        is_right: Whether it is a right hand; a left one's parameters are those of a mirrored hand.
     """
 
     joints: np.ndarray
@@ -36,6 +37,11 @@ class HandResult(Result):
     K: np.ndarray
     hand_model: str
     image: np.ndarray | None = field(default=None, repr=False)
+    is_right: bool = True
+
+    def __len__(self) -> int:
+        """One: the hand."""
+        return 1
 
     def to_dict(self) -> dict[str, Any]:
         """All parameters, joints and vertices as lists."""

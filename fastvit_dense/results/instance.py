@@ -1,12 +1,16 @@
 """Boxes and masks of one image."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from ..errors import PredictionError
 from .base import Result
+
+if TYPE_CHECKING:
+    from supervision import Detections
 
 
 @dataclass
@@ -21,6 +25,7 @@ class InstanceResult(Result):
         classes: Class names.
         image: (H, W, 3) uint8, RGB.
         score_threshold: `draw` leaves out what scores less.
+        category_ids: Ids of the classes in annotation files, by label; None where unknown.
     """
 
     boxes: np.ndarray
@@ -30,6 +35,32 @@ class InstanceResult(Result):
     classes: tuple[str, ...]
     image: np.ndarray | None = field(default=None, repr=False)
     score_threshold: float = 0.3
+    category_ids: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        """The number of instances."""
+        return len(self.boxes)
+
+    def __bool__(self) -> bool:
+        """True, of a picture without instances, too: it is a result."""
+        return True
+
+    @property
+    def objects(self) -> int:
+        """The number of instances that score at least `score_threshold`."""
+        return int((self.scores >= self.score_threshold).sum())
+
+    def above(self, score: float) -> 'InstanceResult':
+        """Return the instances that score at least as much, all of which `draw` shows."""
+        keep = np.flatnonzero(self.scores >= score)
+        return replace(
+            self,
+            boxes=self.boxes[keep],
+            scores=self.scores[keep],
+            labels=self.labels[keep],
+            rles=None if self.rles is None else [self.rles[i] for i in keep],
+            score_threshold=score,
+        )
 
     @property
     def masks(self) -> np.ndarray | None:
@@ -54,11 +85,34 @@ class InstanceResult(Result):
                 'label': label,
                 'class': self.classes[label],
             }
+            if self.category_ids is not None:
+                item['category_id'] = self.category_ids[label]
             if self.rles is not None:
                 rle = self.rles[i]
                 item['segmentation'] = {'size': list(rle['size']), 'counts': _text(rle['counts'])}
             instances.append(item)
         return {'task': 'instance', 'instances': instances, **self.origin()}
+
+    def to_supervision(self) -> 'Detections':
+        """Return the instances as `supervision.Detections`: boxes, masks, scores, labels, names.
+
+        Raises:
+            PredictionError: supervision is not installed.
+        """
+        try:
+            from supervision import Detections
+        except ImportError:
+            raise PredictionError(
+                'to_supervision: supervision is not installed: pip install supervision'
+            ) from None
+        names = np.array([self.classes[label] for label in self.labels], dtype=np.str_)
+        return Detections(
+            xyxy=self.boxes.reshape(-1, 4),
+            mask=self.masks,
+            confidence=self.scores,
+            class_id=self.labels.astype(int),
+            data={'class_name': names},
+        )
 
     def draw(self) -> Image.Image:
         """Boxes, masks and names of the instances that score at least `score_threshold`."""

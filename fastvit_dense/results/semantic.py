@@ -27,6 +27,10 @@ class SemanticResult(Result):
     palette: list | None = None
     image: np.ndarray | None = field(default=None, repr=False)
 
+    def __len__(self) -> int:
+        """The number of classes that occur."""
+        return len(np.unique(self.labels))
+
     def to_dict(self) -> dict[str, Any]:
         """Size, and the share of the pixels of each class that occurs."""
         values, counts = np.unique(self.labels, return_counts=True)
@@ -48,13 +52,22 @@ class SemanticResult(Result):
 
     def save_all(self, base: str | Path) -> Path:
         """Write the picture, the data, and the labels as `base` with `_labels.png`."""
-        self.save_labels(f'{base}_labels.png')
+        self.save_arrays(base)
         return super().save_all(base)
 
-    def save_labels(self, path: str | Path) -> Path:
-        """Write the class indices as a PNG (8 bit up to 256 classes, else 16 bit)."""
+    def save_arrays(self, base: str | Path) -> Path:
+        """Write the labels, as `base` with `_labels.png`."""
+        return self.save_labels(f'{base}_labels.png')
+
+    def save_labels(self, path: str | Path, offset: int = 0) -> Path:
+        """Write the class indices as a PNG (8 bit up to 256 classes, else 16 bit).
+
+        Args:
+            path: The file.
+            offset: Added to the indices; 1 where 0 stands for pixels that are not labelled.
+        """
         path = Path(path)
-        dtype = np.uint8 if len(self.classes) <= 256 else np.uint16
+        dtype = np.uint8 if len(self.classes) + offset <= 256 else np.uint16
         with replacing(path) as part:
-            Image.fromarray(self.labels.astype(dtype)).save(part)
+            Image.fromarray((self.labels + offset).astype(dtype)).save(part)
         return path

@@ -4,7 +4,7 @@ Everything else in the package asks the `Task` of a config and never which task 
 one's own is a subclass whose object is registered; see docs/extending.md.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from torch import nn
 from ..config.loaders import LOADERS, datasets_of
 from ..config.types import base_names, find_type
 from ..datasets.formats.records import Found
-from ..errors import ConfigError, DataError, ExportError
+from ..errors import ConfigError, DataError, ExportError, PredictionError
 from ..evaluation.metric_names import METRICS, MetricInfo
 from ..evaluation.report.presentation import Presentation
 from ..evaluation.report.references import Published
@@ -81,6 +81,69 @@ class Task:
             palette: RGB per class, or None.
         """
         raise NotImplementedError
+
+    def predict_tiles(
+        self, predictor: Any, image: np.ndarray, rows: list[list[Any]], batch_size: int
+    ) -> Result:
+        """Predict a picture in tiles, and put the parts together.
+
+        Args:
+            predictor: `~fastvit_dense.inference.predictor.Predictor`, called with the tiles.
+            image: (H, W, 3) uint8, RGB.
+            rows: Tiles row by row: left, top, right, bottom.
+            batch_size: Tiles at a time.
+
+        Raises:
+            ConfigError: There is no way to put them together.
+        """
+        raise ConfigError(f'--tiles: there is no way to join tiles for the task {self.name!r}')
+
+    def fill_sample(self, sample: Any, result: Any) -> Any:
+        """Put a result into a data sample, where metrics look for it; return the sample."""
+        raise ConfigError(f'--tiles: results of the task {self.name!r} cannot be scored')
+
+    def smoother(self) -> Callable[[Any, float], Any]:
+        """Return what smooths the results of a video: called with each and its time in seconds.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        raise ConfigError(f'--smooth: for hands; there is none for the task {self.name!r}')
+
+    def annotate(self, result: Any, base: Path, dataset: ConfigDict) -> None:
+        """Write a result as the annotation of its picture, where each picture has a file for it.
+
+        Args:
+            result: Of one picture.
+            base: The file without its suffix.
+            dataset: Of the config: how its annotations are to be read.
+
+        Raises:
+            PredictionError: There is no format for annotations of this task.
+        """
+        raise PredictionError(f'--as-annotations: there is no format for the task {self.name!r}')
+
+    def collect_annotations(
+        self,
+        records: Any,
+        path: Path,
+        classes: Sequence[str],
+        ids: Sequence[int],
+        threshold: float | None,
+    ) -> str:
+        """Write the one annotation file of all pictures, where the format has one.
+
+        Args:
+            records: Data of the results, gone through as often as needed.
+            path: The file.
+            classes: Names by label.
+            ids: Ids by label.
+            threshold: What scores less is left out; None: what pictures leave out.
+
+        Returns:
+            What to tell of it; '' where there is no such file.
+        """
+        return ''
 
     # ------------------------------------------------------------------------ evaluation
 

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import FUNCTIONS
 from mmengine.utils import import_modules_from_strings
 
 from ..config.classes import spread_classes
 from ..config.following import follow_val, settings_before
 from ..config.options import merge_options
 from ..config.reading import default_work_dir, find_config, read_config, remove_pretrained
+from ..config.stored import is_checkpoint, is_exported, read_checkpoint_config
 from ..errors import ConfigError, reason_of
 from .own_data import apply_own_data
 from .sample import apply_sample_settings
@@ -32,8 +34,11 @@ def load_config(
     Where the file, or the options, set data of the validation and none of the test, the test
     follows (`follow_val`); so do the classes, from the training dataset (`spread_classes`).
 
+    A checkpoint that training wrote carries its config, an exported file the part of it that
+    predicting needs; they are read as data, see `config/stored.py`.
+
     Args:
-        path: The config file.
+        path: The config file, the name of a shipped one, a checkpoint, or an exported file.
         sample: Apply the settings of the embedded sample data (`tasks/sample.py`).
         data: A folder of annotated pictures to use instead (`tasks/own_data.py`).
         classes: Of a model that is to be tested on that folder; by default the folder's.
@@ -43,14 +48,20 @@ def load_config(
 
     Raises:
         ConfigError: The file is missing or broken, or an option names an unknown key.
+        CheckpointError: The checkpoint cannot be read, or carries no config.
     """
-    cfg = read_config(path)
-    before = settings_before(find_config(path))
-    if before is not None:
-        follow_val(cfg, before)
-    cfg.work_dir = str(work_dir or cfg.get('work_dir') or default_work_dir(path))
-    if sample and data:
-        raise ConfigError('--sample and --data both name the data: give one of them')
+    if sample and (data or stands_alone(path)):
+        other = '--data' if data else path
+        raise ConfigError(f'--sample and {other} both name the data: give one of them')
+    if stands_alone(path):
+        read = FUNCTIONS.get('exported_config') if is_exported(path) else read_checkpoint_config
+        cfg = read(path)
+    else:
+        cfg = read_config(path)
+        before = settings_before(find_config(path))
+        if before is not None:
+            follow_val(cfg, before)
+    cfg.work_dir = str(work_dir or cfg.get('work_dir') or default_work_dir(cfg.filename))
     if sample:
         apply_sample_settings(cfg)
     if data:
@@ -65,6 +76,22 @@ def load_config(
         remove_pretrained(cfg.model)
     cfg.work_dir = str(work_dir or cfg.work_dir)
     return cfg
+
+
+def stands_alone(path: str | os.PathLike) -> bool:
+    """Tell whether a name is that of a file which holds config and weights."""
+    return is_checkpoint(path) or is_exported(path)
+
+
+def own_weights(path: str | os.PathLike) -> str:
+    """Return the weights of a model that is named by one file: that file.
+
+    Raises:
+        ConfigError: It is a config, which has none.
+    """
+    if not stands_alone(path):
+        raise ConfigError(f'{path}: expected a checkpoint after it, or a checkpoint in its place')
+    return str(path)
 
 
 def _import_modules(cfg: Config) -> None:

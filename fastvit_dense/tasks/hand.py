@@ -1,7 +1,7 @@
 """3D hand mesh: MANO's parameters from one image, scored as FreiHAND does."""
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..graphs.inputs import normalized
 from ..hand.camera import ROOT
 from ..hand.mano import Mano
 from ..results.hand import HandResult
+from ..results.smoothing import HandSmoother
 from .base import Pictures, Task
 from .sample import SAMPLE_ROOT, Schedule, schedule_of, shorten, split_loaders
 
@@ -73,14 +74,20 @@ class HandTask(Task):
         to_input = sample.metainfo.get('image_transform', np.eye(3))
         roll = sample.metainfo.get('camera_roll', np.eye(3))
         K = np.linalg.inv(to_input) @ np.asarray(sample.metainfo['K']) @ roll
-        faces = mano.faces if sample.metainfo.get('is_right', True) else mano.faces.flip(1)
+        is_right = bool(sample.metainfo.get('is_right', True))
+        faces = mano.faces if is_right else mano.faces.flip(1)
         return HandResult(
             **arrays,
             faces=faces.cpu().numpy(),
             K=K.astype(np.float32),
             hand_model=mano.name,
             image=image,
+            is_right=is_right,
         )
+
+    def smoother(self) -> Callable[[HandResult, float], HandResult]:
+        """See `Task.smoother`."""
+        return HandSmoother()
 
     def draw(
         self, cfg: Config, dataset: ConfigDict, ids: Sequence[Any], predictions: Path

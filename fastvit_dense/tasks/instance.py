@@ -29,6 +29,7 @@ from ..results.instance import InstanceResult
 from .base import Pictures, Task, test_scale
 from .own_data import own_splits
 from .sample import SAMPLE_ROOT, Schedule, as_list, schedule_of, shorten, shrink, split_loaders
+from .tiles import merge_instances
 
 # models that the schedules are made for
 KNOWN = ('MaskRCNN', 'FasterRCNN', 'SingleStageDetector')
@@ -97,6 +98,46 @@ class InstanceTask(Task):
             classes=classes,
             image=image,
         )
+
+    def predict_tiles(
+        self, predictor: Any, image: np.ndarray, rows: list[list[Any]], batch_size: int
+    ) -> InstanceResult:
+        """Join the instances that borders cut; see `Task.predict_tiles`."""
+        tiles = [tile for row in rows for tile in row]
+        parts = (image[top:bottom, left:right] for left, top, right, bottom in tiles)
+        found = list(predictor.stream(parts, batch_size))
+        return merge_instances(found, tiles, image)
+
+    def fill_sample(self, sample: Any, result: InstanceResult) -> Any:
+        """See `Task.fill_sample`."""
+        from mmengine.structures import InstanceData
+
+        sample.pred_instances = InstanceData(
+            bboxes=torch.from_numpy(result.boxes),
+            scores=torch.from_numpy(result.scores),
+            labels=torch.from_numpy(result.labels),
+        )
+        if result.rles is not None:
+            sample.pred_instances.masks = result.rles
+        return sample
+
+    def annotate(self, result: Any, base: Path, dataset: ConfigDict) -> None:
+        """All pictures have one file: there is nothing to write."""
+
+    def collect_annotations(
+        self,
+        records: Any,
+        path: Path,
+        classes: Sequence[str],
+        ids: Sequence[int],
+        threshold: float | None,
+    ) -> str:
+        """Write a COCO file; see `Task.collect_annotations`."""
+        from ..results.coco_file import write_coco
+
+        limit = SCORE_THRESHOLD if threshold is None else threshold
+        images, count = write_coco(records, path, classes, ids, limit)
+        return f'{count} annotations of {images} pictures, scores from {limit:g} on: {path}'
 
     def draw(
         self, cfg: Config, dataset: ConfigDict, ids: Sequence[Any], predictions: Path

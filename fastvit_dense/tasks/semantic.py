@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,7 @@ from ..results.semantic import SemanticResult
 from .base import Pictures, Task
 from .own_data import own_splits
 from .sample import SAMPLE_ROOT, Schedule, schedule_of, shorten, shrink, split_loaders
+from .tiles import label_tiles
 
 # By backbone, so that training stays under four minutes on two CPU cores; None: any other.
 SCHEDULES = {
@@ -76,6 +78,40 @@ class SemanticTask(Task):
         """Class of every pixel; see `Task.result`."""
         labels = sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
         return SemanticResult(labels.astype(np.int64, copy=False), classes, palette, image)
+
+    def predict_tiles(
+        self, predictor: Any, image: np.ndarray, rows: list[list[Any]], batch_size: int
+    ) -> SemanticResult:
+        """Blend the scores of every pixel; see `Task.predict_tiles`."""
+
+        def scores(tiles: list[Any]) -> Iterator[Tensor]:
+            parts = [image[top:bottom, left:right] for left, top, right, bottom in tiles]
+            for start in range(0, len(parts), batch_size):
+                for sample in predictor.samples(parts[start : start + batch_size]):
+                    yield sample.seg_logits.data
+
+        first = rows[0]
+        overlaps = [one[2] - other[0] for one, other in pairwise(first)]
+        overlaps += [one[0][3] - other[0][1] for one, other in pairwise(rows)]
+        labels = label_tiles(
+            ((row, scores(row)) for row in rows),
+            image.shape[:2],
+            ramp=max(overlaps),
+            threshold=_threshold(predictor.model),
+        )
+        return SemanticResult(labels, predictor.classes, predictor.palette, image)
+
+    def fill_sample(self, sample: Any, result: SemanticResult) -> Any:
+        """See `Task.fill_sample`."""
+        from mmengine.structures import PixelData
+
+        labels = torch.from_numpy(result.labels)[None]
+        sample.set_data({'pred_sem_seg': PixelData(data=labels)})
+        return sample
+
+    def annotate(self, result: Any, base: Path, dataset: ConfigDict) -> None:
+        """Write a mask as the dataset reads them: see `Task.annotate`."""
+        result.save_labels(f'{base}.png', offset=int(bool(dataset.get('reduce_zero_label'))))
 
     def draw(
         self, cfg: Config, dataset: ConfigDict, ids: Sequence[Any], predictions: Path
@@ -201,6 +237,13 @@ class SemanticTask(Task):
     def compare(self, pairs: Sequence[Pair]) -> Iterator[Line]:
         """See `Task.compare`."""
         yield from compare_label_maps(pairs)
+
+
+def _threshold(model: Any) -> float:
+    """Of the probability of a head with one output."""
+    settings = getattr(model, 'post_processing', None)
+    holder = settings.settings if settings is not None else model
+    return float(holder.decode_head.threshold or 0.3)
 
 
 class _LabelPixels(nn.Module):

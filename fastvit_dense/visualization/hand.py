@@ -15,6 +15,7 @@ from ..hand.camera import project
 from ..hand.render import draw_mesh
 
 PANEL = 320  # pixels
+MARGIN = 8  # pixels about a hand
 MESH_COLOR = (0.65, 0.74, 0.86)
 ERROR_RANGE = 20.0  # millimetres: this error and larger ones are drawn in the last colour
 # FreiHAND's: thumb red, index yellow, middle green, ring blue, little finger purple.
@@ -230,3 +231,36 @@ def save_mesh(path: str | Path, vertices: np.ndarray, faces: np.ndarray) -> Path
     else:
         raise ValueError(f'{path}: expected a name that ends in .obj or .ply')
     return path
+
+
+def draw_over(
+    image: np.ndarray, K: np.ndarray, joints: np.ndarray, vertices: np.ndarray, faces: np.ndarray
+) -> np.ndarray:
+    """Draw mesh and skeleton of one hand over a picture, of which only its part is drawn anew.
+
+    Args:
+        image: (H, W, 3) uint8.
+        K: (3, 3) of the picture.
+        joints: (21, 3).
+        vertices: (V, 3).
+        faces: (F, 3).
+
+    Returns:
+        A new image; where the hand cannot be seen, a copy.
+    """
+    shown = image.copy()
+    uv = project(np.concatenate([vertices, joints]), K)
+    uv = uv[np.isfinite(uv).all(1)]
+    if not len(uv):
+        return shown
+    size = image.shape[1::-1]
+    low = np.clip(np.floor(uv.min(0)) - MARGIN, 0, size).astype(int)
+    high = np.clip(np.ceil(uv.max(0)) + MARGIN, 0, size).astype(int)
+    if (high <= low).any():
+        return shown
+    part = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
+    moved = K.astype(np.float64).copy()
+    moved[:2, 2] -= low
+    part = draw_overlay(part, vertices, faces, moved)
+    shown[low[1] : high[1], low[0] : high[0]] = draw_skeleton(part, project(joints, moved))
+    return shown

@@ -14,7 +14,7 @@ from fastvit_dense import engine, load_model
 from fastvit_dense.deploy.export import trace, write
 from fastvit_dense.deploy.job import prepare
 from fastvit_dense.deploy.runtime import ExportedNetwork
-from fastvit_dense.errors import ExportError
+from fastvit_dense.errors import CheckpointError, ExportError
 from fastvit_dense.tasks.config import load_config
 from tests.facts import raises_naming
 
@@ -157,3 +157,45 @@ def test_files_that_run_elsewhere(tmp_path):
         ExportedNetwork(tmp_path / 'x.mlpackage')
     with raises_naming(ExportError, tmp_path / 'none.onnx', 'onnxruntime', 'bfloat16', 'openvino'):
         ExportedNetwork(tmp_path / 'none.onnx', bf16=True)
+
+
+@pytest.mark.parametrize('task', ['instance', 'semantic', 'hand'])
+def test_a_file_stands_alone(request, files, task):
+    """As with its config; nothing in it names a place of data, and it stays on the CPU."""
+    path = files(task, 'onnx')
+    model = load_model(path)
+    other = load_model(request.getfixturevalue(f'tiny_{task}'), path)
+    photo = np.random.default_rng(0).integers(0, 256, (150, 203, 3), dtype=np.uint8)
+    assert str(model(photo).to_dict()) == str(other(photo).to_dict())
+    assert 'data_root' not in model.model.network.description.prediction
+    with raises_naming(ExportError, path, 'CPU'):
+        model.to('cuda')
+
+
+def test_openvino_stands_alone(files):
+    model = load_model(files('semantic', 'openvino'))
+    assert model(np.zeros((50, 60, 3), np.uint8)).labels.shape == (50, 60)
+
+
+def test_a_file_without_its_config(files, tmp_path):
+    """One of an earlier version: it needs its config, as it did."""
+    model = onnx.load(files('semantic', 'onnx'))
+    kept = [entry for entry in model.metadata_props if entry.key not in ('prediction', 'resize')]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    path = tmp_path / 'old.onnx'
+    path.write_bytes(model.SerializeToString())
+    assert ExportedNetwork(path).description.resize == {}
+    with raises_naming(ExportError, path, 'carries no config', 'name its config'):
+        load_model(path)
+
+
+def test_a_file_whose_config_is_hostile(files, tmp_path):
+    model = onnx.load(files('semantic', 'onnx'))
+    for entry in model.metadata_props:
+        if entry.key == 'prediction':
+            entry.value = entry.value.replace("'EncoderDecoder'", "'os.system'")
+    path = tmp_path / 'evil.onnx'
+    path.write_bytes(model.SerializeToString())
+    with raises_naming(CheckpointError, path, 'model.type', 'os.system'):
+        load_model(path)

@@ -1,13 +1,19 @@
 """Predicting pictures and folders of them; no picture is lost."""
 
+import io
 import json
+import resource
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
 
-from fastvit_dense import engine
-from fastvit_dense.errors import ImageError
+from fastvit_dense import engine, load_model
+from fastvit_dense.engine.prediction_files import Lines, Shard
+from fastvit_dense.errors import ConfigError, ImageError, PredictionError
+from fastvit_dense.tasks.config import load_config
 from tests.facts import raises_naming
 
 pytestmark = pytest.mark.integration
@@ -72,3 +78,152 @@ def test_no_picture_is_overwritten(tiny_semantic, trained_semantic, folder, tmp_
     with raises_naming(ImageError, folder.name, '.png', 'overwritten', '--out-dir'):
         engine.predict(*options, f'{folder}/../{folder.name}')
     assert before == {path: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def album(photo, tmp_path):
+    """Seven pictures of three sizes in two folders, and one that is broken."""
+    root = tmp_path / 'album'
+    for number in range(7):
+        path = root / ('sub' if number % 2 else '') / f'{number}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo[: 100 + 10 * (number % 3)]).save(path)
+    (root / 'sub/bad.jpg').write_bytes(b'no picture')
+    return root
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_folders_as_lines_and_annotations(trained, album, tmp_path, capsys):
+    """A checkpoint alone; what `pycocotools` reads of the annotations is what was found."""
+    out = tmp_path / 'out'
+    settings = dict(recursive=True, pictures=False, as_annotations=True, score_thr=0.1)
+    engine.predict(str(trained), None, str(album), str(out), **settings)
+    assert sorted(path.name for path in out.iterdir()) == ['annotations.json', 'predictions.jsonl']
+    records = read_lines(out / 'predictions.jsonl')
+    assert [record['file_name'] for record in records] == [
+        *('0.png', '2.png', '4.png', '6.png', 'sub/1.png', 'sub/3.png', 'sub/5.png')
+    ]
+    shown = capsys.readouterr().out
+    assert f'skipped: {album}/sub/bad.jpg' in shown
+    assert 'objects above 0.1 in 7 pictures' in shown
+    model, truth = load_model(trained), COCO(str(out / 'annotations.json'))
+    assert [c['name'] for c in truth.loadCats(truth.getCatIds())] == list(model.classes)
+    for record, image in zip(records, truth.dataset['images'], strict=True):
+        result = model(album / record['file_name']).above(0.1)
+        assert (image['height'], image['width']) == result.image.shape[:2]
+        entries = truth.imgToAnns[image['id']]
+        assert len(entries) == len(record['instances']) == len(result)
+        for entry, box, mask in zip(entries, result.boxes, result.masks, strict=True):
+            x, y, w, h = entry['bbox']
+            np.testing.assert_allclose([x, y, x + w, y + h], box, atol=0.05)
+            assert entry['score'] >= 0.1
+            assert entry['area'] == truth.annToMask(entry).sum()
+            assert (truth.annToMask(entry) == mask).mean() > 0.999
+
+
+def test_annotations_are_trained_on(trained, album, tmp_path):
+    """mmdet's dataset reads them with the config's own classes and masks."""
+    from mmengine.registry import DATASETS, DefaultScope
+
+    out = tmp_path / 'out'
+    settings = dict(pictures=False, as_annotations=True, score_thr=0.05)
+    engine.predict(str(trained), None, f'{album}/*.png', str(out), **settings)
+    cfg = load_config(trained)
+    dataset = cfg.train_dataloader.dataset
+    dataset.update(data_root='', ann_file=str(out / 'annotations.json'))
+    dataset.data_prefix = dict(img=str(album))
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        built = DATASETS.build(dataset)
+    records = read_lines(out / 'predictions.jsonl')
+    assert len(built) == sum(bool(record['instances']) for record in records) > 0
+    for number in range(len(built)):
+        sample = built[number]['data_samples'].gt_instances
+        assert len(sample.masks) == len(sample.labels) > 0
+
+
+def test_masks_are_trained_on(tiny_semantic, trained_semantic, album, tmp_path):
+    """Values are those that the dataset's `reduce_zero_label` takes back to the labels."""
+    out = tmp_path / 'out'
+    options = (tiny_semantic, str(trained_semantic), f'{album}/*.png', str(out))
+    engine.predict(*options, pictures=False, as_annotations=True)
+    model = load_model(tiny_semantic, trained_semantic)
+    assert model.dataset.reduce_zero_label
+    for path in album.glob('*.png'):
+        mask = np.asarray(Image.open(out / f'masks/{path.name}'))
+        np.testing.assert_array_equal(mask, model(path).labels + 1)
+
+
+def test_shards_and_a_run_that_goes_on(trained, album, tmp_path, monkeypatch, capsys):
+    """Each picture once; a line that was cut is made again; names come on standard input too."""
+    out = tmp_path / 'out'
+    names = sorted(album.rglob('*.png'))
+    text = ''.join(f'{name}\n' for name in names)
+    for part in ('1/2', '2/2'):
+        monkeypatch.setattr('sys.stdin', io.StringIO(text))
+        engine.predict(str(trained), None, '-', str(out), pictures=False, shard=part)
+    files = [out / f'predictions-{i}-of-2.jsonl' for i in (1, 2)]
+    found = [record['image'] for file in files for record in read_lines(file)]
+    assert sorted(found) == sorted(map(str, names))
+    whole = files[0].read_text()
+    files[0].write_text(whole[: len(whole) // 2])
+    monkeypatch.setattr('sys.stdin', io.StringIO(text))
+    capsys.readouterr()
+    engine.predict(str(trained), None, '-', str(out), pictures=False, shard='1/2', resume=True)
+    assert files[0].read_text() == whole
+    assert 'are done already' in capsys.readouterr().out
+    monkeypatch.setattr('sys.stdin', io.StringIO(text))
+    again = engine.predict(
+        str(trained), None, '-', str(out), pictures=False, shard='1/2', resume=True
+    )
+    assert again == []
+
+
+def test_pictures_that_are_there_stay(trained, album, tmp_path):
+    out = tmp_path / 'out'
+    first = engine.predict(str(trained), None, f'{album}/0.png', str(out))
+    time = first[0].stat().st_mtime_ns
+    written = engine.predict(str(trained), None, f'{album}/?.png', str(out), resume=True)
+    assert sorted(path.name for path in written) == ['2.png', '4.png', '6.png']
+    assert first[0].stat().st_mtime_ns == time
+
+
+def test_nothing_above_a_score_is_said(trained, album, tmp_path, capsys):
+    written = engine.predict(
+        str(trained), None, f'{album}/0.png', str(tmp_path / 'out'), score_thr=0.99
+    )
+    shown = capsys.readouterr().out
+    assert '0 objects above 0.99 in 1 pictures' in shown
+    assert f'0 objects above 0.99: {album}/0.png' in shown
+    assert json.loads(written[0].with_suffix('.json').read_text())['instances'] == []
+
+
+def test_results_without_scores(tiny_semantic, trained_semantic, album, tmp_path):
+    options = (tiny_semantic, str(trained_semantic), f'{album}/0.png', str(tmp_path / 'out'))
+    with raises_naming(PredictionError, '--score-thr 0.5', 'no scores'):
+        engine.predict(*options, score_thr=0.5)
+
+
+@pytest.mark.parametrize('text', ['0/3', '4/3', '1', 'a/b', '1/2/3', '-1/3'])
+def test_shards_that_are_none(text):
+    with raises_naming(ConfigError, f'--shard {text}', 'I/N'):
+        Shard(text)
+
+
+def test_lines_of_someone_else(tmp_path):
+    (tmp_path / 'x.jsonl').write_text('{"image": "a"}\n[]\n')
+    with raises_naming(PredictionError, tmp_path / 'x.jsonl', 'line 2', '"image"'):
+        list(Lines(tmp_path / 'x.jsonl', resume=True))
+
+
+def test_memory_stays_flat(tiny_semantic, trained_semantic, photo, tmp_path):
+    """Of 300 pictures the last 200 take no more than the first 100."""
+    model = load_model(tiny_semantic, trained_semantic)
+    small = np.ascontiguousarray(photo[:60, :80])
+    peaks = []
+    for number, _ in enumerate(model.stream((small for _ in range(300)), batch_size=4)):
+        if number in (99, 299):
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    assert peaks[1] - peaks[0] < 20  # megabytes; 200 of these results hold 11

@@ -1,6 +1,9 @@
 """From a checkpoint to pictures: `load_model`, what it takes, what it gives."""
 
 import json
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -39,7 +42,7 @@ def test_path_picture_and_array_give_the_same(request, task, photo, tmp_path):
     path = tmp_path / 'photo.png'
     Image.fromarray(photo).save(path)
     picture = Image.open(path)
-    results = model([str(path), path, picture, photo])
+    results = model([str(path), path, picture, photo], batch_size=1)
     assert isinstance(results, list)
     assert len(results) == 4
     for result in results:
@@ -202,3 +205,26 @@ def test_weights_that_do_not_fit(root_dir, tiny_instance, trained, tmp_path):
         load_model(root_dir / 'configs/maskrcnn_fastvit_t12.py', trained)
     with raises_naming(CheckpointError, tmp_path / 'none.pth'):
         load_model(tiny_instance, tmp_path / 'none.pth')
+
+
+@pytest.fixture
+def server(tmp_path):
+    """The address of a server of a folder on this machine."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f'http://127.0.0.1:{running.server_port}'
+        running.shutdown()
+        thread.join()
+
+
+def test_addresses(segmentor, photo, tmp_path, server):
+    Image.fromarray(photo).save(tmp_path / 'photo.png')
+    (tmp_path / 'bad.png').write_bytes(b'nothing')
+    assert_same_result(segmentor(f'{server}/photo.png'), segmentor(photo))
+    for name in ('none.png', 'bad.png'):
+        with raises_naming(ImageError, f'{server}/{name}'):
+            segmentor(f'{server}/{name}')
+    with raises_naming(ImageError, 'http://127.0.0.1:1/x.png', 'cannot be had'):
+        segmentor('http://127.0.0.1:1/x.png')

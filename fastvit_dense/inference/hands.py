@@ -1,0 +1,170 @@
+"""Hands of a whole photograph: boxes, square crops, left hands mirrored, results in the picture."""
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..datasets.hand_transforms import mirror_hand
+from ..errors import DataError, ImageError
+from ..results.hands import HandsResult
+from .predictor import Predictor
+from .reading import ImageInput
+
+# side of the crop by the longer side of the box: in FreiHAND's pictures there is some room
+ROOM = 1.4
+MIN_SCORE = 0.3
+
+
+@dataclass(frozen=True)
+class HandBox:
+    """A hand in a picture.
+
+    Attributes:
+        box: x, y, width, height in pixels.
+        is_right: Whether it is a right hand.
+        score: Of the detector, 0-1.
+    """
+
+    box: tuple[float, float, float, float]
+    is_right: bool = True
+    score: float = 1.0
+
+
+def predict_hands(
+    model: Predictor, image: ImageInput, boxes: Sequence[HandBox], batch_size: int = 8
+) -> HandsResult:
+    """Predict the hands of a picture.
+
+    Args:
+        model: Of the hand task.
+        image: A picture.
+        boxes: Where its hands are.
+        batch_size: Hands at a time.
+
+    Returns:
+        One `HandResult` a box, each with the camera of the whole picture, in which it lies where it
+        is seen. Without a known camera each hand has an assumed one: its depth is a guess.
+
+    Raises:
+        ImageError: The picture cannot be read.
+        DataError: A box has no size.
+    """
+    read = model.reader.read(image)
+    picture = np.ascontiguousarray(read['img'][..., ::-1])
+    hands: list[Any] = []
+    for start in range(0, len(boxes), batch_size):
+        some = boxes[start : start + batch_size]
+        inputs = [model.reader.transform(_crop(read, box)) for box in some]
+        samples = model.run_network(inputs)
+        hands += [model.to_result(sample, picture) for sample in samples]
+    return HandsResult(hands, picture, tuple(box.score for box in boxes))
+
+
+def _crop(read: dict, hand: HandBox) -> dict:
+    """What the pipeline makes a crop of: a left hand mirrored, the box with room about it."""
+    results = copy.deepcopy(read)
+    x, y, width, height = hand.box
+    side = max(width, height) * ROOM
+    middle = x + width / 2, y + height / 2
+    if not hand.is_right:
+        columns = results['img'].shape[1]
+        mirror_hand(results)
+        middle = columns - middle[0], middle[1]
+    results['box'] = (middle[0] - side / 2, middle[1] - side / 2, side, side)
+    return results
+
+
+class BoxesOfFile:
+    """Hands by picture, from what `predict` wrote of a detector.
+
+    Args:
+        path: `predictions.jsonl`: a line a picture, with `image`, and `instances` that have
+            `bbox` (x, y, width, height), `class` and `score`.
+
+    Raises:
+        DataError: It is no such file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.found: dict[str, list[HandBox]] = {}
+        try:
+            with path.open(encoding='utf-8') as file:
+                for number, line in enumerate(file, start=1):
+                    self._add(line, number)
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f'{path}: cannot be read: {error}') from error
+
+    def _add(self, line: str, number: int) -> None:
+        try:
+            record = json.loads(line)
+            boxes = [_hand_box(item) for item in record['instances']]
+            self.found[str(Path(record['image']))] = [b for b in boxes if b.score >= MIN_SCORE]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise DataError(
+                f'{self.path}, line {number}: expected "image" and "instances" with "bbox", as '
+                '`predict --no-pictures` writes them of a detector'
+            ) from None
+
+    def __call__(self, path: Any) -> list[HandBox]:
+        """The hands of a picture.
+
+        Raises:
+            ImageError: The file does not tell of it.
+        """
+        if str(Path(path)) not in self.found:
+            raise ImageError(f'{path}: {self.path} tells nothing of this picture')
+        return self.found[str(Path(path))]
+
+
+class BoxesOfDetector:
+    """Hands by picture, as a detector finds them.
+
+    Args:
+        detector: Of the instance task; its classes tell left hands by the word `left`.
+    """
+
+    def __init__(self, detector: Predictor) -> None:
+        self.detector = detector
+
+    def __call__(self, path: Any) -> list[HandBox]:
+        """The hands of a picture.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        result: Any = self.detector.predict(path).above(MIN_SCORE)
+        return [_hand_box(item) for item in result.to_dict()['instances']]
+
+
+def _hand_box(item: Mapping[str, Any]) -> HandBox:
+    x, y, width, height = (float(number) for number in item['bbox'])
+    if not (width > 0 and height > 0):
+        raise ValueError('a box without size')
+    is_right = 'left' not in str(item.get('class', '')).lower()
+    return HandBox((x, y, width, height), is_right, float(item.get('score', 1.0)))
+
+
+class HandsPredictor:
+    """A hand model that finds the hands of whole pictures by their boxes.
+
+    Args:
+        model: Of the hand task.
+        boxes: Gives the boxes of a picture.
+    """
+
+    def __init__(self, model: Predictor, boxes: BoxesOfFile | BoxesOfDetector) -> None:
+        self.model, self.boxes = model, boxes
+
+    def pairs(self, images: Any, batch_size: int = 8) -> Any:
+        """Do what `Predictor.pairs` does; the hands of a picture are its batch."""
+        for image in images:
+            try:
+                yield image, predict_hands(self.model, image, self.boxes(image), batch_size)
+            except (ImageError, DataError) as error:
+                yield image, ImageError(str(error))

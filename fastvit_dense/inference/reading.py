@@ -1,0 +1,133 @@
+"""Pictures as models take them: from a path, an address, a PIL image or an array."""
+
+import copy
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+from ..datasets.bit_depth import stated_bits, to_bytes
+from ..datasets.decoding import picture_array
+from ..datasets.loading import read_image_bytes, replace_loading
+from ..datasets.picture_files import check_file, size_problem
+from ..errors import DataError, ImageError, reason_of
+from ..limits import DOWNLOADED_BYTES
+
+TRUTH_LOADERS = ('LoadAnnotations', 'LoadCheckedMask', 'LoadPanopticAnnotations')
+TIMEOUT = 30  # seconds without a byte
+ImageInput = str | os.PathLike | Image.Image | np.ndarray
+
+
+class PictureReader:
+    """The test pipeline of a config without the steps that read the truth.
+
+    Args:
+        cfg: The config.
+        dataset: Its dataset whose pipeline is used.
+
+    Attributes:
+        load: The first step, which reads a file.
+        transform: The others.
+    """
+
+    def __init__(self, cfg: Config, dataset: ConfigDict) -> None:
+        self.bits = stated_bits(cfg)
+        steps = copy.deepcopy([s for s in dataset.pipeline if s['type'] not in TRUTH_LOADERS])
+        replace_loading(steps, 0, None, self.bits)
+        with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+            self.load = Compose(steps[:1])
+            self.transform = Compose(steps[1:])
+
+    def __call__(self, image: ImageInput) -> tuple[dict, np.ndarray]:
+        """Read a picture.
+
+        Returns:
+            What the network takes, and the picture, (H, W, 3) uint8, RGB.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        results = self.read(image)
+        rgb = np.ascontiguousarray(results['img'][..., ::-1])
+        try:
+            return self.transform(results), rgb
+        except Exception as error:  # such as a line of pixels that resizing leaves nothing of
+            size = f'{rgb.shape[1]}x{rgb.shape[0]}'
+            reason = reason_of(error).splitlines()[0]
+            raise ImageError(
+                f'{results.get("img_path") or "array"}: {size} pixels, cannot be prepared: {reason}'
+            ) from error
+
+    def read(self, image: ImageInput) -> dict:
+        """Return the results dict that the test pipeline starts from: the image as BGR."""
+        if isinstance(image, str) and image.startswith(('http://', 'https://')):
+            return _results(_download(image, self.bits), image)
+        if isinstance(image, str | os.PathLike):
+            return self._read_file(Path(image))
+        return _results(np.ascontiguousarray(self._rgb(image)[..., ::-1]), '')
+
+    def _read_file(self, path: Path) -> dict:
+        if not path.is_file():
+            raise ImageError(f'{path}: no such file')
+        try:
+            check_file(path)
+        except DataError as error:
+            raise ImageError(str(error)) from error
+        if problem := size_problem(path):
+            raise ImageError(f'{path}: {problem}')
+        try:
+            results = self.load({'img_path': str(path), 'img_id': 0})
+        except DataError as error:
+            raise ImageError(str(error)) from error
+        except Exception as error:
+            raise ImageError(
+                f'{path}: cannot be decoded as an image: {reason_of(error)}'
+            ) from error
+        if results is None or results.get('img') is None:
+            raise ImageError(f'{path}: cannot be decoded as an image')
+        return results
+
+    def _rgb(self, image: Image.Image | np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 of a PIL image or an array of whole numbers, RGB."""
+        if isinstance(image, Image.Image):
+            name = getattr(image, 'filename', '') or f'PIL image of mode {image.mode}'
+            try:
+                return to_bytes(picture_array(image), self.bits, name)
+            except DataError as error:
+                message = str(error).removeprefix(f'{name}: ')
+                raise ImageError(f'{name}: {message}') from None
+        array = np.asarray(image)
+        found = f'shape {array.shape} of {array.dtype}'
+        if array.ndim != 3 or array.shape[2] != 3 or not array.size:
+            raise ImageError(f'expected an (H, W, 3) uint8 array, found {found}')
+        try:
+            return to_bytes(array, self.bits, f'array of {found}')
+        except DataError as error:
+            raise ImageError(f'expected an (H, W, 3) uint8 array, found {found}; {error}') from None
+
+
+def _results(bgr: np.ndarray, path: str) -> dict[str, Any]:
+    shape = bgr.shape[:2]
+    return {'img': bgr, 'img_path': path, 'img_id': 0, 'img_shape': shape, 'ori_shape': shape}
+
+
+def _download(address: str, bits: int | None) -> np.ndarray:
+    """(H, W, 3) uint8, BGR, of a picture at an http(s) address."""
+    try:
+        with urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
+            data = answer.read(DOWNLOADED_BYTES + 1)
+    except (OSError, ValueError, urllib.error.URLError) as error:
+        raise ImageError(f'{address}: cannot be had: {reason_of(error)}') from error
+    if len(data) > DOWNLOADED_BYTES:
+        raise ImageError(f'{address}: expected at most {DOWNLOADED_BYTES:,} bytes, found more')
+    try:
+        return read_image_bytes(data, address, bits)
+    except DataError as error:
+        raise ImageError(str(error)) from error

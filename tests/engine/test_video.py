@@ -1,0 +1,64 @@
+"""Videos through a model: a line and a picture for each frame."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from fastvit_dense.engine.video import predict_videos
+from fastvit_dense.errors import ConfigError, ImageError
+from fastvit_dense.inference.video import Video
+from tests.facts import raises_naming
+from tests.inference.test_video import make_video
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope='module')
+def clip(photo, tmp_path_factory):
+    """Nine frames, ten a second: a picture that moves."""
+    path = tmp_path_factory.mktemp('video') / 'clip.mp4'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 10, (160, 120))
+    for number in range(9):
+        frame = photo[number : number + 120, 3 * number : 3 * number + 160]
+        writer.write(np.ascontiguousarray(frame[..., ::-1]))
+    writer.release()
+    return path
+
+
+def test_frames_of_a_detector(trained, clip, tmp_path, capsys):
+    (lines,) = predict_videos(str(trained), None, [str(clip)], str(tmp_path), batch_size=4)
+    records = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [record['frame'] for record in records] == list(range(9))
+    np.testing.assert_allclose([r['seconds'] for r in records], np.arange(9) / 10, atol=1e-3)
+    assert all(record['instances'] for record in records)
+    shown = Video(str(tmp_path / 'clip.mp4'))
+    assert shown.rate == pytest.approx(10)
+    assert len(list(shown)) == 9
+    assert '9 frames, ' in capsys.readouterr().out
+    with raises_naming(ImageError, clip, 'overwritten', '--out-dir'):
+        predict_videos(str(trained), None, [str(clip)], str(clip.parent))
+    with raises_naming(ConfigError, '--smooth', 'instance'):
+        predict_videos(str(trained), None, [str(clip)], str(tmp_path), smooth=True)
+
+
+def test_hands_are_steady(tiny_hand, random_hand, clip, tmp_path):
+    def joints(**settings):
+        options = (tiny_hand, str(random_hand), [str(clip)], str(tmp_path))
+        (lines,) = predict_videos(*options, pictures=False, **settings)
+        records = map(json.loads, lines.read_text().splitlines())
+        return np.array([record['joints'] for record in records])
+
+    plain, smooth = joints(), joints(smooth=True)
+    steps = [np.abs(np.diff(found, axis=0)).mean() for found in (plain, smooth)]
+    assert 0 < steps[1] < steps[0]
+    np.testing.assert_allclose(smooth[0], plain[0])
+
+
+def test_a_video_without_frames(trained, tmp_path):
+    path = make_video(tmp_path / 'empty.mp4', 1)
+    path.write_bytes(path.read_bytes()[:200])
+    with raises_naming(ImageError, path):
+        predict_videos(str(trained), None, [str(path)], str(tmp_path / 'out'))
+    assert not list(tmp_path.glob('out/*'))

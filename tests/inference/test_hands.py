@@ -1,0 +1,105 @@
+"""Hands of whole photographs: placed where they are, left hands as mirrored right ones."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fastvit_dense import engine, load_model
+from fastvit_dense.errors import ConfigError, DataError, ImageError
+from fastvit_dense.hand.camera import project
+from fastvit_dense.inference.hands import ROOM, BoxesOfFile, HandBox, predict_hands
+from tests.facts import raises_naming
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope='module')
+def model(tiny_hand, random_hand):
+    return load_model(tiny_hand, random_hand)
+
+
+@pytest.fixture(scope='module')
+def crop(hand_tree):
+    """A picture of one hand, (224, 224, 3)."""
+    from fastvit_dense.datasets.loading import read_image
+
+    path = sorted((hand_tree / 'evaluation/rgb').iterdir())[0]
+    return np.ascontiguousarray(read_image(str(path))[..., ::-1])
+
+
+def photograph(crop, places, size=(400, 700)):
+    picture = np.full((*size, 3), (124, 116, 104), np.uint8)
+    for (x, y), mirrored in places:
+        picture[y : y + 224, x : x + 224] = crop[:, ::-1] if mirrored else crop
+    return picture
+
+
+def box_at(x, y):
+    """The box whose crop is the square of 224 pixels at a place."""
+    side = 224 / ROOM
+    return (x + 112 - side / 2, y + 112 - side / 2, side, side)
+
+
+def test_both_hands_are_where_they_are_seen(model, crop):
+    """The crop of either is the picture that the model was made for; the left one mirrored."""
+    alone = model(crop)
+    places = [((20, 30), False), ((420, 120), True)]
+    picture = photograph(crop, places)
+    boxes = [HandBox(box_at(*place), is_right=not left) for place, left in places]
+    result = predict_hands(model, picture, boxes)
+    right, left = result.hands
+    assert (right.is_right, left.is_right, len(result)) == (True, False, 2)
+    seen = project(alone.joints, alone.K)
+    np.testing.assert_allclose(right.joints, alone.joints, atol=1e-4)
+    np.testing.assert_allclose(project(right.joints, right.K), np.add(seen, (20, 30)), atol=0.05)
+    mirrored = seen * (-1, 1) + (224 + 420, 120)
+    np.testing.assert_allclose(project(left.joints, left.K), mirrored, atol=0.05)
+    np.testing.assert_allclose(left.vertices, alone.vertices * (-1, 1, 1), atol=1e-4)
+    drawn = np.asarray(result.draw())
+    assert drawn.shape == picture.shape
+    changed = (drawn != picture).any(2)
+    for (x, y), _ in places:
+        assert changed[y : y + 224, x : x + 224].any()
+        changed[y : y + 224, x : x + 224] = False
+    assert changed.mean() < 0.5
+
+
+def test_command_with_the_lines_of_a_detector(model, crop, tiny_hand, random_hand, tmp_path):
+    from PIL import Image
+
+    path = tmp_path / 'two.png'
+    Image.fromarray(photograph(crop, [((20, 30), False)])).save(path)
+    found = [
+        {'bbox': box_at(20, 30), 'score': 0.9, 'class': 'right hand'},
+        {'bbox': box_at(420, 120), 'score': 0.8, 'class': 'Left_hand'},
+        {'bbox': box_at(300, 30), 'score': 0.1, 'class': 'right hand'},
+    ]
+    boxes = tmp_path / 'predictions.jsonl'
+    boxes.write_text(json.dumps({'image': str(path), 'instances': found}) + '\n')
+    options = (tiny_hand, str(random_hand), str(path), str(tmp_path / 'out'))
+    engine.predict(*options, boxes=str(boxes))
+    names = sorted(file.name for file in (tmp_path / 'out').iterdir())
+    assert names == ['two.json', 'two.png', 'two_hand0.obj', 'two_hand1.obj']
+    data = json.loads((tmp_path / 'out/two.json').read_text())
+    assert [hand['is_right'] for hand in data['hands']] == [True, False]
+    assert [hand['score'] for hand in data['hands']] == [0.9, 0.8]
+
+
+def test_what_does_not_work(model, tiny_semantic, trained_semantic, photo, tmp_path):
+    boxes = tmp_path / 'boxes.jsonl'
+    boxes.write_text('{"image": "a.png", "instances": [{"bbox": [0, 0, 0, 5]}]}\n')
+    with raises_naming(DataError, boxes, 'line 1', '"bbox"'):
+        BoxesOfFile(boxes)
+    with raises_naming(DataError, tmp_path / 'none.jsonl'):
+        BoxesOfFile(tmp_path / 'none.jsonl')
+    boxes.write_text('{"image": "a.png", "instances": []}\n')
+    with raises_naming(ImageError, 'b.png', boxes):
+        BoxesOfFile(boxes)('b.png')
+    assert BoxesOfFile(boxes)('./a.png') == []
+    options = (tiny_semantic, str(trained_semantic), str(tmp_path), str(tmp_path / 'out'))
+    from PIL import Image
+
+    Image.fromarray(photo).save(tmp_path / 'a.png')
+    with raises_naming(ConfigError, '--boxes', 'semantic'):
+        engine.predict(*options, boxes=str(boxes))
