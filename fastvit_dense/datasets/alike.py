@@ -19,11 +19,12 @@ VIDEO_SHARE = 0.5  # neighbours of a video differ by less than this, of what any
 VIDEO_LENGTH = 3
 
 
-def groups_of(paths: Sequence[Path]) -> tuple[list[list[int]], list[list[int]]]:
+def groups_of(paths: Sequence[Path], near: bool = True) -> tuple[list[list[int]], list[list[int]]]:
     """Group pictures that are the same, or almost, and find videos.
 
     Args:
         paths: The picture files.
+        near: False: those that are almost the same are not grouped.
 
     Returns:
         Groups of indices that hold every picture once; and the videos: runs of pictures of one
@@ -40,7 +41,7 @@ def groups_of(paths: Sequence[Path]) -> tuple[list[list[int]], list[list[int]]]:
 
     videos = list(_videos(paths, small))
     video_of = {i: k for k, video in enumerate(videos) for i in video}
-    for a, b in (*_same_bytes(paths), *_almost_same(small)):
+    for a, b in (*_same_bytes(paths), *(_almost_same(small) if near else ())):
         if video_of.get(a, -1) != video_of.get(b, -2):  # within a video its order decides
             parent[root(a)] = root(b)
     groups = defaultdict(list)

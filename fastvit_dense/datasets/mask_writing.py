@@ -16,6 +16,7 @@ from .formats.mask_folders import read_labels
 from .formats.records import SPLITS, Found, Picture, with_classes
 from .formats.rle import compressed
 from .loading import IGNORED
+from .splitting import complete_splits
 
 BACKGROUND = 'background'
 MOST_CLASSES = 255
@@ -48,6 +49,8 @@ def with_masks(found: Found, classes: Sequence[str] | None = None) -> Found:
         left = len(found.pictures) - len(kept)
         notes = [f'{left} pictures without a class mask are left out'] if left else []
         found = replace(found, pictures=kept, notes=[*found.notes, *notes])
+        if not found.of('val'):
+            complete_splits(found)
     if classes:
         found = with_classes(found, classes)
     if len(found.mask_classes) > MOST_CLASSES:

@@ -35,7 +35,7 @@ def read_own_data(folder: str | Path, seed: int = 0) -> Found:
 
 
 def describe(found: Found) -> str:
-    """What was understood of a folder: format, splits, classes with counts, and notes."""
+    """Tell what was understood of a folder: format, splits, classes with counts, and notes."""
     lines = [f'{found.root}: {found.kind}']
     for split in SPLITS:
         pictures = found.of(split)

@@ -37,6 +37,9 @@ def complete_splits(found: Found, seed: int = 0) -> None:
         return
     pictures = found.of('train')
     groups = _units(pictures)
+    if len(pictures) - max(map(len, groups)) < VAL_SHARE / 2 * len(pictures):
+        groups = _units(pictures, near=False)
+        found.notes.append('most pictures look alike: only identical ones are kept together')
     if len(groups) < 2:
         raise DataError(
             f'{found.root}: expected pictures to validate with, or two and more that are not alike '
@@ -50,9 +53,9 @@ def complete_splits(found: Found, seed: int = 0) -> None:
     )
 
 
-def _units(pictures: Sequence[Picture]) -> list[list[int]]:
+def _units(pictures: Sequence[Picture], near: bool = True) -> list[list[int]]:
     """Groups of pictures that are not parted."""
-    groups, videos = groups_of([picture.path for picture in pictures])
+    groups, videos = groups_of([picture.path for picture in pictures], near)
     group_of = {i: k for k, group in enumerate(groups) for i in group}
     merged: dict[int, int] = {k: k for k in range(len(groups))}
 

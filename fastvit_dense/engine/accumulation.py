@@ -26,11 +26,13 @@ class AccumulationHook(Hook):
         wrapper = runner.optim_wrapper
         if 'optimizer' not in checkpoint or not wrapper._inner_count % wrapper._accumulative_counts:
             return
-        checkpoint[ENTRY] = {
+        waiting = {
             name: parameter.grad.detach().cpu().clone()
             for name, parameter in _bare(runner).named_parameters()
             if parameter.grad is not None
         }
+        if waiting:
+            checkpoint[ENTRY] = waiting
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Take them from the checkpoint that is resumed."""

@@ -116,6 +116,25 @@ def test_a_rare_class_reaches_the_validation_and_stays_in_training(stills):
         assert splits['img_020.jpg'] == 'train'
 
 
+def test_one_camera_before_one_wall(tmp_path):
+    """Where nearly all look alike, copies alone are kept together."""
+    rng = np.random.default_rng(0)
+    wall = np.asarray(scene(rng)).astype(int)
+    for k in range(20):
+        picture = wall.copy()
+        picture[10 + k : 14 + k, 20:24] = rng.integers(0, 255, 3)  # a small part
+        Image.fromarray(picture.astype(np.uint8)).save(
+            tmp_path / f'{"abcdefghijklmnopqrst"[k]}.png'
+        )
+    (tmp_path / 'copy.png').write_bytes((tmp_path / 'a.png').read_bytes())
+    found = found_in(tmp_path)
+    complete_splits(found)
+    splits = {p.path.name: p.split for p in found.pictures}
+    assert Counter(splits.values())['val'] in (3, 4, 5)
+    assert splits['a.png'] == splits['copy.png']
+    assert any('look alike' in note for note in found.notes)
+
+
 def test_what_cannot_be_split_is_told(tmp_path):
     scene(np.random.default_rng(0)).save(tmp_path / 'a.png')
     with pytest.raises(DataError, match='found 1'):

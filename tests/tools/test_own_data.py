@@ -160,3 +160,32 @@ def test_convert_data_tells_what_it_understood(run_tool, tmp_path):
     assert 'expected no such folder yet' in done.error
     done = run_tool('convert_data', tmp_path / 'out', tmp_path / 'masks', '--to', 'masks')
     assert done.status == 0, done.err
+
+
+@pytest.mark.slow
+def test_the_recipe_for_small_data(run_tool, tmp_path):
+    """All switches in one training of 2 passes, resumed to 4; tested with augmentation."""
+    pytest.importorskip('tensorboard')
+    annotated.masks(tmp_path / 'parts')
+    work_dir = tmp_path / 'run'
+    options = [o for o in (*SEGMENTOR, *ALL) if 'max_iters' not in o and 'val_interval' not in o]
+    options = [o for o in options if 'save_best' not in o and 'interval=3' not in o]
+    options += ['train_dataloader.batch_size=1', 'train_dataloader.drop_last=False']
+    options += ['model.decode_head.norm_cfg.requires_grad=False', 'model.backbone.norm_eval=True']
+    switches = ('--balance', '--accumulate', '--early-stop', '3', '--log', 'tensorboard')
+    arguments = ('--data', tmp_path / 'parts', '--work-dir', work_dir, *switches)
+    config = 'configs/finetune/semfpn_fastvit_t8.py'
+    for epochs, more in ((2, ()), (4, ('--resume',))):
+        limits = (f'train_cfg.max_epochs={epochs}', 'default_hooks.checkpoint.interval=2')
+        done = run_tool('train', config, *arguments, *more, '--cfg-options', *options, *limits)
+        assert done.status == 0, done.err
+    assert list(work_dir.rglob('events.out.tfevents.*'))
+    checkpoint = work_dir / 'epoch_4.pth'
+    assert 'ema_state_dict' in torch.load(checkpoint, weights_only=False)
+    arguments = ('--data', tmp_path / 'parts', '--work-dir', tmp_path / 'test', '--tta')
+    model = [o for o in options if o.startswith('model.')]
+    done = run_tool('test', config, checkpoint, *arguments, '--cfg-options', *ALL[1:], *model)
+    assert done.status == 0, done.err
+    report = read_report(tmp_path / 'test')
+    assert report['protocol']['test_time_augmentation'] == 'SegTTAModel'
+    assert 'mIoU' in report['metrics']

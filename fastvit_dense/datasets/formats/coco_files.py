@@ -1,5 +1,6 @@
 """COCO's format as tools export it: COCO's own folders, Roboflow's, CVAT's, Label Studio's."""
 
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from .tree import Tree, mapping, picture_size, text
 
 LISTS = ('images', 'annotations', 'categories')
 READ = {'id', 'image_id', 'category_id', 'bbox', 'segmentation', 'area', 'iscrowd', 'ignore'}
-START = 4096  # characters in which the first key of such a file stands
 
 
 def annotation_files(tree: Tree) -> list[Path]:
@@ -21,10 +21,12 @@ def annotation_files(tree: Tree) -> list[Path]:
 
 
 def _is_coco(tree: Tree, path: Path) -> bool:
-    with path.open('rb') as file:
-        start = file.read(START).lstrip(b'\xef\xbb\xbf \t\r\n')
-    if not start.startswith((b'{', b'\xff\xfe', b'\xfe\xff')):
+    if path.stat().st_size == 0 or not path.is_file():
         return False
+    with path.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        encoded = [key.encode('utf-8') for key in LISTS] if b'\0' not in text[:64] else []
+        if any(text.find(b'"%b"' % key) < 0 for key in encoded):
+            return False
     content = tree.json_or_none(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in LISTS):
         return False
@@ -163,7 +165,7 @@ def _key(entry: dict, name: str, where: str) -> int:
 
 
 def _folders(tree: Tree, path: Path, split: str | None) -> list[Path]:
-    """Where the pictures of an annotation file may lie."""
+    """Folders in which the pictures of an annotation file may lie."""
     above = [path.parent, *(p for p in path.parents if p.is_relative_to(tree.root))]
     stem = path.stem.removeprefix('instances_')
     names = ['', stem, 'images', f'images/{stem}', 'images/default', 'data']

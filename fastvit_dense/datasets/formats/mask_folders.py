@@ -72,7 +72,7 @@ def _pairs(tree: Tree) -> tuple[list[tuple[Path, Path]], list[Path], list[Path]]
 
 
 def _key(path: Path) -> tuple[Key, bool]:
-    """What a picture and its mask have in common of their paths, and whether this is a mask."""
+    """The part of the path that a picture and its mask share, and whether this is a mask."""
     is_mask, parts = False, []
     for part in path.parts[:-1]:
         words = re.split('[_ -]', re.sub('annot$', '_annot', part, flags=re.IGNORECASE))

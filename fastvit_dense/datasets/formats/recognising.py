@@ -1,4 +1,4 @@
-"""Which format a folder of annotated pictures has, and what it holds."""
+"""The format of a folder of annotated pictures, recognised, and the folder read."""
 
 import pkgutil
 from collections import Counter
@@ -48,7 +48,7 @@ def read_folder(folder: str | Path) -> Found:
 
 
 def _inventory(tree: Tree) -> str:
-    """What a folder holds, in words."""
+    """Tell in words what a folder holds."""
     if not tree.files:
         return 'the folder is empty'
     kinds = Counter(path.suffix.lower() or 'without suffix' for path in tree.files)

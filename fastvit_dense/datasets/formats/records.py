@@ -1,4 +1,4 @@
-"""What a folder of annotated pictures holds, whatever format its tool wrote.
+"""The content of a folder of annotated pictures, whatever format its tool wrote.
 
 A format is a module of this package with an object `FORMAT`; see `Format`.
 """

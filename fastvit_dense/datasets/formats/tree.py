@@ -55,7 +55,12 @@ class Tree:
 
     def _walk(self) -> Iterable[Path]:
         count = 0
-        for folder, folders, names in os.walk(self.root, onerror=_refuse):
+        seen = set()  # folders that links lead to again
+        for folder, folders, names in os.walk(self.root, onerror=_refuse, followlinks=True):
+            if (place := os.path.realpath(folder)) in seen:
+                folders.clear()
+                continue
+            seen.add(place)
             folders[:] = sorted(f for f in folders if f[0] != '.' and f not in UNSEEN)
             count += len(names)
             if count > TREE_FILES:
@@ -69,9 +74,12 @@ class Tree:
         return [path for path in self.files if path.suffix.lower() in suffixes]
 
     def json(self, path: Path) -> Any:
-        """The content of a JSON file, read once."""
+        """The content of a JSON file, read once; without labelme's copy of the picture."""
         if path not in self._json:
-            self._json[path] = read_json(path)
+            content = read_json(path)
+            if isinstance(content, dict):
+                content.pop('imageData', None)
+            self._json[path] = content
         return self._json[path]
 
     def json_or_none(self, path: Path) -> Any:
