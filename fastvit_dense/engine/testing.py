@@ -21,7 +21,7 @@ from ..datasets.corruptions import chosen_corruptions
 from ..errors import ConfigError
 from ..evaluation.base import TaskMetric
 from ..evaluation.record import EvaluationResult
-from ..evaluation.report.compare import change_from, read_report
+from ..evaluation.report.compare import add_baseline, change_from, read_report
 from ..evaluation.report.model import model_info
 from ..evaluation.report.verify import check_results, verify_results
 from ..evaluation.statistics_file import read_statistics
@@ -138,6 +138,7 @@ def evaluate_checkpoint(
             result.protocol['test_time_augmentation'] = cfg.tta_model['type']
         if before:
             result.protocol.update(change_from(before, result, kept))
+            add_baseline(result, before)
         report_result(cfg, result, keep, seconds, info, expected, measured)
     if not verify:
         return 0

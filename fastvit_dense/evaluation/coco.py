@@ -30,11 +30,19 @@ def load_annotations(
         DataError: It cannot be scored against; the message names file, entry and field.
     """
     content = read_coco(path, backend_args)
+    _name_files(content)
     faults = structure_findings(content, str(path), with_masks=with_masks, with_files=False)
     if faults:
         more = f' ... and {len(faults) - 1} more faults' if len(faults) > 1 else ''
         raise DataError(f'{faults[0]}{more}')
     return indexed(content)
+
+
+def _name_files(content: Any) -> None:
+    """Name the files of LVIS's images, which have addresses alone, as mmdet does."""
+    for image in content['images'] if isinstance(content, dict) else ():
+        if isinstance(image, dict) and isinstance(image.get('coco_url'), str):
+            image.setdefault('file_name', image['coco_url'].split('/', 3)[-1])
 
 
 def indexed(content: dict[str, Any]) -> COCO:
@@ -54,6 +62,15 @@ def part_of(truth: COCO, image_ids: set[int]) -> COCO:
     images = [image for image in content['images'] if image['id'] in image_ids]
     annotations = [a for a in content['annotations'] if a['image_id'] in image_ids]
     return indexed({**content, 'images': images, 'annotations': annotations})
+
+
+def count_objects(truth: COCO, category_ids: Sequence[int]) -> list[dict]:
+    """`name` and `objects`, crowds aside, of each category, ascending by id."""
+    objects = dict.fromkeys(sorted(category_ids), 0)
+    for annotation in truth.anns.values():
+        if annotation['category_id'] in objects and not annotation.get('iscrowd', 0):
+            objects[annotation['category_id']] += 1
+    return [{'name': truth.cats[i]['name'], 'objects': n} for i, n in objects.items()]
 
 
 def truth_of_samples(samples: list[dict], classes: Sequence[str]) -> COCO:

@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from ..errors import DataError, PredictionError
 from .base import TaskMetric, as_dict
+from .label_map_diagnosis import boundary_miou, diagnose_label_maps
+from .label_map_errors import examine
 from .label_maps import build_lazily, read_label_map, truth_of_dataset
 from .predicted_folder import find_predicted
 from .record import EvaluationResult
@@ -112,7 +115,15 @@ class SemanticMetric(TaskMetric):
             raise PredictionError(f'{where}: {error}') from None
         counts = counts.flatten()
         cells = counts.nonzero()[:, 0]
-        return {'id': key, 'cells': cells.cpu().numpy(), 'counts': counts[cells].cpu().numpy()}
+        found: dict[str, Any] = {
+            'id': key,
+            'cells': cells.cpu().numpy(),
+            'counts': counts[cells].cpu().numpy(),
+        }
+        if self.diagnose:
+            labels = predicted.cpu().numpy(), truth.cpu().numpy()
+            found['examined'] = examine(*labels, num_classes, self.ignore_index)
+        return found
 
     def _write(self, image_path: str | None, predicted: Tensor, reduce_zero_label: bool) -> None:
         if image_path is None:
@@ -148,6 +159,12 @@ class SemanticMetric(TaskMetric):
             wanted += ['Fscore', 'Precision', 'Recall']
         for name in wanted:
             metrics[f'm{name}'] = percent(_mean_defined(scores[name]))
+        examined = [sample['examined'] for sample in samples if 'examined' in sample]
+        diagnosis = {}
+        if examined and len(examined) == len(samples):
+            ids = [sample['id'] for sample in samples]
+            diagnosis = diagnose_label_maps(examined, ids, matrix, self.classes)
+            metrics['boundary_mIoU'] = percent(boundary_miou(examined, num_classes))
         pixels = matrix.sum(axis=1).tolist()
         per_class = [
             {'name': name, 'pixels': pixels[k]}
@@ -164,6 +181,7 @@ class SemanticMetric(TaskMetric):
             metrics=metrics,
             per_class=per_class,
             arrays={'confusion_matrix': matrix},
+            diagnosis=diagnosis,
             statistics=Confusions(
                 image_names([sample['id'] for sample in samples]),
                 hits,
