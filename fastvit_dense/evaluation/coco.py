@@ -30,19 +30,11 @@ def load_annotations(
         DataError: It cannot be scored against; the message names file, entry and field.
     """
     content = read_coco(path, backend_args)
-    _name_files(content)
     faults = structure_findings(content, str(path), with_masks=with_masks, with_files=False)
     if faults:
         more = f' ... and {len(faults) - 1} more faults' if len(faults) > 1 else ''
         raise DataError(f'{faults[0]}{more}')
     return indexed(content)
-
-
-def _name_files(content: Any) -> None:
-    """Name the files of LVIS's images, which have addresses alone, as mmdet does."""
-    for image in content['images'] if isinstance(content, dict) else ():
-        if isinstance(image, dict) and isinstance(image.get('coco_url'), str):
-            image.setdefault('file_name', image['coco_url'].split('/', 3)[-1])
 
 
 def indexed(content: dict[str, Any]) -> COCO:

@@ -12,11 +12,11 @@ from .label_map_errors import KINDS, PAIR, Examined
 SHOWN_PAIRS = 5
 
 
-def boundary_miou(examined: Sequence[Examined], num_classes: int) -> float:
+def boundary_miou(edges: Sequence[np.ndarray], num_classes: int) -> float:
     """Mean Boundary IoU (Cheng et al., CVPR 2021), 0-1: of pixels near the edge of their class."""
+    # of each image what `count_edges` gives
     sums = np.zeros((3, num_classes), dtype=np.int64)
-    for image in examined:
-        classes, *counts = image.edges
+    for classes, *counts in edges:
         sums[:, classes] += counts
     hits, truth, predicted = sums
     union = truth + predicted - hits
@@ -25,8 +25,8 @@ def boundary_miou(examined: Sequence[Examined], num_classes: int) -> float:
 
 def diagnose_label_maps(
     examined: Sequence[Examined], ids: Sequence[Any], matrix: np.ndarray, classes: Sequence[str]
-) -> dict[str, Any]:
-    """What was found in all images, as `Diagnosis.to_dict` gives it."""
+) -> Diagnosis:
+    """What was found in all images."""
     kinds = np.zeros((3, matrix.size), dtype=np.int64)
     doubts = []
     for image, key in zip(examined, ids, strict=True):
@@ -44,7 +44,7 @@ def diagnose_label_maps(
             for true, found, iou, box in image.doubts
         ]
     lost = breakdown(kinds.reshape(3, *matrix.shape), matrix, classes)
-    return Diagnosis([lost], doubts=doubts).to_dict()
+    return Diagnosis([lost], doubts=doubts)
 
 
 def breakdown(kinds: np.ndarray, matrix: np.ndarray, names: Sequence[str]) -> Breakdown:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..checkpoints.files import read_json, replacing
-from ..datasets.formats.panoptic import id2rgb
+from ..datasets.formats.panoptic import id2rgb, read_panoptic
 from ..errors import DataError, MissingFileError, PredictionError
 from ..limits import JSON_BYTES
 from .base import TaskMetric, as_dict
@@ -206,24 +206,6 @@ def _class_row(found: dict[str, Any]) -> dict[str, Any]:
 def _percent(share: float) -> float:
     """Hotcoco writes -1 where there is nothing to score."""
     return 100 * float(share) if share >= 0 else float('nan')
-
-
-def read_panoptic(ann_file: str, folder: str) -> dict[str, Any]:
-    """Content of a panoptic annotation file whose PNGs lie in a folder."""
-    try:
-        content = read_json(Path(ann_file), JSON_BYTES)
-    except FileNotFoundError:
-        raise MissingFileError(f'no annotation file at {ann_file}') from None
-    except ValueError as error:
-        raise DataError(f'annotation file {ann_file}: {error}') from None
-    for field in ('images', 'annotations', 'categories'):
-        if not isinstance(content, dict) or not isinstance(content.get(field), list):
-            raise DataError(f'annotation file {ann_file}: expected a list {field!r}')
-    if not all('segments_info' in entry for entry in content['annotations']):
-        raise DataError(f'annotation file {ann_file}: expected "segments_info" in annotations')
-    if not Path(folder).is_dir():
-        raise MissingFileError(f'seg_prefix: no folder of panoptic PNGs at {folder}')
-    return content
 
 
 def write_panoptic(folder: Path, samples: Sequence[dict]) -> dict[str, Any]:

@@ -93,9 +93,9 @@ def plain_loop(folder, truth, predictions):
                     sums[category][1] += 1
             if not hit:
                 ignored = (mask & (ids == 0)).sum()
-                for segment in segments:
-                    if segment['iscrowd'] and segment['category_id'] == category:
-                        ignored += (mask & (ids == segment['id'])).sum()
+                crowds = [s for s in segments if s['iscrowd'] and s['category_id'] == category]
+                for crowd in crowds[-1:]:  # panopticapi keeps one of a category, the last
+                    ignored += (mask & (ids == crowd['id'])).sum()
                 sums[category][2] += ignored / mask.sum() <= 0.5
         for segment in segments:
             if segment['id'] not in matched_truth and not segment['iscrowd']:
