@@ -7,6 +7,7 @@
 | `mmengine.config` | `_base_ = 'mmseg::...'` is found by the import name, at once |
 | mmdet's `COCO` | reads annotation files as the checks do; labels follow the classes' names |
 | `mmcv._ext` | offered from torchvision where mmcv came without compiled operators |
+| `lvis`, `panopticapi` | offered for what mmdet's datasets need of them, where they are missing |
 | `warnings`, `print_log`, mmdet's `COCO` | lines that nobody can act on are not shown |
 
 A module that is not imported yet is changed when it is (`compat.imports`), and the module of a
@@ -20,7 +21,7 @@ import importlib
 from types import ModuleType
 
 from .compat import noise, openmmlab
-from .compat.imports import after_import
+from .compat.imports import after_import, offer_module
 
 # registry of mmengine -> type -> module of this package
 TYPES = {
@@ -53,8 +54,10 @@ TYPES = {
         'SeedSample': 'engine.seeding',
     },
     'METRICS': {
+        'FederatedMetric': 'evaluation.federated',
         'HandMetric': 'evaluation.hand',
         'InstanceMetric': 'evaluation.instance',
+        'PanopticMetric': 'evaluation.panoptic',
         'SemanticMetric': 'evaluation.semantic',
     },
     'DATA_SAMPLERS': {
@@ -78,12 +81,21 @@ TYPES = {
     },
 }
 
+# modules of packages that no registry has -> module of this package
+OFFERED = {
+    'lvis': 'datasets.formats.lvis',
+    'panopticapi': 'datasets.formats.panoptic',
+    'panopticapi.utils': 'datasets.formats.panoptic',
+}
+
 
 def install() -> None:
     """Make the changes that are named above; cheap and idempotent."""
     after_import('mmengine.runner.checkpoint', _read_safely)
     after_import('mmengine.registry', _add_types)
     after_import('mmdet.datasets.api_wrappers.coco_api', _read_annotations)
+    for name, module in OFFERED.items():
+        offer_module(name, f'{__package__}.{module}')
     openmmlab.install()
     noise.install()
 

@@ -1,8 +1,9 @@
-"""Calls that wait until a module is imported."""
+"""Calls that wait until a module is imported, and modules in the place of missing ones."""
 
+import importlib
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -48,3 +49,33 @@ class _Waiting(MetaPathFinder):
 
         spec.loader.exec_module = execute_and_follow  # type: ignore[method-assign]
         return spec
+
+
+def offer_module(name: str, replacement: str) -> None:
+    """Let a module that no installed package has be imported, with the names of another one.
+
+    Args:
+        name: Full name of the module.
+        replacement: Full name of the other one, which is imported when the first is.
+    """
+    if not any(isinstance(f, _Offering) and f.name == name for f in sys.meta_path):
+        sys.meta_path.append(_Offering(name, replacement))
+
+
+class _Offering(MetaPathFinder, Loader):
+    """Find one module that all finders before did not."""
+
+    def __init__(self, name: str, replacement: str) -> None:
+        self.name = name
+        self.replacement = replacement
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return a spec of the module; None for other modules."""
+        return ModuleSpec(name, self, is_package=True) if name == self.name else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Take over the public names of the replacement."""
+        names = vars(importlib.import_module(self.replacement))
+        vars(module).update({n: value for n, value in names.items() if not n.startswith('_')})

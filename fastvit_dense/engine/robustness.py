@@ -36,7 +36,8 @@ SCORED = 'corruptions.json'  # in the work dir: what is scored, by setting
 EXAMPLE_STRENGTH = 3
 EXAMPLE_SIDE = 320  # pixels, the longer side of an example
 OF_SPEED = ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory')
-OUTPUTS = ('predictions_dir', 'outfile_prefix', 'output_dir')  # of metrics, ours and others'
+# of metrics, ours and others': where predictions go, and whether errors are told
+OUTPUTS = ('predictions_dir', 'outfile_prefix', 'output_dir', 'diagnose')
 SECONDS = 20  # between two lines of progress
 
 
@@ -206,7 +207,7 @@ def _progress(runner: Runner, total: int) -> Iterator[PassProgress]:
 
 @contextmanager
 def _predictions_kept(runner: Runner) -> Iterator[None]:
-    """Leave the saved predictions, which are of the pictures as they are."""
+    """Leave the saved predictions, which are of the pictures as they are, and tell no errors."""
     places = [
         (metric, name, getattr(metric, name))
         for metric in runner.test_evaluator.metrics

@@ -23,7 +23,7 @@ from ..datasets.corruptions import chosen_corruptions
 from ..errors import ConfigError
 from ..evaluation.base import TaskMetric
 from ..evaluation.record import EvaluationResult
-from ..evaluation.report.compare import change_from, read_report
+from ..evaluation.report.compare import add_baseline, change_from, read_report
 from ..evaluation.report.model import model_info
 from ..evaluation.report.verify import check_results, verify_results
 from ..evaluation.statistics_file import read_statistics
@@ -160,6 +160,7 @@ def evaluate_checkpoint(
             result.protocol['tiles'] = f'{tiles} pixels, overlap {overlap:g}'
         if before:
             result.protocol.update(change_from(before, result, kept))
+            add_baseline(result, before)
         report_result(cfg, result, keep, seconds, info, expected, measured)
     if not verify:
         return 0

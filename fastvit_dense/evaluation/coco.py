@@ -56,6 +56,15 @@ def part_of(truth: COCO, image_ids: set[int]) -> COCO:
     return indexed({**content, 'images': images, 'annotations': annotations})
 
 
+def count_objects(truth: COCO, category_ids: Sequence[int]) -> list[dict]:
+    """`name` and `objects`, crowds aside, of each category, ascending by id."""
+    objects = dict.fromkeys(sorted(category_ids), 0)
+    for annotation in truth.anns.values():
+        if annotation['category_id'] in objects and not annotation.get('iscrowd', 0):
+            objects[annotation['category_id']] += 1
+    return [{'name': truth.cats[i]['name'], 'objects': n} for i, n in objects.items()]
+
+
 def truth_of_samples(samples: list[dict], classes: Sequence[str]) -> COCO:
     """Ground truth from data samples, with box areas, as mmdet's `CocoMetric` converts it.
 

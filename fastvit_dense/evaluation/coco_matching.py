@@ -23,6 +23,7 @@ def evaluate(
     category_ids: Sequence[int],
     limits: list[int],
     thresholds: np.ndarray,
+    federated: bool = False,
 ) -> Evaluation:
     """Match and accumulate all images of the ground truth, some images at a time.
 
@@ -36,6 +37,7 @@ def evaluate(
         category_ids: Category id of each label.
         limits: Limits on the detections per image and category, ascending.
         thresholds: (T,) IoU thresholds.
+        federated: Whether only images count that were checked for a category, as LVIS has it.
     """
     params = Params(kind)
     params.iou_thrs = with_half(thresholds).tolist()
@@ -44,7 +46,7 @@ def evaluate(
     params.area_rng_lbl = list(AREAS)
     params.area_rng = [list(bounds) for bounds in AREAS.values()]
     categories = [{'id': k, 'name': str(k)} for k in range(len(category_ids))]
-    stream = StreamingEval(categories, kind, params=params)
+    stream = StreamingEval(categories, kind, federated, params)
     for batch in batches(truth, samples, kind, category_ids):
         stream.update(batch.images, batch.objects, batch.detections, segmentation=batch.masks)
     find_matches = partial(read_state, stream.to_bytes())
@@ -92,7 +94,8 @@ def batches(
         detections = [batch.detections]
         for number, image_id in enumerate(image_ids[start : start + IMAGES_AT_ONCE], start):
             image = truth.imgs[image_id]
-            batch.images.append({'id': number, 'height': image['height'], 'width': image['width']})
+            sizes = {'id': number, 'height': image['height'], 'width': image['width']}
+            batch.images.append(sizes | _checked_for(image, ranks))
             for annotation in truth.imgToAnns[image_id]:
                 if annotation['category_id'] in ranks:
                     rank = ranks[annotation['category_id']]
@@ -109,6 +112,15 @@ def batches(
                 detections.append(_masks(sample, codes, number, label_ranks))
                 batch.masks.extend(codes)
         yield batch._replace(detections=np.concatenate(detections))
+
+
+def _checked_for(image: dict, ranks: dict[int, int]) -> dict[str, list[int]]:
+    """What LVIS tells of the categories of an image; nothing of others."""
+    return {
+        name: [ranks[category] for category in image[name] if category in ranks]
+        for name in ('neg_category_ids', 'not_exhaustive_category_ids')
+        if name in image
+    }
 
 
 def _object(annotation: dict, number: int, image: int, category: int, kind: str) -> dict[str, Any]:

@@ -34,6 +34,19 @@ def per_category(found: Evaluation) -> list[dict[str, float | None]]:
     return rows
 
 
+def class_table(rows: list[dict]) -> str:
+    """Numbers per class, None as a dash, in columns for a log."""
+    names = list(rows[0]) if rows else []
+    lines = [names] + [
+        [row[n] if isinstance(row[n], str | int) else _three(row[n]) for n in names] for row in rows
+    ]
+    return '\n'.join('  '.join(f'{cell!s:>12}' for cell in line) for line in lines)
+
+
+def _three(value: float | None) -> str:
+    return '-' if value is None else f'{value:.3f}'
+
+
 def precision_curves(found: Evaluation) -> dict[str, np.ndarray]:
     """Precision at the 101 recalls, (R, K), -1 undefined, at IoU `'50'` and `'75'`."""
     curves = {}

@@ -38,5 +38,5 @@ def diagnose_detections(
         diagnosis.doubts = list(doubts(judged, truth, category_ids))
         calibrated = calibrate(evaluation, names)
         if calibrated:
-            diagnosis.calibration[KINDS[kind]] = calibrated
+            diagnosis.calibration[kind] = calibrated
     return diagnosis

@@ -12,6 +12,8 @@ from mmengine.registry import METRICS
 from ..datasets.json_stream import as_numbers
 from ..errors import DataError, PredictionError
 from .base import TaskMetric, as_dict
+from .diagnosis import Diagnosis, Doubt
+from .hand_errors import breakdown
 from .hand_hints import hints_at
 from .hand_scores import THRESHOLDS, HandScores, score_hands
 from .predicted_folder import find_predicted, read_predicted
@@ -19,6 +21,7 @@ from .record import EvaluationResult
 from .statistics import Means, image_names
 
 POINTS = ('gt_hand.joints', 'gt_hand.vertices', 'pred_hand.joints', 'pred_hand.vertices')
+FAR = 5.0
 FINGERS = ('thumb', 'index', 'middle', 'ring', 'pinky')
 JOINTS = ('wrist', *(f'{finger} {k}' for finger in FINGERS for k in (1, 2, 3, 'tip')))
 
@@ -106,6 +109,14 @@ class HandMetric(TaskMetric):
                 | {name: curve.tolist() for name, curve in hands.pck.items()}
             },
             statistics=_statistics(samples, hands),
+            diagnosis=(
+                Diagnosis(
+                    [breakdown(arrays[0], arrays[2])],
+                    doubts=outliers(samples, hands.errors[ranked_by].mean(axis=1) * 1000),
+                ).to_dict()
+                if self.diagnose
+                else {}
+            ),
             per_sample=[
                 {'id': sample['id'], 'score': -float(means[ranked_by][i])}
                 | {f'{name}_mm': float(values[i]) for name, values in means.items()}
@@ -169,6 +180,25 @@ class HandMetric(TaskMetric):
             }
             for i, number in enumerate(ids)
         ]
+
+
+def outliers(samples: Sequence[dict], errors: np.ndarray) -> list[Doubt]:
+    """Hands whose truth may be wrong: their errors (N,), mm, lie far beyond those of the others.
+
+    Far is `FAR` times the median distance of the errors from their median, in units of a normal
+    distribution's deviation.
+    """
+    median = float(np.median(errors))
+    spread = 1.4826 * float(np.median(np.abs(errors - median)))
+    return [
+        Doubt(
+            samples[i]['id'],
+            str(samples[i]['id']),
+            f'aligned error {errors[i]:.1f} mm; half of all hands have at most {median:.1f} mm',
+            float((errors[i] - median) / spread),
+        )
+        for i in np.flatnonzero((errors - median > FAR * spread) & (spread > 0)).tolist()
+    ]
 
 
 def _statistics(samples: list[dict], hands: HandScores) -> Means:

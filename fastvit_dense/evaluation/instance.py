@@ -239,10 +239,10 @@ class InstanceMetric(TaskMetric):
         curves: dict[str, dict[str, list[float]]] = {}
         arrays: dict[str, np.ndarray] = {}
         evaluations: dict[str, Evaluation] = {}
-        per_class = self._count_objects(truth)
+        per_class = coco.count_objects(truth, self.category_ids)
         for metric in self.metrics:
             found = self.match(truth, samples, metric)
-            for name, value in coco_scores.summarize(found).items():
+            for name, value in self.summarize(found).items():
                 metrics[f'{metric}_{name}'] = value
             for row, scores in zip(per_class, coco_scores.per_category(found), strict=True):
                 row.update({f'{metric}_{name}': value for name, value in scores.items()})
@@ -321,14 +321,7 @@ class InstanceMetric(TaskMetric):
                 for row in per_class:
                     value = row[f'{metric}_AP']
                     metrics[f'{metric}_{row["name"]}_precision'] = -1.0 if value is None else value
-            print_log('\n' + _table(per_class), 'current')
-
-    def _count_objects(self, truth: COCO) -> list[dict]:
-        objects = dict.fromkeys(sorted(self.category_ids), 0)
-        for annotation in truth.anns.values():
-            if annotation['category_id'] in objects and not annotation.get('iscrowd', 0):
-                objects[annotation['category_id']] += 1
-        return [{'name': truth.cats[i]['name'], 'objects': n} for i, n in objects.items()]
+            print_log('\n' + coco_scores.class_table(per_class), 'current')
 
     def match(self, truth: COCO, samples: list[dict], metric: str) -> Evaluation:
         """Match and accumulate the compact samples of all images by `'bbox'`, `'segm'`, ..."""
@@ -336,6 +329,10 @@ class InstanceMetric(TaskMetric):
         if metric == 'boundary':
             return evaluate_boundaries(truth, samples, *given)
         return evaluate(truth, samples, metric, *given)
+
+    def summarize(self, found: Evaluation) -> dict[str, float]:
+        """COCO's numbers of one kind of overlap."""
+        return coco_scores.summarize(found)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Score, and write the result files that were asked for."""
@@ -388,18 +385,6 @@ class InstanceMetric(TaskMetric):
             self.metrics = ['bbox']
             print_log(f'{path} holds boxes alone: boxes are scored, masks are not', 'current')
         return samples
-
-
-def _table(rows: list[dict]) -> str:
-    names = list(rows[0]) if rows else []
-    lines = [names] + [
-        [row[n] if isinstance(row[n], str | int) else _three(row[n]) for n in names] for row in rows
-    ]
-    return '\n'.join('  '.join(f'{cell!s:>12}' for cell in line) for line in lines)
-
-
-def _three(value: float | None) -> str:
-    return '-' if value is None else f'{value:.3f}'
 
 
 def _numpy(values: Tensor | np.ndarray | list) -> np.ndarray:

@@ -16,6 +16,10 @@ _LABELS = {
     'mAcc': 'mean accuracy',
     'aAcc': 'pixel accuracy',
     'mDice': 'mean Dice',
+    'boundary_mIoU': 'mean IoU near boundaries',
+    'PQ': 'panoptic quality',
+    'SQ': 'segmentation quality',
+    'RQ': 'recognition quality',
     'PA-MPJPE': 'PA-MPJPE, joints',
     'PA-MPVPE': 'PA-MPVPE, vertices',
     'f_score_5': 'F-score at 5 mm',
@@ -62,9 +66,13 @@ def describe(name: str) -> MetricInfo:
         return MetricInfo(_LABELS.get(name, name), 'mm', 2, False)
     if name.endswith('_mean3d'):
         return MetricInfo(_LABELS.get(name, name), 'cm', 3, False)
-    if name in ('mIoU', 'mAcc', 'aAcc', 'mDice'):
+    if name in ('mIoU', 'mAcc', 'aAcc', 'mDice', 'boundary_mIoU'):
         return MetricInfo(_LABELS[name], '%', 2, True)
+    if name[:2] in ('PQ', 'SQ', 'RQ'):
+        return MetricInfo(_LABELS.get(name, name), '%', 2, True)
     kind, _, rest = name.partition('_')
+    if kind in KINDS and rest == 'ECE':
+        return MetricInfo(f'{KINDS[kind]} calibration error', '', 4, False)
     if kind in KINDS:
         label = f'{KINDS[kind]} {rest.replace("mAP_", "AP").replace("mAP", "AP")}'
         return MetricInfo(label, '', 4, True)

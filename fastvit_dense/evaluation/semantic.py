@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from ..errors import DataError, PredictionError
 from .base import TaskMetric, as_dict
+from .label_map_diagnosis import boundary_miou, diagnose_label_maps
+from .label_map_errors import count_edges, examine
 from .label_maps import build_lazily, read_label_map, truth_of_dataset
 from .predicted_folder import find_predicted
 from .record import EvaluationResult
@@ -21,7 +24,8 @@ from .saved_label_maps import find_label_maps, place_label_maps, stage_label_map
 from .statistics import Confusions, image_names
 
 LABELS = '_labels.png'  # ending of the label maps that `predict` writes
-IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
+BOUNDARY = 'boundary_mIoU'
+IOU_METRICS = ('mIoU', 'mDice', 'mFscore', BOUNDARY)
 AT_ONCE = 1 << 22  # pixels that a GPU counts: memory sets the limit
 
 
@@ -30,12 +34,13 @@ class SemanticMetric(TaskMetric):
     """Mean IoU and its relatives with the arguments of mmseg's `IoUMetric`.
 
     Pixels are counted exactly (int64). Names: `mIoU`, `mAcc`, `aAcc`, `mDice`, and with
-    `'mFscore'` asked for `mFscore`, `mPrecision`, `mRecall`; in percent. A class whose
+    `'mFscore'` asked for `mFscore`, `mPrecision`, `mRecall`, with `'boundary_mIoU'` the mean
+    Boundary IoU; in percent. A class whose
     score is 0/0, as one absent from prediction and truth, is left out of that mean.
 
     Args:
         ignore_index: Value of pixels of the truth that do not count.
-        iou_metrics: `'mIoU'`, `'mDice'`, `'mFscore'` or a list of them.
+        iou_metrics: `'mIoU'`, `'mDice'`, `'mFscore'`, `'boundary_mIoU'` or a list of them.
         nan_to_num: Takes the place of undefined class scores (of 0-1, before the means).
         beta: Weight of recall in the F-score.
         collect_device: See `TaskMetric`.
@@ -112,7 +117,18 @@ class SemanticMetric(TaskMetric):
             raise PredictionError(f'{where}: {error}') from None
         counts = counts.flatten()
         cells = counts.nonzero()[:, 0]
-        return {'id': key, 'cells': cells.cpu().numpy(), 'counts': counts[cells].cpu().numpy()}
+        found: dict[str, Any] = {
+            'id': key,
+            'cells': cells.cpu().numpy(),
+            'counts': counts[cells].cpu().numpy(),
+        }
+        if BOUNDARY in self.iou_metrics or self.diagnose:
+            labels = predicted.cpu().numpy(), truth.cpu().numpy()
+            if BOUNDARY in self.iou_metrics:
+                found['edges'] = count_edges(*labels, self.ignore_index)
+            if self.diagnose:
+                found['examined'] = examine(*labels, num_classes, self.ignore_index)
+        return found
 
     def _write(self, image_path: str | None, predicted: Tensor, reduce_zero_label: bool) -> None:
         if image_path is None:
@@ -148,6 +164,14 @@ class SemanticMetric(TaskMetric):
             wanted += ['Fscore', 'Precision', 'Recall']
         for name in wanted:
             metrics[f'm{name}'] = percent(_mean_defined(scores[name]))
+        if BOUNDARY in self.iou_metrics:
+            edges = [sample['edges'] for sample in samples]
+            metrics[BOUNDARY] = percent(boundary_miou(edges, num_classes))
+        diagnosis = {}
+        if self.diagnose:
+            examined = [sample['examined'] for sample in samples]
+            ids = [sample['id'] for sample in samples]
+            diagnosis = diagnose_label_maps(examined, ids, matrix, self.classes).to_dict()
         pixels = matrix.sum(axis=1).tolist()
         per_class = [
             {'name': name, 'pixels': pixels[k]}
@@ -164,6 +188,7 @@ class SemanticMetric(TaskMetric):
             metrics=metrics,
             per_class=per_class,
             arrays={'confusion_matrix': matrix},
+            diagnosis=diagnosis,
             statistics=Confusions(
                 image_names([sample['id'] for sample in samples]),
                 hits,

@@ -62,7 +62,11 @@ class InstanceTask(Task):
         headlines=('bbox_mAP', 'segm_mAP', 'bbox_mAP_50', 'segm_mAP_50'),
         columns=INSTANCE.metrics,
     )
-    own_metrics = {'CocoMetric': 'InstanceMetric'}
+    own_metrics = {
+        'CocoMetric': 'InstanceMetric',
+        'LVISMetric': 'FederatedMetric',
+        'CocoPanopticMetric': 'PanopticMetric',
+    }
     official_datasets = {'CocoDataset': 'COCO'}
     published = INSTANCE
     macs_size = (800, 1280)

@@ -257,5 +257,5 @@ def test_a_metric_diagnoses_when_asked(tmp_path):
         'count': 1,
         'meaning': '',
     }
-    assert metric.result.diagnosis['calibration']['box']['expected_error'] == 0.75
+    assert metric.result.diagnosis['calibration']['bbox']['expected_error'] == 0.75
     assert metric.result.diagnosis['doubts'][0]['score'] == 0.75

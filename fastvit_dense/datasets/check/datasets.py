@@ -19,6 +19,7 @@ from .coco import check_coco
 from .common import DatasetCheck, expected_names
 from .findings import DataReport, DatasetReport
 from .heads import check_heads
+from .panoptic import check_panoptic
 from .pictures import judge_depth
 from .semantic import check_semantic
 from .shared_pictures import find_shared_pictures
@@ -191,22 +192,24 @@ def _scores_masks(cfg: Config, loader: str) -> bool:
 
 # base class of the dataset -> what checks it
 CHECKS: dict[str, Callable[[DatasetCheck], None]] = {
+    'CocoPanopticDataset': check_panoptic,
     'CocoDataset': check_coco,
     'BaseSegDataset': check_semantic,
 }
 
 
 def _check_num_classes(cfg: Config, check: DatasetCheck) -> None:
-    """Compare `num_classes` of every head with the classes of the dataset."""
-    if not check.classes:
+    """Compare `num_classes` of every head with the classes of the dataset, things if it tells."""
+    classes = check.built.metainfo.get('thing_classes') or check.classes
+    if not classes:
         return
     for path, count in _class_counts(cfg.get('model')):
-        if count != len(check.classes):
+        if count != len(classes):
             check.report.error(
                 'num_classes',
                 path,
-                f'expected {len(check.classes)}, the number of classes of the '
-                f'{check.kind} ({check.classes[0]}, ...), found {count}',
+                f'expected {len(classes)}, the number of classes of the '
+                f'{check.kind} ({classes[0]}, ...), found {count}',
             )
 
 

@@ -64,7 +64,15 @@ def read_coco(path: str | Path, backend_args: dict | None = None) -> dict[str, A
             found = type(content[key]).__name__ if key in content else f'only {", ".join(content)}'
             raise DataError(f'{path}: expected a list {key!r}, found {found}')
     make_whole(content)
+    _name_files(content['images'])
     return content
+
+
+def _name_files(images: list) -> None:
+    """Name the files of LVIS's images, which have addresses alone, as mmdet does."""
+    for image in images:
+        if isinstance(image, dict) and isinstance(image.get('coco_url'), str):
+            image.setdefault('file_name', image['coco_url'].split('/', 3)[-1])
 
 
 def make_whole(content: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from ...errors import DataError
 from ...limits import REPORT_BYTES
 from ..bootstrap import Interval, differences
 from ..metric_names import (
+    KINDS,
     describe,
     format_difference,
     format_interval,
@@ -23,6 +24,7 @@ from ..statistics import Statistics
 from ..statistics_file import read_statistics
 from . import tables as markdown
 
+SHOWN_THRESHOLDS = 20
 _SETTINGS = ('dataset', 'split', 'samples')
 
 
@@ -109,6 +111,49 @@ def difference_text(name: str, difference: float, interval: Interval | None) -> 
     return f'{text} {format_interval(name, asdict(interval))} {word}'
 
 
+def add_baseline(result: EvaluationResult, report: dict[str, Any]) -> None:
+    """Put the calibration of an earlier report beside that of a result, as `baseline`."""
+    before = _calibration(report)
+    for kind, entry in (result.diagnosis.get('calibration') or {}).items():
+        if kind in before:
+            entry['baseline'] = before[kind]
+
+
+def _calibration(report: dict[str, Any]) -> dict[str, Any]:
+    """What a report tells of calibration, by kind; reports of earlier versions tell nothing."""
+    diagnosis = report.get('diagnosis')
+    found = diagnosis.get('calibration') if isinstance(diagnosis, dict) else None
+    names = {'expected_error', 'bins', 'thresholds'}
+    return {
+        kind: {name: entry[name] for name in sorted(names)}
+        for kind, entry in (found if isinstance(found, dict) else {}).items()
+        if isinstance(entry, dict) and names <= entry.keys()
+    }
+
+
+def _numbers(report: dict[str, Any]) -> dict[str, Any]:
+    """Metrics and calibration errors."""
+    errors = {f'{kind}_ECE': e['expected_error'] for kind, e in _calibration(report).items()}
+    return report['metrics'] | errors
+
+
+def _moved_thresholds(runs: Sequence[str], reports: Sequence[dict[str, Any]]) -> list[dict]:
+    """Best score thresholds by class that differ most between runs: kind, class and values."""
+    tables: dict[tuple[str, str], list[Any]] = {}
+    for run, report in enumerate(reports):
+        for kind, entry in _calibration(report).items():
+            for line in entry['thresholds']:
+                row = tables.setdefault((kind, line['name']), [None] * len(runs))
+                row[run] = line['threshold']
+    rows = [
+        {'kind': kind, 'class': name, 'thresholds': values}
+        for (kind, name), values in tables.items()
+        if None not in values and len(set(values)) > 1
+    ]
+    rows.sort(key=lambda row: min(row['thresholds']) - max(row['thresholds']))
+    return rows[:SHOWN_THRESHOLDS]
+
+
 def compare_reports(
     paths: Sequence[str | Path], work_dir: str | Path | None = None
 ) -> dict[str, Any]:
@@ -124,7 +169,8 @@ def compare_reports(
     Returns:
         `task`, `runs` (their names), `rows`: per metric `metric`, `values` and
         `differences` to the first run (None where a value is missing), and `warnings`: what
-        makes the runs hard to compare, such as another dataset, split or protocol. Where runs
+        makes the runs hard to compare, such as another dataset, split or protocol; `thresholds`:
+        the score thresholds of the best F1 that differ most, by `kind` and `class`. Where runs
         have `per_image.npz` of the same images beside their reports, the rows of their numbers
         have `intervals` of the differences, by a bootstrap in pairs, and `shown`: whether they
         leave 0 out.
@@ -143,6 +189,7 @@ def compare_reports(
         'task': tasks[0],
         'runs': _run_names(paths),
         'rows': _rows(reports, _intervals(paths, reports)),
+        'thresholds': _moved_thresholds(_run_names(paths), reports),
         'warnings': _warnings(_run_names(paths), reports),
     }
     text = comparison_markdown(table)
@@ -170,6 +217,14 @@ def comparison_markdown(table: dict[str, Any]) -> str:
         rows.append(cells)
     header = ['metric', *(markdown.cell(run) for run in table['runs'])]
     lines = [f'# Comparison: {table["task"]}', '', markdown.table(header, rows)]
+    if table['thresholds']:
+        rows = [
+            [f'{row["class"]}, {KINDS.get(row["kind"], row["kind"])}']
+            + [f'{value:.3f}' for value in row['thresholds']]
+            for row in table['thresholds']
+        ]
+        lines += ['', 'Score thresholds of the best F1 that differ most:', '']
+        lines.append(markdown.table(['class', *header[1:]], rows))
     lines += [''] + [
         f'- Not like with like: {markdown.cell(warning)}' for warning in table['warnings']
     ]
@@ -203,10 +258,11 @@ def _intervals(
 def _rows(
     reports: Sequence[dict[str, Any]], intervals: Sequence[dict[str, Interval]]
 ) -> list[dict[str, Any]]:
-    names = list(dict.fromkeys(name for report in reports for name in report['metrics']))
+    numbers: list[dict[str, Any]] = [_numbers(report) for report in reports]
+    names = list(dict.fromkeys(name for found in numbers for name in found))
     rows = []
     for name in names:
-        values = [report['metrics'].get(name) for report in reports]
+        values: list[Any] = [found.get(name) for found in numbers]
         first = values[0]
         changes = [
             value - first if is_defined(name, value) and is_defined(name, first) else None

@@ -29,12 +29,13 @@ from .content import (
 )
 from .corruptions import robustness_section
 from .curves import curve_plots
+from .diagnosis import diagnosis_blocks
 from .pictures import GalleryEntry, data_uri
 from .plots import confusion_plot
 from .presentation import Presentation
 
 # The score of a class that its bar shows: the first of these that the classes have.
-CLASS_SCORES = ('segm_AP', 'bbox_AP', 'IoU', 'PA-MPJPE')
+CLASS_SCORES = ('segm_AP', 'bbox_AP', 'PQ', 'IoU', 'PA-MPJPE')
 SHOWN_CLASSES = 21  # best and worst; what lies between folds away
 SHOWN_CONFUSIONS = 20
 
@@ -61,6 +62,8 @@ def render_report(
         class_word=Presentation.of(report).class_word,
         curves=[(title, Markup(svg)) for title, svg in curve_plots(report['curves'])],
         confusion=_confusion(report, arrays),
+        diagnosis=diagnosis_blocks(report),
+        doubts=report.get('diagnosis', {}).get('doubts', []),
         robustness=robustness_section(report, arrays),
         gallery=_gallery(gallery, Presentation.of(report)),
         gallery_note=gallery_note,
@@ -299,7 +302,7 @@ def _gallery(entries: Sequence[tuple], presentation: Presentation) -> list[dict[
     groups: dict[str, list[dict[str, Any]]] = {}
     for entry in (GalleryEntry(*entry) for entry in entries):
         figure: dict[str, Any] = {
-            'title': entry.title,
+            'title': f'{entry.title}: {entry.note}' if entry.note else entry.title,
             'uri': None,
             'problem': '',
             'score': '',

@@ -16,6 +16,7 @@ from .content import (
     uncertainty_note,
 )
 from .corruptions import corruption_table, robustness_note, robustness_rows
+from .diagnosis import diagnosis_markdown
 from .presentation import Presentation
 
 
@@ -34,6 +35,7 @@ def render_markdown(report: Mapping[str, Any]) -> str:
     if report['per_class']:
         word = Presentation.of(report).class_word
         parts += [f'## Per {word}', _class_table(report)]
+    parts += diagnosis_markdown(report)
     if report.get('robustness'):
         parts += ['## Under corruptions', *_robustness(report['robustness'])]
     sections = {

@@ -16,10 +16,13 @@ from ...checkpoints.files import replacing
 from ...config.loaders import datasets_of
 from ...datasets.values import is_number
 from ...errors import DataError, reason_of
+from ...visualization.layout import close_up
 from ..record import EvaluationResult
 
 MAX_WIDTH = 1280
 MAX_PIXELS = 50_000_000
+SHOWN_DOUBTS = 6
+DOUBTS = 'Likely label errors'  # heading of their pictures
 
 
 class GalleryEntry(NamedTuple):
@@ -31,12 +34,14 @@ class GalleryEntry(NamedTuple):
         picture: Path or PIL image: the prediction beside the ground truth.
         group: Heading that it stands under, such as `'Best'`; entries of a group follow each
             other.
+        note: What is to be seen there.
     """
 
     title: str
     score: float | None
     picture: str | Path | Image.Image
     group: str = ''
+    note: str = ''
 
 
 def pick_samples(
@@ -108,11 +113,11 @@ def make_gallery(
     predictions: Path,
     draw: Callable[..., Iterator[tuple[str, Image.Image]]],
 ) -> tuple[list[GalleryEntry], str]:
-    """Draw the samples that a report shows.
+    """Draw the samples that a report shows, and the likeliest label errors.
 
     Args:
         cfg: Config whose test dataset was scored.
-        result: Its evaluation; `per_sample` says which samples are shown.
+        result: Its evaluation; `per_sample` and `diagnosis` say which samples are shown.
         predictions: Saved predictions: the file, or the folder that a metric wrote.
         draw: `Task.draw` of the task.
 
@@ -123,11 +128,16 @@ def make_gallery(
     if not picked:
         return [], 'no sample has a score of its own'
     dataset = next(datasets_of(cfg, ['test_dataloader']))
+    doubts = result.diagnosis.get('doubts', [])[:SHOWN_DOUBTS]
+    ids = [sample['id'] for _, sample in picked] + [doubt['image'] for doubt in doubts]
     entries = []
     try:
-        pictures = draw(cfg, dataset, [s['id'] for _, s in picked], predictions)
-        for (group, sample), (title, picture) in zip(picked, pictures, strict=True):
+        pictures = draw(cfg, dataset, ids, predictions)
+        for (group, sample), (title, picture) in zip(picked, pictures, strict=False):
             entries.append(GalleryEntry(title, sample['score'], picture, group))
+        for doubt, (title, picture) in zip(doubts, pictures, strict=True):
+            shown = close_up(picture, doubt['box'])
+            entries.append(GalleryEntry(title, None, shown, DOUBTS, doubt['what']))
     except FileNotFoundError as error:
         if error.filename is None:  # ours: the message says all
             return [], str(error)
@@ -143,11 +153,12 @@ def make_gallery(
 def save_gallery(entries: list[GalleryEntry], folder: Path) -> None:
     """Write the pictures as PNGs, named by group, place and title, in place of earlier ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    for group in ('best', 'median', 'worst'):
+    for group in ('best', 'median', 'worst', 'likely'):
         for old in folder.glob(f'[0-9][0-9]_{group}_*.png'):
             old.unlink()
     for place, entry in enumerate(entries):
-        name = f'{place:02d}_{entry.group.lower()}_{Path(entry.title).stem}.png'
+        group = entry.group.lower().partition(' ')[0]
+        name = f'{place:02d}_{group}_{Path(entry.title).stem}.png'
         picture = entry.picture
         if not isinstance(picture, Image.Image):
             picture = Image.open(picture)

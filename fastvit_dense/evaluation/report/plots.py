@@ -87,6 +87,51 @@ def line_plot(
         return _to_svg(figure, title)
 
 
+def bar_plot(title: str, bars: Mapping[str, float], x_label: str) -> str:
+    """Horizontal bars with their values, the first on top.
+
+    Args:
+        title: What a screen reader says; another one for each plot of a page.
+        bars: Values by name.
+        x_label: Axis title with its unit.
+
+    Returns:
+        An `<svg>` element.
+    """
+    with _figure(_WIDTH, 0.9 + 0.34 * len(bars)) as (figure, axes):
+        places, values = range(len(bars)), list(bars.values())
+        axes.barh(places, values, color=SERIES[0], height=0.6)
+        digits = 3 if max(map(abs, values), default=1) < 1 else 2
+        for place, value in zip(places, values, strict=True):
+            axes.text(max(value, 0), place, f' {value:.{digits}f}', va='center', fontsize=9.5)
+        axes.set_yticks(places, list(bars))
+        axes.set(xlabel=x_label, ylim=(len(bars) - 0.5, -0.5))
+        axes.margins(x=0.2)
+        axes.grid(False, axis='y')
+        return _to_svg(figure, title)
+
+
+def reliability_plot(title: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Precision over confidence, with the diagonal on which both agree.
+
+    Args:
+        title: What a screen reader says; another one for each plot of a page.
+        lines: Confidence and precision of each bin, 0-1, by name.
+
+    Returns:
+        An `<svg>` element.
+    """
+    with _figure(_WIDTH, 3.3) as (figure, axes):
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (2, 2)))
+        for index, (name, points) in enumerate(lines.items()):
+            x, y = np.array(points).T
+            color = SERIES[index % len(SERIES)]
+            axes.plot(x, y, label=name, color=color, marker='o', markersize=4)
+        axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel='confidence', ylabel='share that is right')
+        axes.legend(loc='upper left')
+        return _to_svg(figure, title)
+
+
 def confusion_plot(matrix: np.ndarray, names: Sequence[str]) -> str:
     """A confusion matrix, rows (truth) summing to 1.
 

@@ -72,6 +72,8 @@ def write_report(
         'seconds': dict(seconds or {}),
     }
 
+    if result.diagnosis:
+        report['diagnosis'] = result.diagnosis
     if result.robustness is not None:
         report['robustness'] = result.robustness
     if expected:

@@ -1,0 +1,228 @@
+"""Panoptic quality (Kirillov et al., CVPR 2019), computed by hotcoco."""
+
+import io
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hotcoco import __version__ as hotcoco_version
+from hotcoco.panoptic import PanopticEval
+from mmengine.registry import METRICS
+from PIL import Image
+from torch import Tensor
+
+from ..checkpoints.files import read_json, replacing
+from ..datasets.formats.panoptic import id2rgb, read_panoptic
+from ..errors import DataError, MissingFileError, PredictionError
+from ..limits import JSON_BYTES
+from .base import TaskMetric, as_dict
+from .record import EvaluationResult
+
+OFFSET = 1000  # mmdet's: the id of a predicted segment is its label + OFFSET * its number
+VOID = 0
+GROUPS = {'': 'All', '_th': 'Things', '_st': 'Stuff'}
+
+
+@METRICS.register_module()
+class PanopticMetric(TaskMetric):
+    """Panoptic quality with the arguments of mmdet's `CocoPanopticMetric`.
+
+    Names: `PQ`, `SQ`, `RQ`, of things `PQ_th`, ..., of stuff `PQ_st`, ...; in percent.
+
+    Args:
+        ann_file: Panoptic annotation file.
+        seg_prefix: Folder of its PNGs.
+        classwise: Taken, without effect: the numbers per class are in the result.
+        format_only: Only write the predictions; needs `outfile_prefix`.
+        outfile_prefix: Write `{prefix}.panoptic.json` and the PNGs to `{prefix}.panoptic`.
+        nproc: Taken, without effect.
+        backend_args: Taken, without effect: the files are local.
+        collect_device: See `TaskMetric`.
+        prefix: See `TaskMetric`.
+        collect_dir: See `TaskMetric`.
+
+    Raises:
+        MissingFileError: There is no such file or folder.
+        DataError: An argument or the annotation file is wrong.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        seg_prefix: str,
+        classwise: bool = False,
+        format_only: bool = False,
+        outfile_prefix: str | None = None,
+        nproc: int = 32,
+        backend_args: dict | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        if format_only and outfile_prefix is None:
+            raise DataError('format_only needs outfile_prefix: where to write the predictions')
+        self.format_only = format_only
+        self.outfile_prefix = outfile_prefix
+        self.seg_prefix = seg_prefix
+        self.truth = read_panoptic(ann_file, seg_prefix)
+        self.ann_file = ann_file
+
+    @property
+    def category_ids(self) -> list[int]:
+        """Category id of each label."""
+        ids = {category['name']: category['id'] for category in self.truth['categories']}
+        classes: Sequence[str] | None = (self.dataset_meta or {}).get('classes')
+        if classes is None:
+            return list(ids.values())
+        absent = [name for name in classes if name not in ids]
+        if absent:
+            raise DataError(
+                f'annotation file {self.ann_file}: no category {absent[0]!r} among the {len(ids)} '
+                'there (the classes are metainfo.classes of the dataset)'
+            )
+        return [ids[name] for name in classes]
+
+    def compact(self, sample: dict) -> dict:
+        """Segments of one image, and their map as the bytes of a PNG.
+
+        Args:
+            sample: `img_id`, and `pred_panoptic_seg` with `sem_seg` (1, H, W): label + 1000 times
+                a number; the number of classes and `ignore_index` are void.
+        """
+        where = f'image {sample.get("img_id")}'
+        if 'pred_panoptic_seg' not in sample:
+            raise PredictionError(f'{where}: no "pred_panoptic_seg"')
+        predicted = as_dict(sample['pred_panoptic_seg'])
+        ids: Any = predicted['sem_seg']
+        ids = ids.cpu().numpy() if isinstance(ids, Tensor) else np.asarray(ids)
+        ids = ids.reshape(ids.shape[-2:]).astype(np.int64)
+        categories = self.category_ids
+        labels = ids % OFFSET
+        void = (labels == len(categories)) | (labels == predicted.get('ignore_index', -1))
+        if (labels[~void] >= len(categories)).any():
+            raise PredictionError(f'{where}: label {labels[~void].max()} is no class')
+        # 0 is void in the file, so that the segments are numbered anew
+        kept, places = np.unique(np.where(void, -1, ids), return_inverse=True)
+        places = places.reshape(ids.shape) + (0 if void.any() else 1)
+        kept = kept[kept >= 0]
+        areas = np.bincount(places.ravel(), minlength=len(kept) + 1)[1:]
+        buffer = io.BytesIO()
+        Image.fromarray(id2rgb(places)).save(buffer, 'PNG')
+        return {
+            'id': sample['img_id'],
+            'png': buffer.getvalue(),
+            'segments': [
+                {'id': k, 'category_id': categories[label], 'area': area}
+                for k, (label, area) in enumerate(
+                    zip((kept % OFFSET).tolist(), areas.tolist(), strict=True), 1
+                )
+            ],
+        }
+
+    def score(self, samples: list[dict]) -> EvaluationResult:
+        """Panoptic quality over the images that were predicted."""
+        chosen = {sample['id'] for sample in samples}
+        truth = {
+            **self.truth,
+            'images': [image for image in self.truth['images'] if image['id'] in chosen],
+            'annotations': [a for a in self.truth['annotations'] if a['image_id'] in chosen],
+        }
+        if unknown := chosen - {a['image_id'] for a in truth['annotations']}:
+            raise PredictionError(f'image {min(unknown)} is not in {self.ann_file}')
+        with tempfile.TemporaryDirectory() as folder:
+            written = write_panoptic(Path(folder), samples)
+            evaluator = PanopticEval(
+                truth, written, gt_folder=self.seg_prefix, pred_folder=str(Path(folder))
+            )
+            evaluator.evaluate()
+            found = evaluator.results()
+        names = {c['id']: c['name'] for c in self.truth['categories']}
+        per_class = [
+            {'name': names[number]} | _class_row(found['per_class'].get(str(number), {}))
+            for number in sorted(self.category_ids)
+        ]
+        return self.new_result(
+            'instance',
+            len(samples),
+            metrics={
+                f'{name}{ending}': _percent(found[group][name.lower()])
+                for ending, group in GROUPS.items()
+                for name in ('PQ', 'SQ', 'RQ')
+            },
+            per_class=per_class,
+            protocol={
+                'categories': len(per_class),
+                'match': 'IoU above 0.5',
+                'evaluator': f'hotcoco {hotcoco_version}',
+            },
+        )
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Score, and write the files that were asked for."""
+        if self.outfile_prefix is not None:
+            _save(Path(f'{self.outfile_prefix}.panoptic'), results)
+        return super().compute_metrics(results)
+
+    def write_predictions(self, samples: list[dict]) -> None:
+        """Write `panoptic.json`, and the PNGs to `panoptic`."""
+        assert self.predictions_dir is not None
+        _save(self.predictions_dir / 'panoptic', samples)
+
+    def read_predictions(self, path: Path, dataset: Any = None) -> list[dict]:
+        """Segments of all images of a panoptic result file, or of the folder that holds it.
+
+        Args:
+            path: `panoptic.json`, beside the folder `panoptic` of the PNGs.
+            dataset: Not needed.
+        """
+        file = path / 'panoptic.json' if path.is_dir() else path
+        try:
+            annotations = read_json(file, JSON_BYTES)['annotations']
+        except FileNotFoundError:
+            raise MissingFileError(f'no predictions at {file}') from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise PredictionError(f'{file}: {type(error).__name__}: {error}') from None
+        return [
+            {
+                'id': entry['image_id'],
+                'png': (file.with_suffix('') / entry['file_name']).read_bytes(),
+                'segments': entry['segments_info'],
+            }
+            for entry in annotations
+        ]
+
+
+def _class_row(found: dict[str, Any]) -> dict[str, Any]:
+    hits, extra, missed = (found.get(name, 0) for name in ('tp', 'fp', 'fn'))
+    row: dict[str, Any] = {'objects': hits + missed}
+    scored = hits + extra + missed > 0
+    return row | {n.upper(): 100 * found[n] if scored else None for n in ('pq', 'sq', 'rq')}
+
+
+def _percent(share: float) -> float:
+    """Hotcoco writes -1 where there is nothing to score."""
+    return 100 * float(share) if share >= 0 else float('nan')
+
+
+def write_panoptic(folder: Path, samples: Sequence[dict]) -> dict[str, Any]:
+    """Write the PNGs of compact samples; return the content of their result file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    annotations = []
+    for sample in samples:
+        name = f'{sample["id"]:012d}.png'
+        with replacing(folder / name) as part:
+            Path(part).write_bytes(sample['png'])
+        annotations.append(
+            {'image_id': sample['id'], 'file_name': name, 'segments_info': sample['segments']}
+        )
+    return {'annotations': annotations}
+
+
+def _save(folder: Path, samples: Sequence[dict]) -> None:
+    content = write_panoptic(folder, samples)
+    with replacing(folder.parent / f'{folder.name}.json') as part:
+        Path(part).write_text(json.dumps(content), encoding='utf-8')
