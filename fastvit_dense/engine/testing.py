@@ -23,6 +23,7 @@ from ..evaluation.base import TaskMetric
 from ..evaluation.record import EvaluationResult
 from ..evaluation.report.compare import change_from, read_report
 from ..evaluation.report.model import model_info
+from ..evaluation.report.training_log import training_curves
 from ..evaluation.report.verify import check_results, verify_results
 from ..evaluation.statistics_file import read_statistics
 from ..inference.exported import exported_model_cfg, is_exported
@@ -136,6 +137,9 @@ def evaluate_checkpoint(
         result.protocol |= {'form': form, 'image_size': image_size(cfg)}
         if tta:
             result.protocol['test_time_augmentation'] = cfg.tta_model['type']
+        if not exported:
+            headlines = task_of(cfg).presentation.leading(result.metrics)
+            result.curves |= training_curves(Path(checkpoint).parent, headlines)
         if before:
             result.protocol.update(change_from(before, result, kept))
         report_result(cfg, result, keep, seconds, info, expected, measured)
