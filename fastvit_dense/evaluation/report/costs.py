@@ -1,7 +1,7 @@
 """The largest costs of a score: the classes, or the joints, that the mean would gain most from.
 
-A report shows the groups of `cost_groups` below its first numbers; errors told apart otherwise (by
-kinds, say) are a group more.
+A report shows the groups of `cost_groups` below its first numbers, and has a section of its own for
+kinds of errors; a summary of several reports puts `error_groups` beside them.
 """
 
 from collections.abc import Mapping
@@ -49,6 +49,26 @@ def cost_groups(report: Mapping[str, Any]) -> list[CostGroup]:
     return [group for group in (_by_class(report),) if group and group.rows]
 
 
+def error_groups(report: Mapping[str, Any]) -> list[CostGroup]:
+    """Costs by kind of error, a group for each breakdown of the diagnosis, if there is one."""
+    groups = []
+    for breakdown in (report.get('diagnosis') or {}).get('breakdowns', []):
+        parts = [part for part in breakdown['parts'] if is_number(part['value'])]
+        parts = sorted((p for p in parts if p['value'] > 0), key=lambda part: -part['value'])
+        rows = [
+            Cost(
+                part['name'],
+                f'{part["value"]:.{2 if parts[0]["value"] >= 1 else 4}f}',
+                100 * part['value'] / parts[0]['value'],
+            )
+            for part in parts[:SHOWN]
+        ]
+        if rows:
+            unit = f', {breakdown["unit"]}' if breakdown['unit'] else ''
+            groups.append(CostGroup(f'{breakdown["title"]}{unit}', breakdown['note'], rows))
+    return groups
+
+
 def class_score(rows: list[dict[str, Any]]) -> str | None:
     """Name of the number of each class that says how good it is; None without any."""
     keys = dict.fromkeys(key for row in rows for key in row if key != 'name')
@@ -58,9 +78,10 @@ def class_score(rows: list[dict[str, Any]]) -> str | None:
 
 def _by_class(report: Mapping[str, Any]) -> CostGroup | None:
     """Points that the mean would gain from one perfect class; of errors their share."""
-    score = class_score(report['per_class'])
+    per_class = report.get('per_class') or []
+    score = class_score(per_class)
     metric = CLASS_SCORES.get(score or '')
-    rows = [row for row in report['per_class'] if is_number(row.get(score))]
+    rows = [row for row in per_class if is_number(row.get(score))]
     if metric is None or len(rows) < 2:
         return None
     info, word = describe(metric), Presentation.of(report).class_word

@@ -21,14 +21,14 @@ from .content import (
     scored_on,
     uncertainty_note,
 )
-from .costs import cost_groups
+from .costs import cost_groups, error_groups
 from .html import headline_cards, plots_of, render
 from .presentation import Presentation
 
 _PICTURE = re.compile(
     r'<figure(?: class="([^"]*)")?>\s*<img src="(data:image/jpeg;base64,[A-Za-z0-9+/=]+)"'
 )
-GROUPS = {'median': 1, 'worst': 2}  # pictures shown of each
+GROUPS = {'median': 1, 'worst': 2, 'likely label errors': 1}  # pictures shown of each
 
 
 def write_summary(
@@ -75,7 +75,7 @@ def _run(folder: Path, out: Path, presentations: Mapping[str, Presentation]) -> 
         'link': quote(relative),
         'protocol': protocol_line(report),
         'note': uncertainty_note(report),
-        'costs': cost_groups(report) if report.get('per_class') else [],
+        'costs': [*cost_groups(report), *error_groups(report)],
         'training': plots_of(report, training=True, of=f'{folder.name}, {report_title(report)}'),
         'pictures': _pictures(folder / 'report.html'),
     }

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fastvit_dense.evaluation.report.costs import cost_groups
+from fastvit_dense.evaluation.diagnosis import Breakdown, Diagnosis, Part
+from fastvit_dense.evaluation.report.costs import cost_groups, error_groups
 from tests.evaluation.samples import PRESENTATIONS
 
 
@@ -43,3 +44,15 @@ def test_an_error_has_shares():
 @pytest.mark.parametrize('rows', [[], [{'name': 'one', 'IoU': 3.0}], [{'name': 'a', 'depth': 1}]])
 def test_nothing_to_compare_costs_nothing(rows):
     assert groups('semantic', rows) == []
+
+
+def test_kinds_of_errors_are_a_group_for_each_number():
+    parts = [Part('missed', 0.05, 7), Part('none', 0.0), Part('confused', 0.2)]
+    diagnosis = Diagnosis([Breakdown('What mask AP loses', 'AP', 'as TIDE', parts)])
+    (group,) = error_groups({'diagnosis': diagnosis.to_dict()})
+    assert (group.title, group.note) == ('What mask AP loses, AP', 'as TIDE')
+    assert [tuple(row) for row in group.rows] == [
+        ('confused', '0.2000', 100),
+        ('missed', '0.0500', pytest.approx(25)),
+    ]
+    assert error_groups({}) == []
