@@ -119,7 +119,8 @@ def chosen(pictures, scores):
     cfg = Config({'test_dataloader': {'dataset': {'type': 'BaseDataset'}}})
     entries, note = gallery.make_gallery(cfg, result, Path('none'), draw)
     assert note == ''
-    groups = {group: [int(e.title) for e in entries if e.group == group] for *_, group in entries}
+    names = dict.fromkeys(entry.group for entry in entries)
+    groups = {name: [int(e.title) for e in entries if e.group == name] for name in names}
     return groups, drawn
 
 
