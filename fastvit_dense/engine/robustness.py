@@ -116,7 +116,7 @@ class Robustness:
         }
 
     def _before(self) -> dict[str, dict[str, float]]:
-        """What an earlier run scored of the same model and data; the same on every process."""
+        """Scores of an earlier run of the same model and data; the same on every process."""
         shared: list[Any] = [{}]
         if is_main_process() and self.file.is_file():
             try:

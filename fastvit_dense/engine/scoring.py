@@ -108,6 +108,7 @@ def report_result(
         standin='hand_model' in result.protocol,
         split=result.split,
     )
+    references = [row for row in references if not row['not_comparable']]
     report = write_report(
         result,
         cfg.work_dir,

@@ -25,6 +25,7 @@ from ..evaluation.base import TaskMetric
 from ..evaluation.record import EvaluationResult
 from ..evaluation.report.compare import add_baseline, change_from, read_report
 from ..evaluation.report.model import model_info
+from ..evaluation.report.training_log import training_curves
 from ..evaluation.report.verify import check_results, verify_results
 from ..evaluation.statistics_file import read_statistics
 from ..inference.exported import exported_model_cfg
@@ -158,6 +159,9 @@ def evaluate_checkpoint(
             result.protocol['test_time_augmentation'] = cfg.tta_model['type']
         if tiles is not None:
             result.protocol['tiles'] = f'{tiles} pixels, overlap {overlap:g}'
+        if not exported:
+            headlines = task_of(cfg).presentation.leading(result.metrics)
+            result.curves |= training_curves(Path(checkpoint).parent, headlines)
         if before:
             result.protocol.update(change_from(before, result, kept))
             add_baseline(result, before)

@@ -123,6 +123,9 @@ class HandMetric(TaskMetric):
                 for i, sample in enumerate(samples)
             ],
             protocol={
+                'rule': 'PA and "aligned": each hand rotated, scaled and shifted onto the truth, '
+                'reflections allowed, joints and mesh apart; the rest in camera space, no root '
+                'subtracted',
                 'joints': '21, FreiHAND order',
                 'vertices': arrays[3].shape[1],
                 'unaligned': 'camera space, no root subtracted',

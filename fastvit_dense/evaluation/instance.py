@@ -275,6 +275,7 @@ class InstanceMetric(TaskMetric):
                 for i, score in zip(image_ids, image_scores, strict=True)
             ],
             protocol={
+                'rule': self._rule(),
                 'metrics': self.metrics,
                 'categories': len(per_class),
                 'detections': sum(len(sample['labels']) for sample in samples),
@@ -295,6 +296,17 @@ class InstanceMetric(TaskMetric):
         limit = self.max_detections[-1]
         found = diagnose_detections(truth, samples, self.category_ids, limit, evaluations)
         return found.to_dict()
+
+    def _rule(self) -> str:
+        """One line on what is scored and how."""
+        low, high = self.iou_thresholds[0], self.iou_thresholds[-1]
+        sizes = "sizes by the annotations' areas, unmatched detections by their own"
+        return (
+            f'IoU {low:.2f}{f"–{high:.2f}" if high > low else ""}; at most '
+            f'{self.max_detections[-1]} detections an image; {sizes}'
+            f'{" (masks: mask areas)" if "segm" in self.metrics else ""}; crowds and ignored '
+            'objects neither found nor missed'
+        )
 
     def new_result(
         self, task: str, samples: int, total: int | None = None, **fields: object

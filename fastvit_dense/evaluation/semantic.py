@@ -181,6 +181,8 @@ class SemanticMetric(TaskMetric):
         counts = [class_counts(sample, num_classes) for sample in samples]
         hits, truth, predicted = np.reshape(counts, (-1, 3, num_classes)).swapaxes(0, 1)
         scored = int(np.isfinite(scores['IoU']).sum())
+        fixed = self.nan_to_num
+        without = 'left out of the means' if fixed is None else f'counted as {fixed}'
         print_log(f'mIoU {metrics["mIoU"]:.2f} % over {scored} of {num_classes} classes', 'current')
         return self.new_result(
             'semantic',
@@ -201,13 +203,13 @@ class SemanticMetric(TaskMetric):
                 for sample, count in zip(samples, counts, strict=True)
             ],
             protocol={
+                'rule': f'pixels of label {self.ignore_index} ignored; classes in neither truth '
+                f'nor prediction {without}',
                 'classes': num_classes,
                 'classes_scored': f'{scored} of {num_classes}',
                 'ignore_index': self.ignore_index,
                 'pixels': int(matrix.sum()),
-                'undefined_classes': 'left out of the means'
-                if self.nan_to_num is None
-                else f'counted as {self.nan_to_num}',
+                'undefined_classes': without,
                 'image_score': 'mean IoU, percent, of the classes in its truth or prediction',
             },
         )

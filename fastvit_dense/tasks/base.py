@@ -4,7 +4,7 @@ Everything else in the package asks the `Task` of a config and never which task 
 one's own is a subclass whose object is registered; see docs/extending.md.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -148,14 +148,15 @@ class Task:
     # ------------------------------------------------------------------------ evaluation
 
     def draw(
-        self, cfg: Config, dataset: ConfigDict, ids: Sequence[Any], predictions: Path
+        self, cfg: Config, dataset: ConfigDict, ids: Iterable[Any], predictions: Path
     ) -> Pictures:
         """Yield title and picture of samples of the test dataset, for the gallery of a report.
 
         Args:
             cfg: The config that was scored.
             dataset: Its test dataset.
-            ids: The `id` of each sample, as the metric gave it in `per_sample`.
+            ids: The `id` of each sample, as the metric gave it in `per_sample`; which comes next
+                may depend on the picture before.
             predictions: Saved predictions: the file, or the folder that a metric wrote.
 
         Raises:

@@ -1,7 +1,7 @@
 """3D hand mesh: MANO's parameters from one image, scored as FreiHAND does."""
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ class HandTask(Task):
         return HandSmoother()
 
     def draw(
-        self, cfg: Config, dataset: ConfigDict, ids: Sequence[Any], predictions: Path
+        self, cfg: Config, dataset: ConfigDict, ids: Iterable[Any], predictions: Path
     ) -> Pictures:
         """See `Task.draw`; the ids are numbers of images, `cfg.model.mano` names the faces."""
         from ..datasets.freihand_files import read_predictions

@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ class InstanceTask(Task):
         return f'{count} annotations of {images} pictures, scores from {limit:g} on: {path}'
 
     def draw(
-        self, cfg: Config, dataset: ConfigDict, ids: Sequence[Any], predictions: Path
+        self, cfg: Config, dataset: ConfigDict, ids: Iterable[Any], predictions: Path
     ) -> Pictures:
         """See `Task.draw`; the ids are those of the annotation file."""
         from pycocotools import mask as coco_mask

@@ -1,7 +1,7 @@
 """Semantic segmentation: a class for every pixel, scored by mean IoU."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,7 +114,7 @@ class SemanticTask(Task):
         result.save_labels(f'{base}.png', offset=int(bool(dataset.get('reduce_zero_label'))))
 
     def draw(
-        self, cfg: Config, dataset: ConfigDict, ids: Sequence[Any], predictions: Path
+        self, cfg: Config, dataset: ConfigDict, ids: Iterable[Any], predictions: Path
     ) -> Pictures:
         """See `Task.draw`; the ids are paths of images."""
         from ..evaluation.label_maps import read_label_map

@@ -31,6 +31,9 @@ def test_report_of_instances(evaluated, trained):
             assert value == -1 or 0 <= value <= 1
     assert report['metrics']['bbox_AR@100'] > 0
     assert report['protocol']['form'] == 'as trained'
+    assert 'at most 100 detections an image' in report['protocol']['rule']
+    assert report['curves']['training_loss']['step'] == [1, 2, 3]
+    assert report['reference'] == [], 'rows on COCO say nothing of other data'
     assert report['seconds']['test'] > 0
     assert [row['name'] for row in report['per_class']][:2] == ['person', 'cat']
     for name in ('report.md', 'report.html'):

@@ -62,7 +62,7 @@ def test_training_learns_depth_and_the_report_shows_it(trained, pictures):
     assert 'root mean square error' in page
     assert 'Depth' in page
     drawn = sorted((work_dir / 'pictures').glob('*.png'))
-    assert len(drawn) == 6
+    assert len(drawn) == 8  # two of the best and the median, four of the worst
     with Image.open(drawn[0]) as picture:
         assert picture.width >= 3 * SIZE
 

@@ -283,6 +283,7 @@ def _warnings(runs: Sequence[str], reports: Sequence[dict[str, Any]]) -> list[st
     for run, report in zip(runs[1:], reports[1:], strict=True):
         settings = [(name, first[name], report[name]) for name in _SETTINGS]
         names = dict.fromkeys([*first['protocol'], *report['protocol']])
+        names.pop('rule', None)  # in words what others say; earlier versions wrote none
         settings += [
             (f'protocol: {name}', first['protocol'].get(name), report['protocol'].get(name))
             for name in names

@@ -20,25 +20,52 @@ def data_labels(report: Mapping[str, Any]) -> list[str]:
     return labels
 
 
+def published_rows(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Published rows that were measured on the data of this run, as this run was."""
+    return [row for row in report['reference'] if not row.get('not_comparable')]
+
+
+def other_metrics(report: Mapping[str, Any]) -> list[str]:
+    """Names of the metrics that no headline and no class tells."""
+    headlines = Presentation.of(report).leading(report['metrics'])
+    return [
+        name
+        for name in report['metrics']
+        if name not in headlines and not name.endswith('_precision')
+    ]
+
+
+def protocol_line(report: Mapping[str, Any]) -> str:
+    """One line on how the numbers were measured: the metric's rule, images, form of the model."""
+    protocol = report['protocol']
+    scored, _, total = str(protocol.get('images_scored', '')).partition(' of ')
+    images = 'all images scored' if scored == total else f'{scored} of {total} images scored'
+    form = protocol.get('form')
+    parts = [protocol.get('rule'), images if total else '', f'model {form}' if form else '']
+    line = '; '.join(str(part) for part in parts if part)
+    return line[:1].upper() + line[1:]
+
+
+def other_protocol(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The protocol without what its line tells."""
+    told = ('rule', 'images_scored', 'form')
+    return {name: value for name, value in report['protocol'].items() if name not in told}
+
+
 def headline_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The few numbers that matter most, each beside the paper's where the paper has one.
 
     Returns:
         Dicts with `metric`, `label`, `value`, `interval` (or None), `paper` (None without a row
-        of this very model) and `difference` (None unless both were measured on the same data).
+        of this very model on the same data) and `difference`.
     """
-    papers = [row for row in report['reference'] if row.get('kind') == 'paper']
+    papers = [row for row in published_rows(report) if row.get('kind') == 'paper']
     paper = papers[0] if len(papers) == 1 else None
     rows = []
     for name in Presentation.of(report).leading(report['metrics']):
         value = report['metrics'][name]
         published = paper['metrics'].get(name) if paper else None
-        comparable = (
-            paper is not None
-            and published is not None
-            and is_defined(name, value)
-            and not paper.get('not_comparable')
-        )
+        comparable = published is not None and is_defined(name, value)
         rows.append(
             {
                 'metric': name,

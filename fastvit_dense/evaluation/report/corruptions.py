@@ -53,7 +53,7 @@ def corruption_table(
 def robustness_section(
     report: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> dict[str, Any] | None:
-    """What the page shows; None where nothing was scored under corruptions."""
+    """Content of the section; None where nothing was scored under corruptions."""
     robustness = report.get('robustness')
     if not robustness:
         return None

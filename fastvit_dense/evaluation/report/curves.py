@@ -6,11 +6,16 @@ from typing import Any
 from ...datasets.values import is_number
 from ..metric_names import KINDS
 from .plots import line_plot
+from .training_log import LOSS, RATE, VALIDATION
+
+OF_TRAINING = (LOSS, RATE, VALIDATION)
 
 # What a family of curves is drawn as: title, axis titles.
 _FAMILIES = {
     'precision_recall': ('Precision over recall', 'recall', 'precision, mean over classes'),
     'pck': ('PCK: share of points within a distance', 'distance, mm', 'share of points'),
+    LOSS: ('Training loss', 'step', 'loss'),
+    RATE: ('Learning rate', 'step', 'learning rate'),
 }
 # What lines are called where their own names would not do.
 _LINES = {
@@ -21,7 +26,7 @@ _LINES = {
 }
 
 
-def curve_plots(curves: Mapping[str, Any]) -> list[tuple[str, str]]:
+def curve_plots(curves: Mapping[str, Any], of: str = '') -> list[tuple[str, str]]:
     """Title and SVG of every plot that the curves make.
 
     Args:
@@ -29,6 +34,7 @@ def curve_plots(curves: Mapping[str, Any]) -> list[tuple[str, str]]:
             positions on the axis, each other one is a line. Lines named `bbox_...` and
             `segm_...` stand in plots of their own. Other entries are left out, as is a family
             whose axis has gaps.
+        of: Told by a screen reader, where a page has the same curves of several.
 
     Returns:
         Pairs of a title and an `<svg>` element.
@@ -43,7 +49,7 @@ def curve_plots(curves: Mapping[str, Any]) -> list[tuple[str, str]]:
             continue
         x = lists[axis]
         title, x_label, y_label = _FAMILIES.get(
-            family, (family.replace('_', ' '), axis.replace('_', ' '), '')
+            family, (family.replace('_', ' ').capitalize(), axis.replace('_', ' '), '')
         )
         groups: dict[str, dict[str, list[Any]]] = {}
         for name, values in lists.items():
@@ -52,8 +58,16 @@ def curve_plots(curves: Mapping[str, Any]) -> list[tuple[str, str]]:
                 groups.setdefault(kind, {})[line] = [_defined(value) for value in values]
         for kind, lines in groups.items():
             heading = f'{title}: {kind}' if kind else title
-            plots.append((heading, line_plot(heading, x, lines, x_label, y_label)))
+            label = f'{heading}, {of}' if of else heading
+            top = _top(family, lines)
+            plots.append((heading, line_plot(label, x, lines, x_label, y_label, top)))
     return plots
+
+
+def _top(family: str, lines: Mapping[str, list[Any]]) -> float:
+    """Upper end of an axis: 1 for shares, else a little more than the largest value."""
+    largest = max((v for values in lines.values() for v in values if v is not None), default=1.0)
+    return 1.01 if largest <= 1 and family not in OF_TRAINING else 1.05 * largest or 1.0
 
 
 def _is_line(value: Any) -> bool:

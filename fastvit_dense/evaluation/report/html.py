@@ -22,22 +22,27 @@ from .content import (
     facts,
     headline_rows,
     measured_text,
+    other_metrics,
+    other_protocol,
+    protocol_line,
+    published_rows,
     report_title,
     say,
     scored_on,
     uncertainty_note,
 )
 from .corruptions import robustness_section
-from .curves import curve_plots
+from .costs import class_score, cost_groups
+from .curves import OF_TRAINING, curve_plots
 from .diagnosis import diagnosis_blocks
 from .pictures import GalleryEntry, data_uri
 from .plots import confusion_plot
 from .presentation import Presentation
 
-# The score of a class that its bar shows: the first of these that the classes have.
-CLASS_SCORES = ('segm_AP', 'bbox_AP', 'PQ', 'IoU', 'PA-MPJPE')
+WORST = 'Worst'  # the group of the gallery that stands first
 SHOWN_CLASSES = 21  # best and worst; what lies between folds away
 SHOWN_CONFUSIONS = 20
+NUMBERED = 10  # classes of a confusion matrix whose cells have numbers
 
 
 def render_report(
@@ -47,6 +52,7 @@ def render_report(
     gallery_note: str,
 ) -> str:
     """The page of one report; arguments as in `write_report`, `report` as it stands in JSON."""
+    groups = _gallery(gallery, Presentation.of(report))
     return render(
         'report.html.jinja',
         title=report_title(report),
@@ -54,21 +60,33 @@ def render_report(
         scored_on=scored_on(report),
         labels=data_labels(report),
         headlines=headline_cards(report),
+        protocol=protocol_line(report),
         note=uncertainty_note(report),
+        costs=cost_groups(report),
+        worst=[f for group in groups if group['name'] == WORST for f in group['figures'][::-1]],
         expected=report.get('expected', []),
         published=_published(report),
         metric_tables=_metric_tables(report),
         classes=_classes(report),
         class_word=Presentation.of(report).class_word,
-        curves=[(title, Markup(svg)) for title, svg in curve_plots(report['curves'])],
+        curves=plots_of(report, training=False),
+        training=plots_of(report, training=True),
         confusion=_confusion(report, arrays),
         diagnosis=diagnosis_blocks(report),
         doubts=report.get('diagnosis', {}).get('doubts', []),
         robustness=robustness_section(report, arrays),
-        gallery=_gallery(gallery, Presentation.of(report)),
+        gallery=[group for group in groups if group['name'] != WORST],
         gallery_note=gallery_note,
         sections=_sections(report),
     )
+
+
+def plots_of(report: Mapping[str, Any], training: bool, of: str = '') -> list[tuple[str, Markup]]:
+    """Title and plot of the curves of the training, or of all others; `of` as in `curve_plots`."""
+    families = {
+        n: v for n, v in (report.get('curves') or {}).items() if (n in OF_TRAINING) == training
+    }
+    return [(title, Markup(svg)) for title, svg in curve_plots(families, of)]
 
 
 def render(template: str, **context: Any) -> str:
@@ -106,8 +124,6 @@ def _headline(row: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, An
             else ''
         ),
         'paper': None if row['paper'] is None else format_published(name, row['paper']),
-        'elsewhere': row['paper'] is not None and difference is None,
-        'dataset': next((row['dataset'] for row in report['reference'] if row.get('dataset')), ''),
         'difference': (
             None
             if difference is None
@@ -118,11 +134,8 @@ def _headline(row: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, An
 
 
 def _published(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Published rows with this run among them, the strongest first.
-
-    Where they were measured on other data this run stands apart, above them.
-    """
-    references = report['reference']
+    """Published rows with this run among them, the strongest first."""
+    references = published_rows(report)
     if not references:
         return None
     names = [
@@ -142,9 +155,7 @@ def _published(report: Mapping[str, Any]) -> dict[str, Any] | None:
         'metrics': report['metrics'],
         'intervals': report.get('uncertainty'),
     }
-    elsewhere = next(filter(None, (row.get('not_comparable') for row in references)), '')
-    rows = _strongest_first(references if elsewhere else [ours, *references], main)
-    rows = [ours, *rows] if elsewhere else rows
+    rows = _strongest_first([ours, *references], main)
     values = [row['metrics'].get(main) for row in rows]
     values = [value for value in values if is_defined(main, value)]
     low, high = _range(values)
@@ -154,7 +165,6 @@ def _published(report: Mapping[str, Any]) -> dict[str, Any] | None:
         'range': f'{low:.{digits}f}–{high:.{digits}f}',
         'rows': [_published_row(row, names, low, high) for row in rows],
         'has_parameters': any(row.get('parameters') for row in rows),
-        'elsewhere': elsewhere,
         'lower_is_better': not describe(main).higher_is_better,
     }
 
@@ -206,11 +216,9 @@ def _published_value(name: str, row: Mapping[str, Any]) -> str:
 
 
 def _metric_tables(report: Mapping[str, Any]) -> list[list[dict[str, str]]]:
-    """All metrics, in groups that share what is measured."""
+    """All that no headline tells, in groups that share what is measured."""
     groups: dict[str, list[dict[str, str]]] = {}
-    for name in report['metrics']:
-        if name.endswith('_precision'):  # InstanceMetric's classwise numbers: shown per class
-            continue
+    for name in other_metrics(report):
         row = {
             'name': name,
             'label': describe(name).label,
@@ -226,8 +234,7 @@ def _classes(report: Mapping[str, Any]) -> dict[str, Any] | None:
     if not rows:
         return None
     keys = [key for key in dict.fromkeys(key for row in rows for key in row) if key != 'name']
-    numeric = [key for key in keys if any(is_number(row.get(key)) for row in rows)]
-    score = next((key for key in CLASS_SCORES if key in numeric), numeric[0] if numeric else None)
+    score = class_score(rows)
     if score is None:
         return None
     info = describe('mIoU' if score == 'IoU' else score)
@@ -281,11 +288,18 @@ def _confusion(
     pairs = [divmod(int(index), off.shape[1]) for index in flat]
     return {
         'plot': Markup(
-            confusion_plot(shares[np.ix_(frequent, frequent)], [names[i] for i in frequent])
+            confusion_plot(
+                shares[np.ix_(frequent, frequent)],
+                [names[i] for i in frequent],
+                len(frequent) <= NUMBERED,
+            )
         ),
         'shown': len(frequent),
         'classes': int((totals > 0).sum()),
-        'largest': [
+        # with few classes the cells have the numbers
+        'largest': []
+        if len(frequent) <= NUMBERED
+        else [
             {
                 'truth': names[row],
                 'predicted': names[column],
@@ -303,6 +317,7 @@ def _gallery(entries: Sequence[tuple], presentation: Presentation) -> list[dict[
     for entry in (GalleryEntry(*entry) for entry in entries):
         figure: dict[str, Any] = {
             'title': f'{entry.title}: {entry.note}' if entry.note else entry.title,
+            'group': entry.group,
             'uri': None,
             'problem': '',
             'score': '',
@@ -330,7 +345,7 @@ def _sections(report: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
         name: f'{value:.1f} s' for name, value in report['seconds'].items() if value is not None
     }
     sections = {
-        'Protocol': report['protocol'],
+        'Protocol': other_protocol(report),
         'Model': model,
         'Time': seconds,
         'Environment': report['environment'],

@@ -1,9 +1,10 @@
 """`report.md`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..metric_names import format_difference, format_published
+from ...datasets.values import is_number
+from ..metric_names import describe, format_difference, format_published
 from . import tables as markdown
 from .content import (
     data_labels,
@@ -11,13 +12,20 @@ from .content import (
     headline_rows,
     measured_text,
     metric_label,
+    other_metrics,
+    other_protocol,
+    protocol_line,
+    published_rows,
     report_title,
     scored_on,
     uncertainty_note,
 )
 from .corruptions import corruption_table, robustness_note, robustness_rows
+from .costs import CLASS_SCORES, class_score, cost_groups
 from .diagnosis import diagnosis_markdown
 from .presentation import Presentation
+
+MANY_CLASSES, SHOWN_CLASSES = 100, 20
 
 
 def render_markdown(report: Mapping[str, Any]) -> str:
@@ -26,20 +34,25 @@ def render_markdown(report: Mapping[str, Any]) -> str:
     parts[1] += f'Scored on {markdown.cell(scored_on(report))}.'
     parts += [f'**{label}.**' for label in data_labels(report)]
     parts.append(_headline_table(report))
-    parts += filter(None, [uncertainty_note(report)])
+    parts += filter(None, [_protocol(report), uncertainty_note(report)])
+    for group in cost_groups(report):
+        rows = [(row.name, row.text) for row in group.rows]
+        parts += [f'## What costs most: {group.title}', group.note]
+        parts.append(markdown.table((Presentation.of(report).class_word, 'cost'), rows))
     if report.get('expected'):
         parts += ['## Expected by the config', _expected_list(report)]
-    parts += ['## All metrics', _metrics_table(report)]
-    if report['reference']:
+    if other_metrics(report):
+        parts += ['## More numbers', *filter(None, [_protocol(report)]), _metrics_table(report)]
+    if published_rows(report):
         parts += ['## Published results', *_reference_table(report)]
     if report['per_class']:
         word = Presentation.of(report).class_word
-        parts += [f'## Per {word}', _class_table(report)]
+        parts += [f'## Per {word}', *_class_tables(report)]
     parts += diagnosis_markdown(report)
     if report.get('robustness'):
         parts += ['## Under corruptions', *_robustness(report['robustness'])]
     sections = {
-        'Protocol': report['protocol'],
+        'Protocol': other_protocol(report),
         'Model': report['model'] or {},
         'Seconds': report['seconds'],
         'Environment': report['environment'],
@@ -72,14 +85,13 @@ def _expected_list(report: Mapping[str, Any]) -> str:
 def _metrics_table(report: Mapping[str, Any]) -> str:
     rows = [
         (name, metric_label(report, name), measured_text(report, name))
-        for name in report['metrics']
-        if not name.endswith('_precision')
+        for name in other_metrics(report)
     ]
     return markdown.table(('metric', '', 'value'), rows, text_columns=2)
 
 
 def _reference_table(report: Mapping[str, Any]) -> list[str]:
-    references = report['reference']
+    references = published_rows(report)
     measured = {name for row in references for name in row['metrics']}
     names = [name for name in Presentation.of(report).columns if name in measured]
     rows = [
@@ -92,10 +104,8 @@ def _reference_table(report: Mapping[str, Any]) -> list[str]:
         )
         for row in references
     ]
-    elsewhere = next(filter(None, (row.get('not_comparable') for row in references)), '')
-    lines = [f'Not to be compared with this run: {markdown.cell(elsewhere)}.'] if elsewhere else []
     header = ('name', 'backbone', 'source', 'note', *names)
-    return [*lines, markdown.table(header, rows, text_columns=4)]
+    return [markdown.table(header, rows, text_columns=4)]
 
 
 def _robustness(robustness: Mapping[str, Any]) -> list[str]:
@@ -107,10 +117,33 @@ def _robustness(robustness: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _class_table(report: Mapping[str, Any]) -> str:
-    names = list(dict.fromkeys(key for row in report['per_class'] for key in row))
-    rows = [[_class_cell(row.get(name)) for name in names] for row in report['per_class']]
-    return markdown.table([markdown.cell(name) for name in names], rows)
+def _protocol(report: Mapping[str, Any]) -> str:
+    line = protocol_line(report)
+    return f'{markdown.cell(line)}.' if line else ''
+
+
+def _class_tables(report: Mapping[str, Any]) -> list[str]:
+    """All classes; of very many the best and the worst."""
+    rows = report['per_class']
+    score = class_score(rows)
+    if len(rows) <= MANY_CLASSES or score is None:
+        return [_class_table(rows, rows)]
+    known = [row for row in rows if is_number(row.get(score))]
+    sign = -1 if describe(CLASS_SCORES.get(score, score)).higher_is_better else 1
+    known.sort(key=lambda row: sign * row[score])
+    return [
+        f'{len(rows):,} in all, {len(known):,} of them with a score; report.json has every one.',
+        f'The {SHOWN_CLASSES} best:',
+        _class_table(known[:SHOWN_CLASSES], rows),
+        f'The {SHOWN_CLASSES} worst:',
+        _class_table(known[-SHOWN_CLASSES:], rows),
+    ]
+
+
+def _class_table(rows: Sequence[Mapping[str, Any]], of: Sequence[Mapping[str, Any]]) -> str:
+    names = list(dict.fromkeys(key for row in of for key in row))
+    cells = [[_class_cell(row.get(name)) for name in names] for row in rows]
+    return markdown.table([markdown.cell(name) for name in names], cells)
 
 
 def _class_cell(value: Any) -> str:

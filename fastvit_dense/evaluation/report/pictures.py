@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.logging import print_log
 from PIL import Image, UnidentifiedImageError
@@ -23,6 +24,9 @@ MAX_WIDTH = 1280
 MAX_PIXELS = 50_000_000
 SHOWN_DOUBTS = 6
 DOUBTS = 'Likely label errors'  # heading of their pictures
+WORST = 4  # samples that a report shows of these, and two of each other kind
+RESERVE = 12  # samples that may stand in for those of a group
+ALIKE = 12.0  # mean difference of small copies, of 255
 
 
 class GalleryEntry(NamedTuple):
@@ -45,7 +49,7 @@ class GalleryEntry(NamedTuple):
 
 
 def pick_samples(
-    per_sample: Sequence[dict[str, Any]], each: int = 2
+    per_sample: Sequence[dict[str, Any]], each: int = 2, worst: int | None = None
 ) -> list[tuple[str, dict[str, Any]]]:
     """The best, the median and the worst samples by `score`, each sample at most once.
 
@@ -54,16 +58,15 @@ def pick_samples(
     Args:
         per_sample: `EvaluationResult.per_sample`.
         each: How many of each kind.
+        worst: How many of the worst; None: as many as of the others.
 
     Returns:
         Pairs of `'Best'`, `'Median'` or `'Worst'` and the sample's dict.
     """
-    ranked = sorted(
-        (sample for sample in per_sample if is_number(sample.get('score'))),
-        key=lambda sample: -sample['score'],
-    )
+    ranked = _ranked(per_sample)
     count = len(ranked)
-    if count <= 3 * each:
+    worst = each if worst is None else worst
+    if count <= 2 * each + worst:
         third = -(-count // 3)
         names = ['Best'] * third + ['Median'] * (count - 2 * third) + ['Worst'] * third
         return list(zip(names, ranked, strict=False)) if count > 2 else _few(ranked)
@@ -71,8 +74,14 @@ def pick_samples(
     return (
         [('Best', sample) for sample in ranked[:each]]
         + [('Median', sample) for sample in ranked[middle : middle + each]]
-        + [('Worst', sample) for sample in ranked[-each:]]
+        + [('Worst', sample) for sample in ranked[-worst:]]
     )
+
+
+def _ranked(per_sample: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Samples that have a score, the best first."""
+    known = (sample for sample in per_sample if is_number(sample.get('score')))
+    return sorted(known, key=lambda sample: -sample['score'])
 
 
 def _few(ranked: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
@@ -124,20 +133,20 @@ def make_gallery(
     Returns:
         The entries, and a line that says why there is none where that is so.
     """
-    picked = pick_samples(result.per_sample)
+    picked = pick_samples(result.per_sample, worst=WORST)
     if not picked:
         return [], 'no sample has a score of its own'
     dataset = next(datasets_of(cfg, ['test_dataloader']))
+    choice = _Choice(picked, result.per_sample)
     doubts = result.diagnosis.get('doubts', [])[:SHOWN_DOUBTS]
-    ids = [sample['id'] for _, sample in picked] + [doubt['image'] for doubt in doubts]
-    entries = []
+    doubtful = []
     try:
-        pictures = draw(cfg, dataset, ids, predictions)
-        for (group, sample), (title, picture) in zip(picked, pictures, strict=False):
-            entries.append(GalleryEntry(title, sample['score'], picture, group))
-        for doubt, (title, picture) in zip(doubts, pictures, strict=True):
+        for title, picture in draw(cfg, dataset, choice.ids(), predictions):
+            choice.add(title, picture)
+        drawn = draw(cfg, dataset, [doubt['image'] for doubt in doubts], predictions)
+        for doubt, (title, picture) in zip(doubts, drawn if doubts else (), strict=True):
             shown = close_up(picture, doubt['box'])
-            entries.append(GalleryEntry(title, None, shown, DOUBTS, doubt['what']))
+            doubtful.append(GalleryEntry(title, None, shown, DOUBTS, doubt['what']))
     except FileNotFoundError as error:
         if error.filename is None:  # ours: the message says all
             return [], str(error)
@@ -147,7 +156,62 @@ def make_gallery(
     except Exception as error:  # a fault in drawing must not cost the numbers
         print_log(traceback.format_exc(), 'current', logging.ERROR)
         return [], f'drawing failed, see the log: {reason_of(error)}'
-    return entries, ''
+    return choice.entries() + doubtful, ''
+
+
+class _Choice:
+    """Pictures of each group that differ from each other.
+
+    In place of one that is alike, as neighbours in a video are, stands the next best, next worst.
+    Where there are none that differ, those that are alike fill the group.
+    """
+
+    def __init__(
+        self, picked: list[tuple[str, dict[str, Any]]], per_sample: Sequence[dict[str, Any]]
+    ) -> None:
+        self.wanted = {name: [s for group, s in picked if group == name] for name, _ in picked}
+        taken = [sample for _, sample in picked]
+        rest = [s for s in _ranked(per_sample) if not any(s is other for other in taken)]
+        half = len(rest) // 2
+        self.reserve = {'Best': rest[:half], 'Worst': rest[half:][::-1]}
+        self.found: dict[str, list[GalleryEntry]] = {name: [] for name in self.wanted}
+        self.alike: dict[str, list[GalleryEntry]] = {name: [] for name in self.wanted}
+        self.current: tuple[str, dict[str, Any]] = ('', {})
+
+    def ids(self) -> Iterator[Any]:
+        """Yield the id to draw next, once it is known whether the one before is shown."""
+        for group, samples in self.wanted.items():
+            order = samples[::-1] if group == 'Worst' else samples  # from the end of the ranking
+            for sample in [*order, *self.reserve.get(group, ())[:RESERVE]]:
+                if len(self.found[group]) == len(samples):
+                    break
+                self.current = group, sample
+                yield sample['id']
+
+    def add(self, title: str, picture: Image.Image) -> None:
+        """Take the picture that was asked for."""
+        group, sample = self.current
+        entry = GalleryEntry(title, sample['score'], picture, group)
+        there = [other.picture for other in self.found[group]]
+        similar = any(_alike(picture, other) for other in there)
+        (self.alike if similar else self.found)[group].append(entry)
+
+    def entries(self) -> list[GalleryEntry]:
+        """Return the pictures, the groups and the best first."""
+        shown = []
+        for group, samples in self.wanted.items():
+            entries = (self.found[group] + self.alike[group])[: len(samples)]
+            shown += sorted(entries, key=lambda entry: -(entry.score or 0.0))
+        return shown
+
+
+def _alike(one: Image.Image, other: Any) -> bool:
+    """Tell whether two pictures show nearly the same, by small copies of them."""
+    small = [
+        np.asarray(picture.convert('RGB').resize((16, 16), Image.Resampling.BOX), dtype=float)
+        for picture in (one, other)
+    ]
+    return float(np.abs(small[0] - small[1]).mean()) < ALIKE
 
 
 def save_gallery(entries: list[GalleryEntry], folder: Path) -> None:

@@ -132,12 +132,13 @@ def reliability_plot(title: str, lines: Mapping[str, Sequence[tuple[float, float
         return _to_svg(figure, title)
 
 
-def confusion_plot(matrix: np.ndarray, names: Sequence[str]) -> str:
+def confusion_plot(matrix: np.ndarray, names: Sequence[str], numbered: bool) -> str:
     """A confusion matrix, rows (truth) summing to 1.
 
     Args:
         matrix: (C, C) shares from 0 to 1; NaN where a class does not occur.
         names: The C class names.
+        numbered: Whether the cells have their shares as numbers, in percent.
 
     Returns:
         An `<svg>` element.
@@ -149,7 +150,7 @@ def confusion_plot(matrix: np.ndarray, names: Sequence[str]) -> str:
         for (row, column), share in np.ndenumerate(shares):
             # White-to-blue by opacity, so that an empty cell has the page's own background.
             axes.add_patch(_cell(column, row, SERIES[0], float(share)))
-            if count <= 10 and share >= 0.005:
+            if numbered and share >= 0.005:
                 ink = CARD if share > 0.55 else INK
                 text = f'{100 * share:.0f}'
                 axes.text(column, row, text, color=ink, ha='center', va='center', fontsize=9)

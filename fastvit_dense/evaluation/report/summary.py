@@ -12,11 +12,23 @@ from ...errors import DataError
 from ..metric_names import format_published
 from . import tables as markdown
 from .compare import read_report
-from .content import data_labels, headline_rows, measured_text, report_title, scored_on
-from .html import headline_cards, render
+from .content import (
+    data_labels,
+    headline_rows,
+    measured_text,
+    protocol_line,
+    report_title,
+    scored_on,
+    uncertainty_note,
+)
+from .costs import cost_groups, error_groups
+from .html import headline_cards, plots_of, render
 from .presentation import Presentation
 
-_PICTURE = re.compile(r'<img src="(data:image/jpeg;base64,[A-Za-z0-9+/=]+)"')
+_PICTURE = re.compile(
+    r'<figure(?: class="([^"]*)")?>\s*<img src="(data:image/jpeg;base64,[A-Za-z0-9+/=]+)"'
+)
+GROUPS = {'median': 1, 'worst': 2, 'likely label errors': 1}  # pictures shown of each
 
 
 def write_summary(
@@ -61,14 +73,22 @@ def _run(folder: Path, out: Path, presentations: Mapping[str, Presentation]) -> 
             for row in headline_rows(report)
         ],
         'link': quote(relative),
-        'picture': _first_picture(folder / 'report.html'),
+        'protocol': protocol_line(report),
+        'note': uncertainty_note(report),
+        'costs': [*cost_groups(report), *error_groups(report)],
+        'training': plots_of(report, training=True, of=f'{folder.name}, {report_title(report)}'),
+        'pictures': _pictures(folder / 'report.html'),
     }
 
 
-def _first_picture(page: Path) -> str | None:
-    """The first picture of a report's gallery, as the data URI that stands in its page."""
-    found = _PICTURE.search(page.read_text(encoding='utf-8')) if page.is_file() else None
-    return found[1] if found else None
+def _pictures(page: Path) -> list[tuple[str, str]]:
+    """Some pictures of a report's gallery: group and the data URI that stands in its page."""
+    if not page.is_file():
+        return []
+    found = _PICTURE.findall(page.read_text(encoding='utf-8'))
+    by_group = {group: [uri for name, uri in found if name == group] for group in ['', *GROUPS]}
+    shown = [(g, uri) for g, count in GROUPS.items() for uri in by_group[g][:count]]
+    return [(g.capitalize(), uri) for g, uri in shown or [('', uri) for uri in by_group[''][:1]]]
 
 
 def _markdown(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -86,4 +106,8 @@ def _markdown(runs: Sequence[Mapping[str, Any]]) -> str:
             for row in run['rows']
         ]
         parts.append(markdown.table(('', 'measured', 'paper'), rows))
+        parts += [f'{markdown.cell(run["protocol"])}.'] if run['protocol'] else []
+        for group in run['costs']:
+            parts.append(f'What costs most, {group.title.lower()}: {group.note}')
+            parts.append(markdown.table(('', 'cost'), [(row.name, row.text) for row in group.rows]))
     return '\n\n'.join(parts) + '\n'

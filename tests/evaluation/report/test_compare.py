@@ -49,6 +49,16 @@ def test_values_and_differences_to_the_first(tmp_path, capsys):
     assert cells == ['mIoU (%)', '38.00', '41.25 (+3.25)', '37.50 (−0.50)']
 
 
+def test_a_report_of_the_version_before_compares(tmp_path):
+    """It has no rule in words, no robustness, no curves of the training."""
+    before = write(tmp_path / 'before')
+    protocol = {'image_size': [512, 2048], 'rule': 'pixels of label 255 ignored'}
+    robustness = {'mPC': {'mIoU': 20.0}}
+    now = write(tmp_path / 'now', protocol=protocol, robustness=robustness)
+    assert compare_reports([before, now])['warnings'] == []
+    assert compare_reports([now, before])['warnings'] == []
+
+
 def test_a_score_that_coco_leaves_undefined_has_no_difference(tmp_path):
     first = write(tmp_path / 'a', task='instance', metrics={'bbox_mAP_s': -1.0})
     second = write(tmp_path / 'b', task='instance', metrics={'bbox_mAP_s': 0.25})

@@ -137,10 +137,62 @@ def test_confusions_are_shares_of_the_true_class(tmp_path):
     result.arrays['confusion_matrix'] = np.array([[6, 2, 0], [0, 5, 0], [0, 0, 0]])
     write_task_report(result, tmp_path)
     text = (tmp_path / 'report.html').read_text(encoding='utf-8')
-    found = text[text.index('Largest confusions') :]
-    assert re.findall(r'<td[^>]*>(.*?)</td>', found)[:3] == ['wall', 'sky', '25.0']
     shown = re.findall(r'<text[^>]*>(\d+)</text>', text)
     assert shown == ['75', '25', '100']
+    assert 'Largest confusions' not in text, 'no number twice'
+
+
+def test_of_many_classes_the_largest_confusions_are_listed(tmp_path):
+    result = semantic_result([f'class {index}' for index in range(11)])
+    matrix = 100 * np.eye(11, dtype=np.int64)
+    matrix[4, 7] = 25
+    result.arrays['confusion_matrix'] = matrix
+    write_task_report(result, tmp_path)
+    text = (tmp_path / 'report.html').read_text(encoding='utf-8')
+    found = text[text.index('Largest confusions') :]
+    assert re.findall(r'<td[^>]*>(.*?)</td>', found)[:3] == ['class 4', 'class 7', '20.0']
+    assert not re.findall(r'<text[^>]*>(\d+)</text>', text)
+
+
+def test_first_things_first_and_no_number_twice(tmp_path):
+    result = instance_result()
+    result.protocol |= {'rule': 'at most 100 detections', 'images_scored': '40 of 5000'}
+    write_task_report(result, tmp_path, gallery=entries())
+    text = (tmp_path / 'report.html').read_text(encoding='utf-8')
+    heads = re.findall(r'<h2>(.*?)</h2>', text)
+    assert heads[:3] == ['What costs most', 'The worst pictures', 'Beside published results']
+    assert text.index('class="value number">0.419') < text.index('What costs most')
+    assert text.count('At most 100 detections; 40 of 5000 images scored.') == 2  # cards and table
+    assert '<td>images_scored</td>' not in text
+    more = text[text.index('More numbers') : text.index('<h2>Curves')]
+    assert 'bbox_mAP_75' in more
+    assert 'bbox_mAP</code>' not in more
+    assert text.count('3.jpg: prediction beside') == 1, 'the worst picture stands once'
+
+
+def test_published_rows_stand_beside_the_same_data_alone(tmp_path):
+    result = instance_result(dataset='road defects', samples=37)
+    write_task_report(result, tmp_path, references=published_rows('instance', 'road', 37, 'sa24'))
+    for name in ('report.html', 'report.md'):
+        text = (tmp_path / name).read_text(encoding='utf-8')
+        assert 'Swin-T' not in text
+        assert 'ICCV' not in text
+
+
+def test_of_very_many_classes_most_fold_away(tmp_path):
+    """As LVIS: 1203 classes, many of them in no picture."""
+    result = instance_result([f'class {index}' for index in range(1203)])
+    for row in result.per_class[::4]:
+        row |= {'bbox_AP': None, 'segm_AP': None}
+    write_task_report(result, tmp_path)
+    text = (tmp_path / 'report.html').read_text(encoding='utf-8')
+    open_part = re.sub(r'<details>.*?</details>', '', text, flags=re.DOTALL)
+    assert text.count('class="class"') > 900
+    assert open_part.count('class="class"') < 60
+    assert len(set(re.findall(r'class \d+', text))) == 1203
+    lines = (tmp_path / 'report.md').read_text(encoding='utf-8').splitlines()
+    assert sum(line.startswith('| class ') for line in lines) < 60
+    assert '1,203 in all, 901 of them with a score; report.json has every one.' in lines
 
 
 def test_a_picture_that_cannot_be_read_leaves_a_line(tmp_path):
@@ -170,7 +222,7 @@ def test_in_a_browser(pages, browser, name, width):
         '[...document.images].map(i => i.complete && i.naturalWidth > 0 && i.clientWidth > 0)'
     )
     assert all(pictures)
-    expected = {'instance': 4, 'semantic': 4, 'hostile': 4, 'summary': 3}.get(name, 0)
+    expected = {'instance': 4, 'semantic': 4, 'hostile': 4, 'summary': 6}.get(name, 0)
     assert len(pictures) == expected
     empty = 'g => g.getBoundingClientRect().height < 150'
     assert browser.evaluate(f'[...document.querySelectorAll("svg")].filter({empty}).length') == 0

@@ -1,11 +1,14 @@
 import base64
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
+from fastvit_dense.evaluation import EvaluationResult
 from fastvit_dense.evaluation.report import pictures as gallery
 from fastvit_dense.evaluation.report.pictures import data_uri, pick_samples
 from tests.evaluation.samples import picture
@@ -91,3 +94,45 @@ def test_a_broken_file_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(gallery, 'MAX_PIXELS', 100)
     with raises_naming(ValueError, 'cut.png', 100, 'pixels', 'found', '400 × 150'):
         data_uri(tmp_path / 'cut.png')
+
+
+def video(count=6):
+    """Frames that hardly differ, then pictures of other things."""
+    random = np.random.default_rng(0)
+    scenes = [random.integers(0, 255, (12, 16, 3)).repeat(16, 0).repeat(16, 1) for _ in range(15)]
+    frames = [np.roll(scenes[0], i % 3, axis=1) + random.integers(0, 3) for i in range(count - 1)]
+    pictures = [np.clip(picture, 0, 255) for picture in [*frames, *scenes]]
+    return [Image.fromarray(picture.astype(np.uint8)) for picture in pictures]
+
+
+def chosen(pictures, scores):
+    """Pictures of each group that `make_gallery` takes, and how many were drawn."""
+    drawn = []
+
+    def draw(cfg, dataset, ids, predictions):
+        for number in ids:
+            drawn.append(number)
+            yield str(number), pictures[number]
+
+    samples = [{'id': i, 'score': float(score)} for i, score in enumerate(scores)]
+    result = EvaluationResult('semantic', '', '', len(samples), {}, per_sample=samples)
+    cfg = Config({'test_dataloader': {'dataset': {'type': 'BaseDataset'}}})
+    entries, note = gallery.make_gallery(cfg, result, Path('none'), draw)
+    assert note == ''
+    names = dict.fromkeys(entry.group for entry in entries)
+    groups = {name: [int(e.title) for e in entries if e.group == name] for name in names}
+    return groups, drawn
+
+
+def test_worst_pictures_are_not_neighbours_of_one_video():
+    groups, drawn = chosen(video(), range(20))
+    assert groups['Worst'] == [8, 7, 6, 0], 'one frame of the video, then the next worst'
+    assert groups['Best'] == [19, 18]
+    assert len(drawn) == len(set(drawn))
+
+
+def test_where_all_are_alike_the_worst_are_shown_all_the_same():
+    frame = picture(64, 48)
+    groups, _ = chosen([frame] * 20, range(20))
+    assert {name: len(ids) for name, ids in groups.items()} == {'Best': 2, 'Median': 2, 'Worst': 4}
+    assert groups['Worst'] == [3, 2, 1, 0]

@@ -1,3 +1,5 @@
+import re
+
 from fastvit_dense.errors import DataError
 from fastvit_dense.evaluation.report.summary import write_summary
 from tests.evaluation.samples import (
@@ -27,8 +29,27 @@ def test_numbers_links_and_labels_of_every_report(tmp_path):
         assert 'ADE20K sample validation, 40 images' in text
         assert text.count('Sample data') == 1
     assert page.count('<img ') == 1
+    assert page.count('What costs most') == 2
     assert '0.419' in page
     assert '0.4188' in (tmp_path / 'out/summary.md').read_text(encoding='utf-8')
+
+
+def test_pictures_curves_and_protocol_of_each_run(tmp_path):
+    gallery = [(f'{i}', 1.0, picture(), g) for i, g in enumerate(('Best', 'Median', 'Worst'))]
+    for name in ('a', 'b'):
+        result = semantic_result()
+        result.protocol |= {'rule': 'label 255 ignored', 'images_scored': '2000 of 2000'}
+        result.curves['training_loss'] = {'step': [1, 2, 3], 'loss': [3.0, 2.0, 1.5]}
+        write_task_report(result, tmp_path / name, gallery=gallery)
+    write_summary([tmp_path / 'a', tmp_path / 'b'], tmp_path / 'out', PRESENTATIONS)
+    page = (tmp_path / 'out/summary.html').read_text(encoding='utf-8')
+    assert page.count('<figcaption>Median</figcaption>') == 2
+    assert page.count('<figcaption>Worst</figcaption>') == 2
+    assert 'Best</figcaption>' not in page
+    assert page.count('Label 255 ignored; all images scored.') == 2
+    assert page.count('aria-label="Training loss, ') == 2
+    ids = re.findall(r' id="(.*?)"', page)
+    assert len(ids) == len(set(ids)) > 20
 
 
 def test_a_missing_or_broken_report_is_named_and_nothing_written(tmp_path):
