@@ -5,6 +5,7 @@ multiplied with the others. More than 8 bits stay what they are.
 """
 
 import io
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,11 @@ CHANGED = (
     'expected an image as its file holds it, found one that was changed after reading, with 8 of '
     'the 16 bits of each channel; give the path, or an array'
 )
-PILLOW_FAULTS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+# what Pillow raises for damaged files, those of its own parsers included
+PILLOW_FAULTS = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, struct.error),
+    Image.DecompressionBombError,
+)
 
 
 def may_be_deep(path: str | Path) -> bool:

@@ -83,7 +83,8 @@ def _used_categories(check: DatasetCheck, content: dict) -> set[int] | None:
     if check.report.loaders != ['train'] or not check.classes:
         return None
     entries = [c for c in content['categories'] if isinstance(c, dict)]
-    return {c['id'] for c in entries if 'id' in c and c.get('name') in check.classes} or None
+    used = [c.get('id') for c in entries if c.get('name') in check.classes]
+    return {number for number in used if isinstance(number, int)} or None
 
 
 def _check_categories(check: DatasetCheck, path: Path, content: dict) -> None:

@@ -21,6 +21,7 @@ FIELDS: dict[str, dict[str, type]] = {
     'annotations': {'id': int, 'image_id': int, 'category_id': int, 'bbox': list},
     'categories': {'id': int, 'name': str},
 }
+LONGEST_SIDE = 2**31 - 1  # of a picture; no format has more
 ROUNDING = 0.5  # pixels that a box may stand out without a word
 MOST_OUTSIDE = 0.5  # share of a box or polygon
 LEAST_OVERLAP = 0.5  # intersection over union of the extents of mask and box
@@ -98,8 +99,8 @@ def _field_problem(entry: Any, types: dict[str, type]) -> str | None:
         if not isinstance(entry[name], kind) or isinstance(entry[name], bool):
             expected = 'a whole number (int)' if kind is int else kind.__name__
             return f'{name}: expected {expected}, found {entry[name]!r:.60}'
-        if kind is int and name in ('height', 'width') and entry[name] < 1:
-            return f'{name}: expected a number above 0, found {entry[name]!r:.60}'
+        if name in ('height', 'width') and not 1 <= entry[name] <= LONGEST_SIDE:
+            return f'{name}: expected 1 to {LONGEST_SIDE} pixels, found {entry[name]!r:.60}'
     return None
 
 
