@@ -103,7 +103,8 @@ class TiledPredictor:
             ConfigError: The task has no way to put tiles together.
         """
         picture = np.ascontiguousarray(self.model.reader.read(image)['img'][..., ::-1])
-        rows = tile_rows(*picture.shape[:2], self.size, self.overlap)
+        height, width = picture.shape[:2]
+        rows = tile_rows(height, width, self.size, self.overlap)
         if len(rows) == len(rows[0]) == 1:
             return self.model.predict(picture)
         result = self.model.task.predict_tiles(self.model, picture, rows, batch_size)
