@@ -44,8 +44,8 @@ class Parser(argparse.ArgumentParser):
     _mixed = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; argparse's own method for this calls this one again."""
-        if self._mixed:
+        """Parse; argparse's own method for this calls this one again, and takes no subparsers."""
+        if self._mixed or self._subparsers is not None:
             return super().parse_known_args(args, namespace)
         self._mixed = True
         try:

@@ -1,4 +1,4 @@
-"""How a test pipeline resizes a picture, as data: what scores were measured with."""
+"""The resizing of a test pipeline, as data: the one that scores were measured with."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `predict` writes: a picture and its data each, or one line of data for each picture."""
+"""Files that `predict` writes: a picture and its data each, or one line of data for each picture."""
 
 import json
 import os

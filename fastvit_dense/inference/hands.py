@@ -66,7 +66,7 @@ def predict_hands(
 
 
 def _crop(read: dict, hand: HandBox) -> dict:
-    """What the pipeline makes a crop of: a left hand mirrored, the box with room about it."""
+    """Input of the pipeline for one hand: a left hand mirrored, the box with room about it."""
     results = copy.deepcopy(read)
     x, y, width, height = hand.box
     side = max(width, height) * ROOM

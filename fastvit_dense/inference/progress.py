@@ -1,4 +1,4 @@
-"""How far a long job is: count, rate, time to go; one line that is written over on a terminal."""
+"""State of a long job: count, rate, time to go; one line that is written over on a terminal."""
 
 import sys
 import time

@@ -35,7 +35,7 @@ def tile_rows(height: int, width: int, size: int, overlap: float) -> list[list[B
 
 
 def starts(length: int, size: int, overlap: float) -> list[int]:
-    """Where tiles start along a side, evenly."""
+    """Starts of tiles along a side, evenly spaced."""
     if length <= size:
         return [0]
     step = max(1, int(size * (1 - overlap)))
@@ -44,7 +44,7 @@ def starts(length: int, size: int, overlap: float) -> list[int]:
 
 
 class TiledModel(nn.Module):
-    """What mmengine's test loop runs in place of a model: its pictures in tiles.
+    """Stand-in for a model in mmengine's test loop: its pictures in tiles.
 
     Args:
         predictor: Predicts whole pictures.
@@ -103,7 +103,8 @@ class TiledPredictor:
             ConfigError: The task has no way to put tiles together.
         """
         picture = np.ascontiguousarray(self.model.reader.read(image)['img'][..., ::-1])
-        rows = tile_rows(*picture.shape[:2], self.size, self.overlap)
+        height, width = picture.shape[:2]
+        rows = tile_rows(height, width, self.size, self.overlap)
         if len(rows) == len(rows[0]) == 1:
             return self.model.predict(picture)
         result = self.model.task.predict_tiles(self.model, picture, rows, batch_size)

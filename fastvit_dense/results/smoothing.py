@@ -22,7 +22,7 @@ class HandSmoother:
 
     def __init__(self) -> None:
         self.last: dict[str, np.ndarray] | None = None
-        self.raw = np.zeros(0)
+        self.raw: np.ndarray = np.zeros(0)
         self.speed = 0.0
         self.time = 0.0
 

@@ -41,7 +41,10 @@ def merge_instances(
     owner = np.concatenate([np.full(len(r), i) for i, r in enumerate(found)])
     place = np.concatenate([np.arange(len(result)) for result in found])
     boxes = np.concatenate(
-        [r.boxes + np.float32([*tile[:2], *tile[:2]]) for r, tile in zip(found, tiles, strict=True)]
+        [
+            r.boxes + np.array([*tile[:2]] * 2, np.float32)
+            for r, tile in zip(found, tiles, strict=True)
+        ]
     )
     scores = np.concatenate([result.scores for result in found])
     labels = np.concatenate([result.labels for result in found])
@@ -73,7 +76,8 @@ def _cut(boxes: np.ndarray, tiles: np.ndarray, size: tuple[int, int]) -> np.ndar
     height, width = size
     low = (boxes[:, :2] <= tiles[:, :2] + TOUCHES) & (tiles[:, :2] > 0)
     high = (boxes[:, 2:] >= tiles[:, 2:] - TOUCHES) & (tiles[:, 2:] < [width, height])
-    return (low | high).any(1)
+    touches: np.ndarray = (low | high).any(1)
+    return touches
 
 
 class _Views:
