@@ -76,8 +76,7 @@ def _cut(boxes: np.ndarray, tiles: np.ndarray, size: tuple[int, int]) -> np.ndar
     height, width = size
     low = (boxes[:, :2] <= tiles[:, :2] + TOUCHES) & (tiles[:, :2] > 0)
     high = (boxes[:, 2:] >= tiles[:, 2:] - TOUCHES) & (tiles[:, 2:] < [width, height])
-    touches: np.ndarray = (low | high).any(1)
-    return touches
+    return np.any(low | high, axis=1)
 
 
 class _Views:
