@@ -1,4 +1,4 @@
-"""Files that `predict` writes: a picture and its data each, or one line of data for each picture."""
+"""Files that `predict` writes: a picture and its data each, or a line of data for each."""
 
 import json
 import os
