@@ -129,6 +129,7 @@ def test_types_are_those_that_the_modules_register(fresh):
 FOUND = """
 import json, importlib
 {before}
+import mmengine.registry
 from mmengine.registry import DefaultScope
 from fastvit_dense.integration import TYPES
 
@@ -138,7 +139,7 @@ for scope in ('mmdet', 'mmseg'):
         for library in (scope, 'mmengine'):
             registries = importlib.import_module(library + '.registry')
             for name, kinds in TYPES.items():
-                registry = getattr(registries, name)
+                registry = getattr(registries, name, getattr(mmengine.registry, name))
                 for kind in kinds:
                     with registry.switch_scope_and_registry(scope) as current:
                         found[f'{{scope}} {{library}} {{kind}}'] = current.get(kind) is not None

@@ -1,4 +1,4 @@
-"""How far scores can be trusted: calibration, and the score threshold that is best for a class."""
+"""Calibration, the trust that scores deserve, and the score threshold that is best for a class."""
 
 from collections.abc import Sequence
 from typing import Any

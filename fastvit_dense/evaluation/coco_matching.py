@@ -115,7 +115,7 @@ def batches(
 
 
 def _checked_for(image: dict, ranks: dict[int, int]) -> dict[str, list[int]]:
-    """What LVIS tells of the categories of an image; nothing of others."""
+    """Take over what LVIS tells of the categories of an image; nothing of others."""
     return {
         name: [ranks[category] for category in image[name] if category in ranks]
         for name in ('neg_category_ids', 'not_exhaustive_category_ids')

@@ -1,4 +1,4 @@
-"""What an evaluation of detections tells beyond its numbers."""
+"""Causes of lost AP: kinds of errors, calibration, doubts about the truth."""
 
 from collections.abc import Mapping, Sequence
 

@@ -26,7 +26,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """What a number loses by each kind of error.
+    """Losses of a number by each kind of error.
 
     Args:
         title: What is broken down.

@@ -1,4 +1,4 @@
-"""What the error of a hand is made of: place, rotation, scale, articulation, shape.
+"""Parts of the error of a hand: place, rotation, scale, articulation, shape.
 
 Each is mended in turn from the truth, and what that takes off the mean distance of the joints is
 its part; so the parts sum to the error in camera space, `xyz_mean3d`. From joints alone, so that

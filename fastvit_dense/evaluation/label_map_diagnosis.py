@@ -1,4 +1,4 @@
-"""What an evaluation of label maps tells beyond its numbers."""
+"""Causes of lost mIoU, and doubts about the truth."""
 
 import os
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def boundary_miou(edges: Sequence[np.ndarray], num_classes: int) -> float:
 def diagnose_label_maps(
     examined: Sequence[Examined], ids: Sequence[Any], matrix: np.ndarray, classes: Sequence[str]
 ) -> Diagnosis:
-    """What was found in all images."""
+    """Sum up what was found in all images."""
     kinds = np.zeros((3, matrix.size), dtype=np.int64)
     doubts = []
     for image, key in zip(examined, ids, strict=True):
@@ -48,7 +48,7 @@ def diagnose_label_maps(
 
 
 def breakdown(kinds: np.ndarray, matrix: np.ndarray, names: Sequence[str]) -> Breakdown:
-    """What mIoU lacks to 100 by the kind of its wrong pixels.
+    """Split what mIoU lacks to 100 by the kind of its wrong pixels.
 
     Args:
         kinds: (3, C, C) wrong pixels of each kind, rows truth.

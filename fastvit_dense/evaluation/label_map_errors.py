@@ -1,4 +1,4 @@
-"""Where the IoU of label maps is lost: in missed segments, at boundaries, in confused pairs.
+"""Lost IoU of label maps: in missed segments, at boundaries, in confused pairs.
 
 Every wrong pixel is of one kind, after Bernhard et al. (What's Outside the Intersection?, WACV
 2024), whose boundary, extent and segment errors are taken class by class; here a pixel that one
@@ -35,7 +35,7 @@ SAME_SHAPE, LEAST_SHARE = 0.8, 0.001  # of doubts: IoU of the segments, part of 
 
 @dataclass
 class Examined:
-    """What is wrong in one label map.
+    """Errors in one label map.
 
     Args:
         kinds: By `SEGMENT`, `BOUNDARY` and `PAIR`: cells of the confusion matrix (truth times
@@ -73,7 +73,7 @@ def examine(
 
 
 def _counts(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What occurs among whole numbers, ascending, and how often; faster than sorting."""
+    """Whole numbers that occur, ascending, and how often; faster than sorting."""
     counts = np.bincount(values)
     occurring = np.flatnonzero(counts)
     return occurring, counts[occurring]

@@ -1,4 +1,4 @@
-"""What mmdet's LVIS datasets need of the package `lvis`, which no registry has."""
+"""Parts that mmdet's LVIS datasets need of the package `lvis`, which no registry has."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -120,7 +120,7 @@ def add_baseline(result: EvaluationResult, report: dict[str, Any]) -> None:
 
 
 def _calibration(report: dict[str, Any]) -> dict[str, Any]:
-    """What a report tells of calibration, by kind; reports of earlier versions tell nothing."""
+    """Calibration as a report tells it, by kind; reports of earlier versions tell nothing."""
     diagnosis = report.get('diagnosis')
     found = diagnosis.get('calibration') if isinstance(diagnosis, dict) else None
     names = {'expected_error', 'bins', 'thresholds'}
