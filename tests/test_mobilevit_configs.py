@@ -171,7 +171,7 @@ def test_from_training_to_a_file(name, tmp_path, quick_logs, sample_data, capsys
     result = json.loads((tmp_path / 'out/a.json').read_text())
     if boxes_only:
         assert len(result['instances']) == 200
-        assert set(result['instances'][0]) == {'bbox', 'score', 'label', 'class'}
+        assert set(result['instances'][0]) == {'bbox', 'score', 'label', 'class', 'category_id'}
     assert (tmp_path / 'out/a.png').is_file()
 
     file = tmp_path / 'model.onnx'

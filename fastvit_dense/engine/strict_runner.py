@@ -4,6 +4,7 @@ import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from .workers import guard_workers
 FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 # of the state of an optimizer: as large as the parameter, for SGD, Adam and their kin
 OF_PARAMETERS = ('momentum_buffer', 'exp_avg', 'exp_avg_sq', 'max_exp_avg_sq')
+
+_RUNS = count()  # of this process
 
 
 class StrictRunner(Runner):
@@ -78,7 +81,9 @@ class StrictRunner(Runner):
     def build_visualizer(self, visualizer: Any = None) -> Visualizer:
         """Build a visualizer of this run alone; by its name a second run gets that of the first."""
         if isinstance(visualizer, dict) and 'name' in visualizer:
-            visualizer = {**visualizer, 'name': f'{visualizer["name"]}_{self._experiment_name}'}
+            # two runs of one second have the same `_experiment_name`
+            name = f'{visualizer["name"]}_{self._experiment_name}_{next(_RUNS)}'
+            visualizer = {**visualizer, 'name': name}
         return super().build_visualizer(visualizer)
 
     @staticmethod

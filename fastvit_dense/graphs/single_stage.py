@@ -43,8 +43,8 @@ class SingleStageGraph(nn.Module):
             raise ExportError(f'model.test_cfg.nms: expected type nms, found {cfg.nms}')
         if cfg.get('min_bbox_size', -1) >= 0:
             raise ExportError(
-                f'model.test_cfg.min_bbox_size={cfg.min_bbox_size}: cannot be exported; '
-                '--cfg-options model.test_cfg.min_bbox_size=-1'
+                f'model.test_cfg.min_bbox_size: expected -1 (boxes of any size) in what is '
+                f'exported, found {cfg.min_bbox_size}'
             )
         self.normalize = normalize
         self.divisor = divisor

@@ -143,5 +143,5 @@ def test_types_of_every_kind_are_known(save):
 
 def test_places_of_classes_become_names(trained, save):
     path = save("type='MaskRCNN'", "type='mmdet.models.detectors.mask_rcnn.MaskRCNN'")
-    assert read_checkpoint_config(path).test_dataloader.collate_fn.type == 'pseudo_collate'
+    assert read_checkpoint_config(path).model.type == 'MaskRCNN'
     assert os.fspath(path) in read_checkpoint_config(path).filename

@@ -42,7 +42,7 @@ def test_what_cannot_be_exported_is_named():
     model = load_model(load_config('ssdlite_mobilevit_xxs', pretrained=False), device='cpu').model
     normalize = Normalize(model.data_preprocessor)
     model.test_cfg.min_bbox_size = 0
-    with raises_naming(ExportError, 'min_bbox_size', 0, -1):
+    with raises_naming(ExportError, 'min_bbox_size', -1, 0):
         SingleStageGraph(normalize, model, 1)
     model.test_cfg.pop('min_bbox_size')
     model.test_cfg.nms.type = 'soft_nms'

@@ -93,9 +93,19 @@ def test_semantic_zoo_configs_read_the_sample(title, sample_data, tmp_path):
         assert len(labels) > 1
 
 
+ON_MOBILEVIT = {
+    'xxs': 'deeplabv3_mobilevit_xxs',
+    'xs': 'deeplabv3_mobilevit_xs',
+    's': 'semfpn_mobilevit_s',
+    '0.5': 'semfpn_mobilevitv2_050',
+    '1.0': 'semfpn_mobilevitv2_100',
+}
+
+
 @pytest.mark.parametrize('arch', [arch for arch in SCHEDULES if arch])
 def test_our_semantic_configs_have_a_schedule_of_their_own(arch, sample_data):
-    cfg = load_config(f'configs/semfpn_fastvit_{arch}.py', sample=True)
+    name = ON_MOBILEVIT.get(arch, f'semfpn_fastvit_{arch}')
+    cfg = load_config(f'configs/{name}.py', sample=True)
     schedule = SCHEDULES[arch]
     assert cfg.train_cfg.max_epochs == schedule.epochs
     assert cfg.train_dataloader.dataset.indices == schedule.images <= 200

@@ -62,7 +62,7 @@ def test_every_command_is_a_tool_too(command, capsys):
         shown.append(re.sub(r'\s+', ' ', capsys.readouterr().out.replace(called, 'CALLED')))
     assert f'{tool.partition(" ")[2].partition("/")[2]}' in TOOLS
     assert shown[0] == shown[1]
-    assert shown[0].startswith('usage: CALLED [-h]')
+    assert shown[0].startswith('usage: CALLED ')
     assert shown[0].count('CALLED') >= 2
 
 
