@@ -76,7 +76,7 @@ class TimedPredictor:
 
     def _watch_all(self) -> None:
         watch, predictor = self.clock.watch, self.predictor
-        transform = predictor.transform
+        transform = predictor.reader.transform
 
         def resize(results: dict) -> dict:
             with self.clock.part('resize'):
@@ -84,8 +84,8 @@ class TimedPredictor:
             self.input = tuple(found['inputs'].shape[1:])
             return found
 
-        predictor.transform = resize
-        watch(predictor, 'load', 'decode')
+        predictor.reader.transform = resize
+        watch(predictor.reader, 'load', 'decode')
         watch(predictor, 'to_result', 'post-processing')
         model = predictor.model
         watch(model, 'data_preprocessor.forward', 'normalise')

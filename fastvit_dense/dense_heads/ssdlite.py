@@ -114,9 +114,12 @@ class SSDLiteHead(SSDHead):
         """
         scores, deltas = [], []
         for predict, feature, count in zip(self.predictors, x, self.num_base_priors, strict=True):
-            found = predict(feature).unflatten(1, (count, 4 + self.cls_out_channels))
-            deltas.append(found[:, :, :4].flatten(1, 2))
-            scores.append(found[:, :, 4:].flatten(1, 2))
+            found = predict(feature)
+            # not flatten: it would fix the size in an ONNX file
+            batch, _, height, width = found.shape
+            found = found.reshape(batch, count, 4 + self.cls_out_channels, height, width)
+            deltas.append(found[:, :, :4].reshape(batch, -1, height, width))
+            scores.append(found[:, :, 4:].reshape(batch, -1, height, width))
         return scores, deltas
 
 
