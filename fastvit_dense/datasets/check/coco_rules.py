@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
+from ..decoding import OPENCV_PIXELS
 from ..formats.coco import FLAGS
 from ..formats.rle import rle_extent, rle_problem
 from ..values import is_box, is_integer, is_number
@@ -21,7 +22,7 @@ FIELDS: dict[str, dict[str, type]] = {
     'annotations': {'id': int, 'image_id': int, 'category_id': int, 'bbox': list},
     'categories': {'id': int, 'name': str},
 }
-LONGEST_SIDE = 2**31 - 1  # of a picture; no format has more
+LONGEST_SIDE = 1 << 20  # of a picture that OpenCV reads; masks of larger ones take the memory
 ROUNDING = 0.5  # pixels that a box may stand out without a word
 MOST_OUTSIDE = 0.5  # share of a box or polygon
 LEAST_OVERLAP = 0.5  # intersection over union of the extents of mask and box
@@ -101,6 +102,9 @@ def _field_problem(entry: Any, types: dict[str, type]) -> str | None:
             return f'{name}: expected {expected}, found {entry[name]!r:.60}'
         if name in ('height', 'width') and not 1 <= entry[name] <= LONGEST_SIDE:
             return f'{name}: expected 1 to {LONGEST_SIDE} pixels, found {entry[name]!r:.60}'
+    if 'height' in types and entry['height'] * entry['width'] > OPENCV_PIXELS:
+        found = f'{entry["width"]}x{entry["height"]}'
+        return f'width: expected a picture of at most {OPENCV_PIXELS} pixels, found {found}'
     return None
 
 
@@ -167,6 +171,9 @@ def mask_problem(mask: Any, size: tuple[int, int]) -> str | None:
         if len(polygon) < 6 or len(polygon) % 2:
             expected = 'expected at least 3 points x, y'
             return f'segmentation[{index}]: {expected}, found {len(polygon)} numbers'
+        if max(map(abs, polygon)) > LONGEST_SIDE:  # drawing it would take all memory
+            expected = f'corners within {LONGEST_SIDE} pixels of the picture'
+            return f'segmentation[{index}]: expected {expected}, found {polygon!r:.80}'
     return None
 
 
