@@ -65,9 +65,9 @@ def _in_batches(job: Job, config: str, seconds: float) -> None:
         while count < 2 * size or time.monotonic() - start < seconds:
             if count == size:  # the first batch warms up
                 start, network = time.monotonic(), 0.0
-            read = [predictor.load({'img_path': picture, 'img_id': 0}) for _ in range(size)]
+            read = [predictor.reader.load({'img_path': picture, 'img_id': 0}) for _ in range(size)]
             pictures = [np.ascontiguousarray(one['img'][..., ::-1]) for one in read]
-            batch = pseudo_collate([predictor.transform(one) for one in read])
+            batch = pseudo_collate([predictor.reader.transform(one) for one in read])
             wait_for(job.device)
             before = time.monotonic()
             with torch.inference_mode():

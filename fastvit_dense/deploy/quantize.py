@@ -56,12 +56,12 @@ def calibration_inputs(predictor: 'Predictor', count: int) -> Iterator[np.ndarra
     for place in places:
         info = dataset.get_data_info(int(place))
         try:
-            picture = predictor.load(info)
+            picture = predictor.reader.load(info)
         except Exception as error:
             raise ExportError(
                 f'{info.get("img_path")}: this training image cannot be read: {reason_of(error)}'
             ) from error
-        yield predictor.transform(picture)['inputs'].flip(0)[None].float().numpy()
+        yield predictor.reader.transform(picture)['inputs'].flip(0)[None].float().numpy()
 
 
 def check_count(count: int) -> None:

@@ -89,17 +89,16 @@ def predict(
     written, broken, tally = [], [], _Tally()
     progress = Progress(len(todo), 'pictures')
     size = batch_size or (BATCH_SIZE if torch.cuda.is_available() else 1)
-    for path, result in predictor.pairs(todo, size):
+    for path, found in predictor.pairs(todo, size):
         progress.step()
-        if isinstance(result, ImageError):
-            broken.append(str(result))
+        if isinstance(found, ImageError):
+            broken.append(str(found))
             continue
-        if score_thr is not None:
-            result = result.above(score_thr)
+        result = found if score_thr is None else found.above(score_thr)
         if as_annotations:
             model.task.annotate(result, out / 'masks' / names[path], model.dataset)
         written.append(files.write(path, result))
-        tally.add(path, result)
+        tally.add(path, result, found)
     progress.close()
     if lines is not None:
         lines.close()
@@ -188,8 +187,8 @@ class _Tally:
         self.threshold = 0.0
         self.without: list[str] = []
 
-    def add(self, path: Path, result: Any) -> None:
-        """Count those of a picture."""
+    def add(self, path: Path, result: Any, found: Any) -> None:
+        """Count those of a picture; `found` is the result before a threshold left any out."""
         count = result.objects
         if count is None:
             return
@@ -197,7 +196,7 @@ class _Tally:
         self.objects += count
         self.threshold = result.score_threshold
         if not count:
-            best = f' (the best scores {result.scores.max():.2f})' if len(result.scores) else ''
+            best = f' (the best scores {found.scores.max():.2f})' if len(found.scores) else ''
             self.without.append(f'{path}{best}')
 
     def tell(self) -> None:

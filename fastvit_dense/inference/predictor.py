@@ -145,7 +145,6 @@ class Predictor:
         self.palette = metainfo.get('palette')
         self.dataset, self.pipeline = dataset, dataset.pipeline
         self.reader = PictureReader(cfg, dataset)
-        self.load, self.transform = self.reader.load, self.reader.transform
 
     @overload
     def __call__(self, images: ImageInput, batch_size: int = BATCH_SIZE) -> Result: ...

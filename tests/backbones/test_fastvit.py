@@ -266,22 +266,16 @@ def test_checkpointing_trains_the_same(norm_eval):
 
 
 @pytest.mark.parametrize(
-    ('arch', 'outputs', 'backend'),
-    [
-        ('t8', (0,), 'aot_eager'),
-        pytest.param('sa12', (0, 1, 2, 3), 'aot_eager', marks=pytest.mark.slow),
-        pytest.param('sa12', (0, 1, 2, 3), 'inductor', marks=pytest.mark.slow),
-    ],
+    ('arch', 'outputs'),
+    [('t8', (0,)), pytest.param('sa12', (0, 1, 2, 3), marks=pytest.mark.slow)],
 )
-def test_checkpointing_compiles(arch, outputs, backend):
+def test_checkpointing_compiles(arch, outputs):
     """One graph, with the gradients and the statistics of the model that is not compiled."""
-    if backend == 'inductor' and not shutil.which('g++'):
-        pytest.skip('inductor needs a compiler')
     plain = randomise(FastViT(arch, out_indices=outputs))
     saving = FastViT(arch, out_indices=outputs, with_cp=True)
     saving.load_state_dict(plain.state_dict())
     torch._dynamo.reset()
-    compiled = torch.compile(saving, backend=backend, fullgraph=True)
+    compiled = torch.compile(saving, backend='aot_eager', fullgraph=True)
     images = torch.randn(2, 3, 64, 64)
     found = {}
     for name, run in (('plain', plain), ('compiled', compiled)):
@@ -293,6 +287,24 @@ def test_checkpointing_compiles(arch, outputs, backend):
     state = saving.state_dict()
     for name, tensor in plain.state_dict().items():
         torch.testing.assert_close(tensor, state[name], msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which('g++'), reason='inductor needs a compiler')
+def test_checkpointing_changes_no_bit_of_compiled_training():
+    """Both by inductor: one of 4,096 outputs of SA12 is 1.4e-5 off eager's with it or without."""
+    weights = randomise(FastViT('sa12')).state_dict()
+    images = torch.randn(2, 3, 64, 64)
+    found = []
+    for with_cp in (False, True):
+        model = FastViT('sa12', with_cp=with_cp)
+        model.load_state_dict(weights)
+        torch._dynamo.reset()
+        outputs = torch.compile(model, backend='inductor', fullgraph=True)(images)
+        sum(output.square().mean() for output in outputs).backward()
+        found.append([*outputs, *(p.grad for p in model.parameters()), *model.buffers()])
+    for a, b in zip(*found, strict=True):
+        assert torch.equal(a, b)
 
 
 def test_the_seed_decides_the_weights():

@@ -196,7 +196,7 @@ def test_nothing_above_a_score_is_said(trained, album, tmp_path, capsys):
     )
     shown = capsys.readouterr().out
     assert '0 objects above 0.99 in 1 pictures' in shown
-    assert f'0 objects above 0.99: {album}/0.png' in shown
+    assert f'0 objects above 0.99: {album}/0.png (the best scores 0.' in shown
     assert json.loads(written[0].with_suffix('.json').read_text())['instances'] == []
 
 
