@@ -11,6 +11,8 @@ from benchmarks.machine import BenchmarkError
 from benchmarks.metaformer import MIXERS, MetaFormer
 from benchmarks.networks import Network, Schedule, compare_networks, setups_of
 from fastvit_dense.backbones.fastvit import FastViT
+from fastvit_dense.backbones.mobilevit import MobileViT
+from fastvit_dense.backbones.mobilevit_variants import MOBILEVIT_VARIANTS
 from fastvit_dense.backbones.reparam import reparameterize
 from fastvit_dense.backbones.variants import VARIANTS
 
@@ -99,7 +101,7 @@ def networks_of(name: str, forms: tuple[str, ...] = ('train', 'folded')) -> list
     Raises:
         BenchmarkError: Neither a variant of ours nor a model of timm.
     """
-    if name in VARIANTS:
+    if name in VARIANTS or name in MOBILEVIT_VARIANTS:
         return [Network(name, form, partial(build_ours, name, form)) for form in forms]
     try:
         import timm
@@ -116,8 +118,15 @@ def networks_of(name: str, forms: tuple[str, ...] = ('train', 'folded')) -> list
 
 
 def build_ours(name: str, form: str, size: int = 0) -> nn.Module:
-    """A variant of ours with the outputs of all its stages, in eval mode; `size` is not needed."""
-    model = FastViT(name, out_indices=range(len(VARIANTS[name].layers))).eval()
+    """A variant of ours with the outputs of its stages of stride 4 and more, in eval mode.
+
+    `size` is not needed.
+    """
+    model: nn.Module
+    if name in VARIANTS:
+        model = FastViT(name, out_indices=range(len(VARIANTS[name].layers))).eval()
+    else:
+        model = MobileViT(name).eval()
     return reparameterize(model) if form == 'folded' else model
 
 

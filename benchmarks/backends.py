@@ -26,7 +26,8 @@ class Setup:
 
     Attributes:
         backend: One of `BACKENDS`.
-        precision: 'fp32', 'bf16', or 'fp16' (of PyTorch alone).
+        precision: 'fp32', 'bf16', 'fp16' (of PyTorch alone), or 'int8' (of files alone: quantised
+            with ranges of the one batch that is run).
         layout: 'contiguous' or 'channels_last'; other runtimes than PyTorch choose their own.
     """
 
@@ -74,6 +75,10 @@ def to_arrays(outputs: object) -> list[np.ndarray]:
 
 
 def _placed(module: nn.Module, images: Tensor, setup: Setup) -> tuple[nn.Module, Tensor]:
+    if setup.precision not in DTYPES:
+        raise BenchmarkError(
+            'PyTorch has int8 convolutions only in graphs that are prepared for it by hand'
+        )
     dtype = DTYPES[setup.precision]
     memory_format = (
         torch.channels_last if setup.layout == 'channels_last' else torch.contiguous_format
@@ -135,6 +140,16 @@ def captured(function: Callable[[], object]) -> Callable[[], object]:
     return call
 
 
+def bf16_refusal() -> str:
+    """Why OpenVINO does not compute in bfloat16 here; '' where it does."""
+    try:
+        import openvino
+    except ImportError:
+        return 'openvino is not installed: extra [deploy]'
+    known = openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+    return '' if 'BF16' in known else 'this processor has no bfloat16 for OpenVINO to use'
+
+
 def _exported(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], object]:
     format, file_name = FILES[setup.backend]
     if setup.precision == 'fp16':
@@ -142,7 +157,8 @@ def _exported(module: nn.Module, images: Tensor, setup: Setup) -> Callable[[], o
     with TemporaryDirectory() as folder:
         path = Path(folder) / file_name
         try:
-            export_network(module, images.cpu(), format, path, 'benchmark')
+            int8 = [images.cpu().numpy()] if setup.precision == 'int8' else None
+            export_network(module, images.cpu(), format, path, 'benchmark', int8)
             network = ExportedNetwork(
                 path,
                 threads=torch.get_num_threads(),

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -78,6 +79,17 @@ def measure_matrix_peak(device: str, precision: str, size: int | None = None) ->
     b = torch.randn(size, size, device=device).to(DTYPES[precision])
     out = torch.empty_like(a)
     return size**3 / _best(lambda: torch.mm(a, b, out=out), device)
+
+
+def bf16_slowdown() -> float:
+    """How many times the seconds of fp32 a convolution takes in bfloat16 on this processor."""
+    seconds = {}
+    for precision in ('fp32', 'bf16'):
+        images = torch.randn(1, 64, 64, 64).to(DTYPES[precision])
+        weight = torch.randn(64, 64, 3, 3).to(DTYPES[precision])
+        with torch.no_grad():
+            seconds[precision] = _best(partial(torch.conv2d, images, weight), 'cpu')
+    return seconds['bf16'] / seconds['fp32']
 
 
 def measure_bandwidth(device: str, megabytes: int | None = None) -> float:

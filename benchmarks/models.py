@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +19,9 @@ from benchmarks.timing import time_in_turns
 from fastvit_dense.backbones.reparam import reparameterize
 from fastvit_dense.config.building import quiet_log
 from fastvit_dense.config.stored import is_exported
+from fastvit_dense.deploy.export import trace, write
+from fastvit_dense.deploy.job import prepare
+from fastvit_dense.deploy.quantize import quantize
 from fastvit_dense.deploy.runtime import ExportedNetwork
 from fastvit_dense.errors import ExportError, ImageError
 from fastvit_dense.inference.predictor import Predictor, load_model
@@ -25,7 +29,8 @@ from fastvit_dense.tasks.config import load_config
 
 CANDIDATE_BOXES = 500  # pairs of box and class that enter NMS where weights are random
 DEFAULT = Schedule()
-FORMS = ('upstream', 'train', 'folded', 'folded/channels_last')
+EXPORTED = ('openvino/fp32', 'openvino/bf16', 'openvino/int8')
+FORMS = ('upstream', 'train', 'folded', 'folded/channels_last', *EXPORTED)
 
 
 def benchmark_models(
@@ -48,7 +53,8 @@ def benchmark_models(
         checkpoints: One for each config, or none for random weights.
         exported: Files of `tools/export.py`, only with a single config.
         image: Picture; by default a photograph of `picture_size`.
-        forms: Of `FORMS`; 'upstream' is the train form with mmdet's own mask head.
+        forms: Of `FORMS`; 'upstream' is the train form with mmdet's own mask head, those of
+            `EXPORTED` are files that the export writes, in int8 with ranges of the picture.
         precisions: 'bf16' adds OpenVINO files computed in bfloat16; PyTorch runs in fp32.
         schedule: Device, rounds and seconds for each config; sizes are the configs'.
         sample: See `load_config`.
@@ -82,7 +88,9 @@ def benchmark_models(
         checkpoint = checkpoints[index] if checkpoints else None
         with TemporaryDirectory() as folder:
             picture = image or make_picture(folder, picture_size(cfg))
-            compared = _Comparison(Path(path).stem, cfg, checkpoint, picture, schedule, progress)
+            compared = _Comparison(
+                Path(path).stem, cfg, checkpoint, picture, folder, schedule, progress
+            )
             rows += compared.run(forms, exported, precisions)
     return {'machine': machine, 'parts': list(PARTS), 'rows': rows}
 
@@ -96,11 +104,13 @@ class _Comparison:
         cfg: Config,
         checkpoint: str | None,
         picture: str,
+        folder: str,
         schedule: Schedule,
         progress: Callable[[str], None],
     ) -> None:
         self.name, self.cfg, self.checkpoint = name, cfg, checkpoint
-        self.picture, self.schedule, self.progress = picture, schedule, progress
+        self.picture, self.folder = picture, Path(folder)
+        self.schedule, self.progress = schedule, progress
         self.notes: list[str] = []
 
     def run(
@@ -152,7 +162,29 @@ class _Comparison:
         head = self.cfg.model.get('roi_head', {}).get('mask_head', {})
         return head.get('type') == 'RLEMaskHead'
 
+    def _export(self, form: str) -> Predictor:
+        """Write a file of the config's model and open it; files of one precision are written once.
+
+        Raises:
+            ExportError: It cannot be written, or not be run here.
+        """
+        precision = form.rpartition('/')[2]
+        path = self.folder / ('int8.xml' if precision == 'int8' else 'fp32.xml')
+        if not path.is_file():
+            torch.manual_seed(0)
+            with quiet_log():
+                job = prepare(self.cfg, self.checkpoint)
+            model, description = trace(job), job.description
+            if precision == 'int8':
+                image = job.predictor.reader(self.picture)[0]['inputs']
+                model = quantize(model, [image.flip(0)[None].float().numpy()])
+                description = replace(description, precision='int8')
+            write(model, description, 'openvino', path)
+        return _load_exported(self.cfg, str(path), precision)
+
     def _build(self, form: str) -> Predictor:
+        if form in EXPORTED:
+            return self._export(form)
         cfg = self.cfg
         if form == 'upstream':
             cfg = copy.deepcopy(cfg)
@@ -173,11 +205,12 @@ class _Comparison:
         if mano.get('path') and not Path(mano['path']).is_file():
             model.mano = dict(standin=True)
             self.notes.append('the stand-in hand, without a MANO file')
-        if 'roi_head' in model:
+        if 'roi_head' in model or 'bbox_head' in model:
             predictor = self._build('train')
             threshold = score_threshold(predictor, self.picture)
             if threshold is not None:
-                model.test_cfg.rcnn.score_thr = threshold
+                test_cfg = model.test_cfg.get('rcnn', model.test_cfg)
+                test_cfg.score_thr = threshold
                 self.notes.append(
                     f'score threshold {threshold:.6f}, above which {CANDIDATE_BOXES} boxes enter '
                     'NMS: random weights find nothing above the usual one'
@@ -186,14 +219,18 @@ class _Comparison:
 
 def score_threshold(predictor: Predictor, picture: str) -> float | None:
     """The score that `CANDIDATE_BOXES` pairs of box and class reach; None without such a head."""
-    head: nn.Module | None = getattr(getattr(predictor.model, 'roi_head', None), 'bbox_head', None)
+    model = predictor.model
+    head: nn.Module | None = getattr(getattr(model, 'roi_head', model), 'bbox_head', None)
     if head is None or isinstance(head, nn.ModuleList):
         return None
     seen = []
     handle = head.register_forward_hook(lambda module, inputs, outputs: seen.append(outputs[0]))
     predictor(picture)
     handle.remove()
-    scores = seen[0].softmax(-1)[:, :-1].flatten()
+    maps = [seen[0]] if isinstance(seen[0], torch.Tensor) else seen[0]  # of boxes, or (B, C, H, W)
+    logits = [m if m.ndim == 2 else m.movedim(1, -1) for m in maps]
+    scores = torch.cat([m.reshape(-1, head.num_classes + 1) for m in logits])
+    scores = scores.softmax(-1)[:, :-1].flatten()
     count = min(CANDIDATE_BOXES, len(scores))
     return scores.topk(count).values[-1].item()
 

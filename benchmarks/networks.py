@@ -1,6 +1,7 @@
 """Networks side by side: every network in every way of running it, timed in turns."""
 
 import copy
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -51,6 +52,7 @@ class Schedule:
         device: 'cpu' or 'cuda'.
         rounds: At most, for each size and batch size.
         seconds: Of timing, for each size and batch size, after which no new round starts.
+        longest: Seconds of a call above which a row is not timed.
     """
 
     sizes: Sequence[int | tuple[int, int]] = (512,)
@@ -58,6 +60,7 @@ class Schedule:
     device: str = 'cpu'
     rounds: int = 20
     seconds: float = 60.0
+    longest: float = 60.0
 
     def check(self) -> None:
         """Raise BenchmarkError where a value is out of its range."""
@@ -127,7 +130,8 @@ def compare_networks(
         raise BenchmarkError(f'reference is {reference!r}, expected one of {", ".join(labels)}')
     machine = describe_machine(schedule.device)
     peaks = {'bytes_per_second': measure_bandwidth(schedule.device)}
-    for precision in dict.fromkeys(setup.precision for setup in setups):
+    precisions = dict.fromkeys(setup.precision for setup in setups)
+    for precision in (p for p in precisions if p in DTYPES):
         peaks[f'macs_per_second_{precision}'] = measure_matrix_peak(schedule.device, precision)
     rows = []
     for size in schedule.sizes:
@@ -186,7 +190,12 @@ def _compare(
                 row['parameters'], row['macs'] = built.parameters, built.macs
                 row['eager_bytes'], operators[label] = built.traffic, built.operators
                 call = make_call(built.module, images, setup)
-                row['error'] = largest_error(to_arrays(call()), built.outputs)
+                start = time.perf_counter()
+                outputs = call()
+                taken = time.perf_counter() - start
+                row['error'] = largest_error(to_arrays(outputs), built.outputs)
+                if taken > schedule.longest:
+                    raise BenchmarkError(f'a call takes {taken:.0f} seconds')
                 calls[label] = call
             except Exception as error:
                 row['reason'] = reason_of(error)
@@ -235,7 +244,9 @@ def _fill(
 ) -> None:
     row |= timing.columns(reference)
     row['images_per_second'] = row['batch_size'] / timing.median
-    peak, bandwidth = peaks[f'macs_per_second_{row["precision"]}'], peaks['bytes_per_second']
+    peak, bandwidth = peaks.get(f'macs_per_second_{row["precision"]}'), peaks['bytes_per_second']
+    if peak is None:  # int8
+        return
     bytes_per_number = DTYPES[row['precision']].itemsize
     row['matrix_share'] = row['batch_size'] * row['macs'] / timing.median / peak
     if row['backend'] == 'eager':  # `eager_bytes` are those of float32

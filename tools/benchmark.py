@@ -4,6 +4,8 @@ python tools/benchmark.py backbone sa24 peers --sizes 512 --out backbone.json
 python tools/benchmark.py repmixer --sizes 384 1024 --out repmixer.json
 python tools/benchmark.py model configs/maskrcnn_fastvit_sa24.py --out model.json
 python tools/benchmark.py overparam --out overparam.json
+python tools/benchmark.py zoo --out docs/results/model_zoo.json
+python tools/benchmark.py sampler --out docs/results/sampler.json
 python tools/benchmark.py evaluation --out evaluation.json
 python tools/benchmark.py soak --minutes 20 --out soak.json
 python tools/benchmark.py scaling --out scaling.json
@@ -103,6 +105,27 @@ def scaling(args: argparse.Namespace) -> None:
     show(args.out, results, scaling_table(results), None)
 
 
+def zoo(args: argparse.Namespace) -> None:
+    from benchmarks.machine import set_threads
+    from benchmarks.networks import Schedule
+    from benchmarks.zoo import benchmark_zoo, zoo_table
+
+    set_threads(args.threads)
+    quick = dict(sizes=(64,), rounds=1, seconds=0.1) if args.quick else {}
+    chosen = Schedule(**{'rounds': args.rounds, 'seconds': args.seconds, 'longest': 15.0, **quick})
+    results = benchmark_zoo(args.out, chosen, quick=args.quick)
+    show(args.out, results, zoo_table(results), None)
+
+
+def sampler(args: argparse.Namespace) -> None:
+    from benchmarks.machine import set_threads
+    from benchmarks.sampler import QUICK, Work, benchmark_sampler, sampler_table
+
+    set_threads(args.threads)
+    results = benchmark_sampler(QUICK if args.quick else Work())
+    show(args.out, results, sampler_table(results), None)
+
+
 def soak(args: argparse.Namespace) -> None:
     from benchmarks.soak import soak, soak_table
 
@@ -137,7 +160,7 @@ def schedule(args: argparse.Namespace) -> object:
 
 
 def add_part(
-    parts: argparse._SubParsersAction, name: str, text: str, seconds: float
+    parts: argparse._SubParsersAction, name: str, text: str, seconds: float, rounds: int = 20
 ) -> argparse.ArgumentParser:
     """Add a part that measures latencies, with the options that all such have."""
     part = parts.add_parser(name, help=text, description=text)
@@ -150,7 +173,7 @@ def add_part(
         help='results; the table (.md) and the picture (.png) are written beside it',
     )
     part.add_argument(
-        '--rounds', type=int, default=20, help='at most, of each group (default: %(default)s)'
+        '--rounds', type=int, default=rounds, help='at most, of each group (default: %(default)s)'
     )
     part.add_argument(
         '--seconds',
@@ -281,12 +304,23 @@ def main(argv: Sequence[str] | None) -> None:
     part.add_argument('--sample', action='store_true', help='settings of the sample data')
     part.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings')
 
+    text = 'the numbers of docs/model_zoo.md; a run that was stopped goes on where it was'
+    part = add_part(parts, 'zoo', text, 8, rounds=7)
+    part.add_argument('--quick', action='store_true', help='few and tiny: only whether all runs')
+
     part = parts.add_parser(
         'evaluation', help='the metrics, against pycocotools, mmseg, mmdet and a plain loop'
     )
     part.add_argument('--out', type=Path, required=True, help='JSON file of the results')
     part.add_argument('--quick', action='store_true', help='small sizes: seconds, not minutes')
     part.set_defaults(run=evaluation)
+    part = parts.add_parser(
+        'sampler', help='training epochs with drawn picture sizes, beside a fixed size'
+    )
+    part.add_argument('--out', type=Path, required=True, help='JSON file of the results')
+    part.add_argument('--threads', type=int, help='default: the cores of this process')
+    part.add_argument('--quick', action='store_true', help='tiny sizes: only whether all runs')
+    part.set_defaults(run=sampler)
     part = parts.add_parser(
         'scaling', help='on paper: step time, memory and network of training on many GPUs'
     )

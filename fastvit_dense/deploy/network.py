@@ -1,7 +1,9 @@
 """Networks without a config, as files of the same kind: another library's backbone, say."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -9,10 +11,18 @@ from .description import Description
 from .export import write
 from .formats import find_format
 from .onnx_file import trace_onnx
+from .quantize import quantize
 from .runtime import require
 
 
-def export_network(network: nn.Module, image: Tensor, format: str, out: Path, name: str) -> None:
+def export_network(
+    network: nn.Module,
+    image: Tensor,
+    format: str,
+    out: Path,
+    name: str,
+    calibration: Iterable[np.ndarray] | None = None,
+) -> None:
     """Write a file that `ExportedNetwork` runs; nothing is folded and nothing is compared.
 
     Args:
@@ -23,12 +33,14 @@ def export_network(network: nn.Module, image: Tensor, format: str, out: Path, na
         format: 'onnx' or 'openvino'.
         out: The file: .onnx or .xml.
         name: For the description, in place of a config's.
+        calibration: Inputs like `image` that the ranges of int8 are taken from; None: no int8.
 
     Raises:
         ExportError: What writes or runs the format is not installed, an operator has no
             counterpart in ONNX, or the place cannot be written to.
     """
-    for module in find_format(format).modules:
+    quantiser = [] if calibration is None else ['onnxruntime']
+    for module in (*find_format(format).modules, *quantiser):
         require(module)
     description = Description(
         task='',
@@ -41,9 +53,13 @@ def export_network(network: nn.Module, image: Tensor, format: str, out: Path, na
         std=[1.0] * 3,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         input_layout=f'{tuple(image.shape)}, as the network takes it',
+        precision='fp32' if calibration is None else 'int8',
     )
     graph = _Numbered(network, image).eval()  # tracing puts all below back into this one's mode
-    write(trace_onnx(graph, image), description, format, out)
+    model = trace_onnx(graph, image)
+    if calibration is not None:
+        model = quantize(model, calibration)
+    write(model, description, format, out)
 
 
 class _Numbered(nn.Module):

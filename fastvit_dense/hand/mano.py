@@ -189,8 +189,10 @@ class Mano(nn.Module):
         """
         if not torch.jit.is_tracing():  # there, sizes are tensors
             _check_shapes(global_orient, hand_pose, betas, transl)
-        if torch.is_autocast_enabled(global_orient.device.type):  # half precision costs millimetres
-            with torch.autocast(global_orient.device.type, enabled=False):
+        device = global_orient.device.type
+        # half precision costs millimetres
+        if device != 'meta' and torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
                 return self(*(x if x is None else x.float() for x in
                               (global_orient, hand_pose, betas, transl)))  # fmt: skip
         batch = betas.shape[0]
