@@ -65,6 +65,10 @@ class ProcessError(FastViTDenseError, RuntimeError):
     """A process of the run that died or does not answer; the message says which and what to do."""
 
 
+class ShortOfMemoryError(FastViTDenseError, MemoryError):
+    """A training that memory does not hold; the message says what would fit."""
+
+
 class Stopped(FastViTDenseError):
     """Training that a signal ended after a step; the message says where its checkpoint is.
 

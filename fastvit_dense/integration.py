@@ -71,6 +71,7 @@ TYPES = {
     'LOOPS': {'ResumableEpochLoop': 'engine.loops'},
     'HOOKS': {
         'AccumulationHook': 'engine.accumulation',
+        'BatchInPartsHook': 'engine.memory',
         'EarlyStopHook': 'engine.early_stop',
         'NonFiniteHook': 'engine.non_finite',
         'ProgressHook': 'engine.console',

@@ -35,6 +35,7 @@ train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 custom_hooks = [
     dict(type='SeedHook'),
     dict(type='SameBuffersHook'),
+    dict(type='BatchInPartsHook'),
     dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=2e-4, gamma=100),
     dict(type='EarlyStopHook', monitor='bbox_mAP', rule='greater', patience=10, min_delta=1e-6),
 ]

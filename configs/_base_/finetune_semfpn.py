@@ -27,6 +27,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='SeedHook'),
     dict(type='SameBuffersHook'),
+    dict(type='BatchInPartsHook'),
     dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=2e-4, gamma=100),
     dict(type='EarlyStopHook', monitor='mIoU', rule='greater', patience=10, min_delta=1e-6),
 ]

@@ -27,8 +27,8 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
         nargs='+',
         metavar='SOURCE',
         help='checkpoint, or a file that `export` wrote, none after one; then pictures: files, '
-        'folders, patterns, a .txt of names, - for names on standard input; or a video, or the '
-        'number of a camera',
+        'folders, patterns, a .txt of names, - for names on standard input, http(s) addresses; or '
+        'a video, or a camera by its number (0, camera:0)',
     )
     parser.add_argument('--out-dir', default='predictions', help='(default: %(default)s)')
     add_fuse(parser)

@@ -53,8 +53,11 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
     )
     parser.add_argument(
         '--accumulate',
-        action='store_true',
-        help="gather the gradients of the config's stated batch where a smaller one fits in memory",
+        nargs='?',
+        const='stated',
+        choices=('stated', 'auto'),
+        help="gather the gradients of the batch that the config's learning rate is for (stated); "
+        'auto: run a batch in parts where memory does not hold it',
     )
     parser.add_argument(
         '--balance', action='store_true', help='show pictures of rare classes more often'

@@ -1,11 +1,9 @@
 """Training that stops at the first number that is none, and keeps what shows it again."""
 
-import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.dist import all_reduce, get_rank, is_distributed
 from mmengine.hooks import Hook
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from ..checkpoints.state import non_finite, norms_are_finite
 from ..checkpoints.writing import save_whole
 from ..errors import NonFiniteError, NotWrittenError
+from .seeding import random_states
 
 SKIPPED = 'skipped_steps'  # in the message hub: how many steps were left out
 SMALLEST_SCALE = 1.0  # of AMP's losses: gradients that overflow at it would without AMP
@@ -42,7 +41,7 @@ class NonFiniteHook(Hook):
 
     def __init__(self, max_skipped: int = 0) -> None:
         self.max_skipped = max_skipped
-        self.losses: Mapping[str, Any] = {}
+        self.losses: dict[str, list[Tensor]] = {}
         self.unseen = False  # whether losses of this iteration were not looked at
 
     def before_train(self, runner: Runner) -> None:
@@ -85,7 +84,9 @@ class NonFiniteHook(Hook):
 
     def _keep_losses(self, model: nn.Module, inputs: tuple, outputs: Any) -> None:
         if model.training and isinstance(outputs, Mapping):
-            self.losses, self.unseen = outputs, True
+            # without the graph: where a step fails, it would stay in memory
+            self.losses = {name: _detached(value) for name, value in outputs.items()}
+            self.unseen = True
 
     def _before_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         parameters = [p for group in optimizer.param_groups for p in group['params']]
@@ -133,10 +134,8 @@ class NonFiniteHook(Hook):
         """Mean of each loss by name, as mmengine sums them."""
         terms = {}
         for name, value in self.losses.items():
-            values = value if isinstance(value, list | tuple) else [value]
-            tensors = [v.detach().mean() for v in values if torch.is_tensor(v)]
-            if 'loss' in name and tensors:
-                terms[name] = torch.stack(tensors).sum()
+            if 'loss' in name and value:
+                terms[name] = torch.stack([tensor.mean() for tensor in value]).sum()
         return terms
 
     def _told(self, what: str) -> str:
@@ -173,16 +172,6 @@ class NonFiniteHook(Hook):
         return state
 
 
-def random_states() -> dict[str, Any]:
-    """States of Python's, NumPy's and PyTorch's random generators."""
-    return dict(
-        python=random.getstate(),
-        numpy=np.random.get_state(),
-        torch=torch.get_rng_state(),
-        cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    )
-
-
 def files_of(batch: Any) -> Iterator[str]:
     """Files of the pictures of a batch, as far as its samples tell."""
     if isinstance(batch, Mapping):
@@ -192,6 +181,11 @@ def files_of(batch: Any) -> Iterator[str]:
             yield from files_of(part)
     elif hasattr(batch, 'img_path'):
         yield str(batch.img_path)
+
+
+def _detached(value: Any) -> list[Tensor]:
+    values = value if isinstance(value, list | tuple) else [value]
+    return [v.detach() for v in values if torch.is_tensor(v)]
 
 
 def _wrappers(runner: Runner) -> list[OptimWrapper]:

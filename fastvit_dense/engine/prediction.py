@@ -16,7 +16,7 @@ from ..inference.progress import Progress
 from ..inference.sources import list_images, named_images
 from ..inference.tiles import TiledPredictor
 from ..tasks.config import load_config, own_weights, stands_alone
-from .prediction_files import Lines, PredictionFiles, Shard, common_folder, output_names
+from .prediction_files import Lines, PredictionFiles, Shard, Source, output_names
 
 LISTED = 20  # pictures without objects that are named
 
@@ -49,8 +49,8 @@ def predict(
     Args:
         config: Config file, or a file that stands alone.
         checkpoint: Weights; None: those of `config`.
-        images: Pictures, folders, patterns, lists of names (`inference.sources.list_images`), or
-            `-`: names on standard input.
+        images: Pictures, folders, patterns, lists of names, addresses
+            (`inference.sources.list_images`), or `-`: names on standard input.
         out_dir: Where files go; pictures of several folders keep their place below the folder
             that they have in common.
         sample: Use the embedded sample data's settings.
@@ -73,8 +73,7 @@ def predict(
     """
     part = Shard(shard)
     paths = _pictures(images, recursive)
-    root = common_folder(paths)
-    names = output_names(paths, root)
+    names = output_names(paths)
     out = Path(out_dir)
     if pictures:
         _check_place(out, names)
@@ -82,10 +81,10 @@ def predict(
     predictor = _around(model, tiles, overlap, boxes)
     one_file = not pictures or as_annotations or shard is not None
     lines = Lines(out / part.name('predictions', '.jsonl'), resume) if one_file else None
-    files = PredictionFiles(out, names, root, pictures, lines)
+    files = PredictionFiles(out, names, pictures, lines)
     mine = part(paths)
     done = files.done() if resume else set()
-    todo = [path for path in mine if path not in done]
+    todo = [path for path in mine if str(path) not in done]
     written, broken, tally = [], [], _Tally()
     progress = Progress(len(todo), 'pictures')
     size = batch_size or (BATCH_SIZE if torch.cuda.is_available() else 1)
@@ -117,8 +116,8 @@ def predict(
     return written
 
 
-def _pictures(images: str | Sequence[str], recursive: bool) -> list[Path]:
-    paths: list[Path] = []
+def _pictures(images: str | Sequence[str], recursive: bool) -> list[Source]:
+    paths: list[Source] = []
     for word in [images] if isinstance(images, str) else images:
         if word == '-':
             paths += named_images(sys.stdin, 'standard input')
@@ -149,17 +148,18 @@ def _around(model: Predictor, tiles: int | None, overlap: float, boxes: str | No
     return model if tiles is None else TiledPredictor(model, tiles, overlap)
 
 
-def _check_place(out: Path, names: dict[Path, str]) -> None:
+def _check_place(out: Path, names: dict[Source, str]) -> None:
     """See that no picture would be written over one that is read."""
-    sources = {Path(os.path.realpath(path)) for path in names}
+    sources = {Path(os.path.realpath(path)) for path in names if isinstance(path, Path)}
     for name in names.values():
         if Path(os.path.realpath(out / f'{name}.png')) in sources:
             raise ImageError(f'{out}/{name}.png would be overwritten; choose another --out-dir')
 
 
-def _tell_unused(source: str, paths: list[Path]) -> None:
+def _tell_unused(source: str, paths: list[Source]) -> None:
     root = Path(source)
-    if root.is_dir() and (left := unused_pictures(root.rglob('*.*'), paths)):
+    files = [path for path in paths if isinstance(path, Path)]
+    if root.is_dir() and (left := unused_pictures(root.rglob('*.*'), files)):
         print(f'in {source} {left}')
 
 
@@ -187,7 +187,7 @@ class _Tally:
         self.threshold = 0.0
         self.without: list[str] = []
 
-    def add(self, path: Path, result: Any, found: Any) -> None:
+    def add(self, path: Source, result: Any, found: Any) -> None:
         """Count those of a picture; `found` is the result before a threshold left any out."""
         count = result.objects
         if count is None:

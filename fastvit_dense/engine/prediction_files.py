@@ -1,13 +1,15 @@
 """Files that `predict` writes: a picture and its data each, or a line of data for each."""
 
+import hashlib
 import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ..errors import ConfigError, PredictionError
+from ..inference.addresses import address_path, is_address
 from ..results.base import Result
 
 
@@ -98,66 +100,89 @@ class Lines:
             self.file.close()
 
 
+Source = Path | str  # a file, or an address
+
+
 class PredictionFiles:
     """The files of a run.
 
     Args:
         out_dir: Where they go.
-        names: Name below it, without suffix, by picture.
-        root: Folder that the pictures have in common.
+        names: Place below it, without suffix, by picture; see `output_names`.
         pictures: Write a picture and its data for each; else the data as lines of one file.
         lines: File of lines, if there is one.
     """
 
     def __init__(
-        self,
-        out_dir: Path,
-        names: Mapping[Path, str],
-        root: Path,
-        pictures: bool,
-        lines: Lines | None,
+        self, out_dir: Path, names: Mapping[Source, str], pictures: bool, lines: Lines | None
     ) -> None:
-        self.out_dir, self.names, self.root = out_dir, names, root
+        self.out_dir, self.names = out_dir, names
         self.pictures, self.lines = pictures, lines
+        self.places = places(names)
 
-    def done(self) -> set[Path]:
+    def done(self) -> set[str]:
         """Pictures whose files are whole."""
         if self.lines is not None:
-            return {Path(record['image']) for record in self.lines}
-        return {path for path in self.names if self._picture(path).is_file()}
+            return {record['image'] for record in self.lines}
+        return {str(path) for path in self.names if self._picture(path).is_file()}
 
-    def write(self, path: Path, result: Result) -> Path:
+    def write(self, path: Source, result: Result) -> Path:
         """Write one result; return the picture, or the file of lines."""
         base = self.out_dir / self.names[path]
         written = result.save_all(base) if self.pictures else result.save_arrays(base)
         if self.lines is not None:
             height, width = result.picture.shape[:2]
-            place = Path(os.path.relpath(os.path.abspath(path), self.root)).as_posix()
+            place = self.places[path].as_posix()
             about = {'image': str(path), 'file_name': place, 'height': height, 'width': width}
             self.lines.write({**about, **result.to_dict()})
         return written or (self.lines.path if self.lines else base)
 
-    def _picture(self, path: Path) -> Path:
+    def _picture(self, path: Source) -> Path:
         return self.out_dir / f'{self.names[path]}.png'
 
 
-def common_folder(paths: Iterable[Path]) -> Path:
-    """The folder that all pictures have in common."""
-    return Path(os.path.commonpath([os.path.abspath(path.parent) for path in paths]))
-
-
-def output_names(paths: list[Path], root: Path) -> dict[Path, str]:
-    """The place of each picture below `root` without its suffix, with it where two differ in that.
+def places(sources: Iterable[Source]) -> dict[Source, PurePath]:
+    """The place of each picture below the folder that all have in common.
 
     Places are those of the names as they are given: nothing is written outside of the folder.
+    Beside files of this machine those at addresses have a folder for each host.
     """
-    places = {p: Path(os.path.relpath(os.path.abspath(p), root)) for p in paths}
-    counts = Counter(place.with_suffix('') for place in places.values())
-    return {
-        path: (
+    sources = list(sources)
+    files = {p: Path(os.path.abspath(p)) for p in sources if not is_address(p)}
+    found: dict[Source, PurePath] = _below_common(files)
+    addresses: dict[Source, PurePath] = {p: address_path(p) for p in sources if is_address(p)}
+    found |= addresses if files else _below_common(addresses)
+    return {source: found[source] for source in sources}
+
+
+def _below_common(paths: Mapping[Source, PurePath]) -> dict[Source, PurePath]:
+    if not paths:
+        return {}
+    root = os.path.commonpath([path.parent for path in paths.values()])
+    return {source: path.relative_to(root) for source, path in paths.items()}
+
+
+def output_names(sources: Iterable[Source]) -> dict[Source, str]:
+    """The place of each picture without its suffix, with it where two differ in that alone.
+
+    Of addresses that differ otherwise, such as in what follows a `?`, names get a hash.
+    """
+    found = places(sources)
+    counts = Counter(place.with_suffix('') for place in found.values())
+    names = {
+        source: (
             place.with_suffix('')
             if counts[place.with_suffix('')] == 1
             else place.with_name(place.name.replace('.', '_'))
         ).as_posix()
-        for path, place in places.items()
+        for source, place in found.items()
     }
+    counts_of_names = Counter(names.values())
+    return {
+        source: name if counts_of_names[name] == 1 else f'{name}_{_digest(source)}'
+        for source, name in names.items()
+    }
+
+
+def _digest(source: Source) -> str:
+    return hashlib.sha256(str(source).encode('utf-8', 'surrogateescape')).hexdigest()[:8]

@@ -10,6 +10,7 @@ as one that was not, whatever the number of data loading workers:
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,25 @@ def seed_all(*key: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def random_states() -> dict[str, Any]:
+    """States of Python's, NumPy's and PyTorch's random generators."""
+    return dict(
+        python=random.getstate(),
+        numpy=np.random.get_state(),
+        torch=torch.get_rng_state(),
+        cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    )
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Put the generators into the states that `random_states` gave."""
+    random.setstate(states['python'])
+    np.random.set_state(states['numpy'])
+    torch.set_rng_state(states['torch'])
+    if states['cuda']:
+        torch.cuda.set_rng_state_all(states['cuda'])
 
 
 class SeededIndex(int):

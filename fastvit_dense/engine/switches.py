@@ -123,6 +123,12 @@ def use_accumulation(cfg: Config) -> None:
                 entry[key] *= steps
 
 
+def use_parts(cfg: Config) -> None:
+    """Run a batch in parts where memory does not hold it; see `BatchInPartsHook`."""
+    if not any(hook.get('type') == 'BatchInPartsHook' for hook in _hooks(cfg)):
+        _hooks(cfg).append(ConfigDict(type='BatchInPartsHook'))
+
+
 def use_balance(cfg: Config) -> None:
     """Show pictures of rare classes more often.
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Literal
 
 import torch
 from mmengine.config import Config
@@ -18,9 +19,17 @@ from .build import build_runner, check_checkpoint
 from .console import close_log
 from .distributed import is_first_process
 from .loops import use_resumable_loop
+from .memory import explained_memory
 from .schedule import fit_schedule
 from .signals import StopHook, StopRequest
-from .switches import use_accumulation, use_balance, use_early_stop, use_ema, use_logs
+from .switches import (
+    use_accumulation,
+    use_balance,
+    use_early_stop,
+    use_ema,
+    use_logs,
+    use_parts,
+)
 from .watch import Watch
 from .work_dir import StartOver, check_unused, claimed
 from .workers import explained_processes, timeout_of
@@ -41,7 +50,7 @@ def train(
     ema: bool = False,
     early_stop: int | None = None,
     log: Iterable[str] = (),
-    accumulate: bool = False,
+    accumulate: Literal['stated', 'auto'] | None = None,
     balance: bool = False,
 ) -> Runner:
     """Train the model of a config.
@@ -62,7 +71,8 @@ def train(
         ema: Average the weights; see `engine.switches` for this one and the others.
         early_stop: Stop after so many validations without a better score.
         log: Of 'tensorboard', 'wandb' and 'mlflow', where losses and scores go, too.
-        accumulate: Gather the gradients of the config's stated batch.
+        accumulate: 'stated': gather the gradients of the batch that the config's learning rate is
+            for; 'auto': run a batch in parts where memory does not hold it.
         balance: Show pictures of rare classes more often.
 
     Returns:
@@ -73,6 +83,7 @@ def train(
         NotWrittenError: The disk is full or closed, or the work dir is gone.
         NonFiniteError: A loss, gradient or weight is NaN or infinite; see `NonFiniteHook`.
         ProcessError: A process of the run died or does not answer.
+        ShortOfMemoryError: Memory does not suffice.
         Stopped: SIGTERM, SIGUSR1 or Ctrl-C asked for it; a checkpoint was saved.
     """
     cfg_options = tuple(cfg_options or ())
@@ -101,8 +112,10 @@ def train(
         use_ema(cfg)
     if early_stop is not None:
         use_early_stop(cfg, early_stop)
-    if accumulate:
+    if accumulate == 'stated':
         use_accumulation(cfg)
+    elif accumulate == 'auto':
+        use_parts(cfg)
     if balance:
         use_balance(cfg)
     use_logs(cfg, log)
@@ -148,6 +161,7 @@ def _run(runner: Runner) -> None:
         with (
             request.listening(),
             explained_processes(runner.cfg),
+            explained_memory(),
             watch.watching(),
             labels_in_strips(runner.bare_model, kinds),
         ):

@@ -13,7 +13,7 @@ from ..checkpoints.files import replacing
 from ..errors import ImageError
 from ..inference.predictor import BATCH_SIZE, Predictor, load_model
 from ..inference.progress import Progress
-from ..inference.video import Frame, Video, writing_video
+from ..inference.video import Frame, Video, camera_of, writing_video
 from ..tasks.config import load_config, own_weights
 
 
@@ -39,7 +39,7 @@ def predict_videos(
     Args:
         config: Config file, or a file that stands alone.
         checkpoint: Weights; None: those of `config`.
-        sources: Files, or numbers of cameras.
+        sources: Files, or cameras: `0`, `camera:0`.
         out_dir: Where files go.
         sample: Use the embedded sample data's settings.
         cfg_options: `key=value` strings.
@@ -116,5 +116,6 @@ def _write(
 
 
 def _output(source: str, out_dir: str) -> Path:
-    name = f'camera{source}' if source.isdigit() else Path(source).stem
+    number = camera_of(source)
+    name = Path(source).stem if number is None else f'camera{number}'
     return Path(out_dir, f'{name}.jsonl')

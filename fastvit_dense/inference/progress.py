@@ -49,7 +49,7 @@ class Progress:
         rate = self.done / max(now - self.start, 1e-9)
         if self.total is None:
             return f'{self.done} {self.unit}, {rate:.3g} a second'
-        left = duration((self.total - self.done) / rate)
+        left = duration(max(0, self.total - self.done) / rate)
         return f'{self.done} of {self.total} {self.unit}, {rate:.3g} a second, {left} left'
 
 

@@ -2,8 +2,6 @@
 
 import copy
 import os
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,9 @@ from ..datasets.decoding import picture_array
 from ..datasets.loading import read_image_bytes, replace_loading
 from ..datasets.picture_files import check_file, size_problem
 from ..errors import DataError, ImageError, reason_of
-from ..limits import DOWNLOADED_BYTES
+from .addresses import download, is_address
 
 TRUTH_LOADERS = ('LoadAnnotations', 'LoadCheckedMask', 'LoadPanopticAnnotations')
-TIMEOUT = 30  # seconds without a byte
 ImageInput = str | os.PathLike | Image.Image | np.ndarray
 
 
@@ -67,11 +64,17 @@ class PictureReader:
 
     def read(self, image: ImageInput) -> dict:
         """Return the results dict that the test pipeline starts from: the image as BGR."""
-        if isinstance(image, str) and image.startswith(('http://', 'https://')):
-            return _results(_download(image, self.bits), image)
+        if is_address(image):
+            return self._read_address(image)
         if isinstance(image, str | os.PathLike):
             return self._read_file(Path(image))
         return _results(np.ascontiguousarray(self._rgb(image)[..., ::-1]), '')
+
+    def _read_address(self, address: str) -> dict:
+        try:
+            return _results(read_image_bytes(download(address), address, self.bits), address)
+        except DataError as error:
+            raise ImageError(str(error)) from error
 
     def _read_file(self, path: Path) -> dict:
         if not path.is_file():
@@ -116,18 +119,3 @@ class PictureReader:
 def _results(bgr: np.ndarray, path: str) -> dict[str, Any]:
     shape = bgr.shape[:2]
     return {'img': bgr, 'img_path': path, 'img_id': 0, 'img_shape': shape, 'ori_shape': shape}
-
-
-def _download(address: str, bits: int | None) -> np.ndarray:
-    """(H, W, 3) uint8, BGR, of a picture at an http(s) address."""
-    try:
-        with urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
-            data = answer.read(DOWNLOADED_BYTES + 1)
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        raise ImageError(f'{address}: cannot be had: {reason_of(error)}') from error
-    if len(data) > DOWNLOADED_BYTES:
-        raise ImageError(f'{address}: expected at most {DOWNLOADED_BYTES:,} bytes, found more')
-    try:
-        return read_image_bytes(data, address, bits)
-    except DataError as error:
-        raise ImageError(str(error)) from error

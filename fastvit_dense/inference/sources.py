@@ -1,4 +1,4 @@
-"""Pictures that a word names: a file, a folder, a pattern, a list of names."""
+"""Pictures that a word names: a file, a folder, a pattern, a list of names, an address."""
 
 import glob
 import os
@@ -7,26 +7,31 @@ from pathlib import Path
 
 from ..errors import ImageError
 from ..tasks.config import stands_alone
+from .addresses import address_path, is_address
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 LIST_SUFFIX = '.txt'
 
 
-def list_images(source: str | os.PathLike, recursive: bool = False) -> list[Path]:
+def list_images(source: str | os.PathLike, recursive: bool = False) -> list[Path | str]:
     """The pictures that a word names, by name.
 
     Args:
         source: A picture; a folder; a pattern such as `photos/*.jpg` or `photos/**/*.jpg`; or a
-            text file, `.txt`, that names one picture a line, from where the command runs.
+            text file, `.txt`, that names one picture a line, from where the command runs; or an
+            http(s) address, which stays a `str`.
         recursive: Take the folders within a folder, too; links to folders are not followed.
 
     Raises:
         ImageError: There is none.
     """
+    if is_address(source):
+        return [source]
     root = Path(source)
+    found: list[Path | str]
     if root.is_dir():
-        found = sorted(_inside(root) if recursive else root.iterdir())
-        found = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+        paths = sorted(_inside(root) if recursive else root.iterdir())
+        found = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
         if not found:
             raise ImageError(f'{source}: no pictures ({" ".join(IMAGE_SUFFIXES)}) in this folder')
         return found
@@ -35,21 +40,22 @@ def list_images(source: str | os.PathLike, recursive: bool = False) -> list[Path
     if root.is_file():
         return [root]
     if glob.has_magic(str(source)):
-        found = [Path(name) for name in sorted(glob.glob(str(source), recursive=True))]
-        found = [path for path in found if path.is_file()]
+        paths = [Path(name) for name in sorted(glob.glob(str(source), recursive=True))]
+        found = [path for path in paths if path.is_file()]
         if found:
             return found
         raise ImageError(f'{source}: no file fits this pattern')
     raise ImageError(f'{source}: no such file or folder')
 
 
-def named_images(lines: Iterable[str], where: str) -> list[Path]:
+def named_images(lines: Iterable[str], where: str) -> list[Path | str]:
     """The pictures that lines name, in their order; empty lines count for nothing.
 
     Raises:
         ImageError: There is none.
     """
-    found = [Path(line.strip()) for line in lines if line.strip()]
+    names = [line.strip() for line in lines if line.strip()]
+    found = [name if is_address(name) else Path(name) for name in names]
     if not found:
         raise ImageError(f'{where}: expected one picture a line, found none')
     return found
@@ -68,7 +74,8 @@ def split_words(model: str, words: Sequence[str]) -> tuple[str | None, list[str]
     """
     first, *others = words
     named = stands_alone(first)
-    picture = Path(first).suffix.lower() in (*IMAGE_SUFFIXES, LIST_SUFFIX) or first == '-'
+    place = address_path(first) if is_address(first) else Path(first)
+    picture = place.suffix.lower() in (*IMAGE_SUFFIXES, LIST_SUFFIX) or first == '-'
     if others and (named or not (stands_alone(model) or picture)):
         return first, others
     return None, list(words)

@@ -1,5 +1,6 @@
 """Frames of a video or a camera, and a video of pictures, through OpenCV."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +18,31 @@ FASTEST = 1000.0  # frames a second; what a file says beyond that is no rate
 USUAL = 25.0
 
 
+CAMERA = re.compile(r'(?:camera:)?([0-9]{1,4})')
+
+
+def camera_of(source: str) -> int | None:
+    """Number of the camera that a word names, `0` or `camera:0`; None where it names none.
+
+    A number that is the name of a file or a folder here is none.
+    """
+    found = CAMERA.fullmatch(source)
+    return int(found[1]) if found and not Path(source).exists() else None
+
+
 def is_video(source: str) -> bool:
     """Tell whether a word names a video, or a camera by its number."""
-    return source.isdigit() or Path(source).suffix.lower() in VIDEO_SUFFIXES
+    return camera_of(source) is not None or Path(source).suffix.lower() in VIDEO_SUFFIXES
+
+
+@contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV's own lines on what it cannot open from the console; ours tells it."""
+    level = cv2.setLogLevel(0)
+    try:
+        yield
+    finally:
+        cv2.setLogLevel(level)
 
 
 @dataclass(frozen=True)
@@ -41,7 +64,7 @@ class Video:
     """The frames of a video, or of a camera, one after another.
 
     Args:
-        source: A file, or the number of a camera.
+        source: A file, or a camera: `0`, `camera:0`.
 
     Attributes:
         rate: Frames a second.
@@ -53,13 +76,16 @@ class Video:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.camera = source.isdigit()
+        number = camera_of(source)
+        self.camera = number is not None
         if not self.camera and not Path(source).is_file():
             raise ImageError(f'{source}: no such file')
-        self.capture = cv2.VideoCapture(int(source) if self.camera else source)
+        with _quiet_opencv():
+            self.capture = cv2.VideoCapture(source if number is None else number)
         if not self.capture.isOpened():
             kind = 'camera' if self.camera else 'video'
-            raise ImageError(f'{source}: expected a {kind} that OpenCV opens')
+            hint = f'; cameras here: {_cameras()}' if self.camera else ''
+            raise ImageError(f'{source}: expected a {kind} that OpenCV opens{hint}')
         rate = self.capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0 < rate <= FASTEST else USUAL
         count = int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -84,6 +110,10 @@ class Video:
                 number += 1
         finally:
             self.capture.release()
+
+
+def _cameras() -> str:
+    return ', '.join(map(str, sorted(Path('/dev').glob('video*')))) or 'none (no /dev/video*)'
 
 
 class VideoWriter:

@@ -11,7 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 
-from fastvit_dense.engine.non_finite import NonFiniteHook, _all_agree, files_of, random_states
+from fastvit_dense.engine.non_finite import NonFiniteHook, _all_agree, files_of
+from fastvit_dense.engine.seeding import random_states
 from fastvit_dense.errors import NonFiniteError
 from tests.disk import in_a_process, small_disk
 from tests.facts import assert_names, raises_naming

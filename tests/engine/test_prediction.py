@@ -2,8 +2,12 @@
 
 import io
 import json
+import re
 import resource
 import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -204,6 +208,38 @@ def test_results_without_scores(tiny_semantic, trained_semantic, album, tmp_path
     options = (tiny_semantic, str(trained_semantic), f'{album}/0.png', str(tmp_path / 'out'))
     with raises_naming(PredictionError, '--score-thr 0.5', 'no scores'):
         engine.predict(*options, score_thr=0.5)
+
+
+def test_pictures_at_addresses(trained, album, tmp_path, monkeypatch, capsys):
+    """Beside files; what is not there is listed; names differ where addresses do."""
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = partial(Quiet, directory=str(album))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f'http://127.0.0.1:{server.server_port}'
+        sources = [f'{root}/0.png', f'{root}/0.png?v=2', f'{root}/none.png', f'{album}/0.png']
+        written = engine.predict(str(trained), None, sources, str(tmp_path / 'out'))
+        again = engine.predict(str(trained), None, sources[:1], str(tmp_path / 'one'))
+        engine.predict(
+            str(trained), None, sources[:2], str(tmp_path / 'lines'), pictures=False, resume=True
+        )
+        server.shutdown()
+    host = root.removeprefix('http://').replace(':', '_')
+    names = [path.relative_to(tmp_path / 'out').as_posix() for path in written]
+    assert [re.sub('_[0-9a-f]{8}', '_HASH', name) for name in names] == [
+        *(f'{host}/0_png_HASH.png', f'{host}/0_png_HASH.png', '0.png')
+    ]
+    assert len(set(names)) == 3
+    assert again == [tmp_path / 'one/0.png']
+    assert written[2].read_bytes() == again[0].read_bytes() == written[0].read_bytes()
+    assert f'skipped: {root}/none.png: cannot be had: HTTP Error 404' in capsys.readouterr().out
+    records = read_lines(tmp_path / 'lines/predictions.jsonl')
+    assert [record['image'] for record in records] == sources[:2]
 
 
 @pytest.mark.parametrize('text', ['0/3', '4/3', '1', 'a/b', '1/2/3', '-1/3'])

@@ -16,6 +16,7 @@ from fastvit_dense.engine.switches import (
     use_early_stop,
     use_ema,
     use_logs,
+    use_parts,
 )
 from fastvit_dense.errors import ConfigError, NonFiniteError
 
@@ -159,6 +160,13 @@ def test_accumulation_reaches_the_stated_batch():
     assert cfg.train_cfg == dict(by_epoch=True, max_epochs=3)
     with pytest.raises(ConfigError, match='base_batch_size'):
         use_accumulation(config(auto_scale_lr=None))
+
+
+def test_parts_are_a_hook_once():
+    cfg = config()
+    use_parts(cfg)
+    use_parts(cfg)
+    assert [hook.type for hook in cfg.custom_hooks] == ['BatchInPartsHook']
 
 
 def test_a_switch_that_a_config_has_already_changes_nothing():

@@ -1,11 +1,13 @@
 """Hands of whole photographs: placed where they are, left hands as mirrored right ones."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from fastvit_dense import engine, load_model
+from fastvit_dense.datasets.sample.scene_files import SAMPLE_CLASSES
 from fastvit_dense.errors import ConfigError, DataError, ImageError
 from fastvit_dense.hand.camera import project
 from fastvit_dense.inference.hands import ROOM, BoxesOfFile, HandBox, predict_hands
@@ -84,6 +86,43 @@ def test_command_with_the_lines_of_a_detector(model, crop, tiny_hand, random_han
     data = json.loads((tmp_path / 'out/two.json').read_text())
     assert [hand['is_right'] for hand in data['hands']] == [True, False]
     assert [hand['score'] for hand in data['hands']] == [0.9, 0.8]
+
+
+def test_command_with_a_detector_of_ours(model, crop, trained, tiny_hand, random_hand, tmp_path):
+    """A checkpoint whose biases make it sure; one of its classes is called a left hand."""
+    import torch
+    from PIL import Image
+
+    content = torch.load(trained, weights_only=False)
+    names = [f'right {name}' for name in content['meta']['dataset_meta']['classes']]
+    names[1] = 'left hand'
+    content['meta']['dataset_meta']['classes'] = tuple(names)
+    content['meta']['cfg'] = rename_classes(content['meta'], names)
+    bias = content['state_dict']['roi_head.bbox_head.fc_cls.bias']
+    bias[:] = -9
+    bias[:2] = 9
+    torch.save(content, tmp_path / 'detector.pth')
+    photo = tmp_path / 'two.png'
+    Image.fromarray(photograph(crop, [((20, 30), False)])).save(photo)
+    boxes = str(tmp_path / 'detector.pth')
+    options = (tiny_hand, str(random_hand), str(photo), str(tmp_path / 'out'))
+    engine.predict(*options, boxes=boxes)
+    hands = json.loads((tmp_path / 'out/two.json').read_text())['hands']
+    found = load_model(boxes)(photo).above(0.3).to_dict()['instances']
+    assert 2 <= len(found) == len(hands)
+    assert [hand['is_right'] for hand in hands] == [i['class'] != 'left hand' for i in found]
+    assert {hand['is_right'] for hand in hands} == {True, False}
+    given = [HandBox(tuple(i['bbox']), i['class'] != 'left hand') for i in found]
+    for hand, expected in zip(hands, predict_hands(model, photo, given).hands, strict=True):
+        np.testing.assert_allclose(hand['joints'], expected.joints, atol=1e-5)
+
+
+def rename_classes(meta, names):
+    """The text of the config in a checkpoint with other classes, and few boxes a picture."""
+    text = meta['cfg']
+    for old, new in zip(SAMPLE_CLASSES, names, strict=True):
+        text = text.replace(f"'{old}'", f"'{new}'")
+    return re.sub(r'max_per_img=\d+', 'max_per_img=6', text)
 
 
 def test_what_does_not_work(model, tiny_semantic, trained_semantic, photo, tmp_path):

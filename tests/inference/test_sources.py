@@ -30,6 +30,8 @@ def test_folders_patterns_and_lists(tree):
     (tree / 'notes.txt').write_text(f'\n{tree}/b.jpg\n  {tree}/none.jpg \n')
     assert names(list_images(tree / 'notes.txt'), tree) == ['b.jpg', 'none.jpg']
     assert [str(path) for path in named_images(['a\n', '\n'], 'x')] == ['a']
+    address = 'http://a.org//b.jpg'
+    assert list_images(address) == named_images([f' {address}\n'], 'x') == [address]
 
 
 def test_nothing_is_named(tree):
@@ -51,6 +53,8 @@ def test_nothing_is_named(tree):
         ('best.pth', ['a.jpg'], (None, ['a.jpg'])),
         ('best.pth', ['x.onnx', 'a.jpg'], ('x.onnx', ['a.jpg'])),
         ('x.onnx', ['-'], (None, ['-'])),
+        ('name', ['http://a/b.jpg?x=1', 'c.jpg'], (None, ['http://a/b.jpg?x=1', 'c.jpg'])),
+        ('name', ['http://a/b.pth', 'c.jpg'], ('http://a/b.pth', ['c.jpg'])),
     ],
 )
 def test_words_after_the_model(model, words, expected):

@@ -39,19 +39,26 @@ def test_written_video_keeps_time(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / 'b.mp4']
 
 
-def test_what_is_no_video(tmp_path):
+def test_what_is_no_video(tmp_path, capfd):
     (tmp_path / 'bad.mp4').write_bytes(b'nothing')
     with raises_naming(ImageError, tmp_path / 'bad.mp4', 'video'):
         Video(str(tmp_path / 'bad.mp4'))
     with raises_naming(ImageError, tmp_path / 'none.mp4', 'no such file'):
         Video(str(tmp_path / 'none.mp4'))
-    with raises_naming(ImageError, '97', 'camera'):
-        Video('97')
+    capfd.readouterr()
+    for name in ('97', 'camera:97'):
+        with raises_naming(ImageError, name, 'camera', '/dev/video'):
+            Video(name)
+    shown = capfd.readouterr()
+    assert shown.out + shown.err == '', 'no lines of OpenCV beside ours'
     writer = VideoWriter(tmp_path / 'none' / 'x.mp4', 10)
     with raises_naming(ImageError, tmp_path / 'none' / 'x.mp4', 'cannot write'):
         writer.write(np.zeros((8, 8, 3), np.uint8), 0)
 
 
-def test_words():
-    assert all(map(is_video, ('a.MP4', '0', 'x/y.webm')))
-    assert not any(map(is_video, ('a.jpg', 'photos', '-', '0.png')))
+def test_words(tmp_path, monkeypatch):
+    assert all(map(is_video, ('a.MP4', '0', 'camera:1', 'x/y.webm')))
+    assert not any(map(is_video, ('a.jpg', 'photos', '-', '0.png', 'camera:x')))
+    (tmp_path / '2024').mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert not is_video('2024'), 'a folder of that name'
