@@ -1,4 +1,4 @@
-"""Pictures as models take them: from a path, an address, a PIL image or an array."""
+"""Pictures as models take them: from a path, an address, bytes, a PIL image or an array."""
 
 import copy
 import os
@@ -22,7 +22,7 @@ from ..limits import DOWNLOADED_BYTES
 
 TRUTH_LOADERS = ('LoadAnnotations', 'LoadCheckedMask', 'LoadPanopticAnnotations')
 TIMEOUT = 30  # seconds without a byte
-ImageInput = str | os.PathLike | Image.Image | np.ndarray
+ImageInput = str | os.PathLike | bytes | Image.Image | np.ndarray
 
 
 class PictureReader:
@@ -71,6 +71,8 @@ class PictureReader:
             return _results(_download(image, self.bits), image)
         if isinstance(image, str | os.PathLike):
             return self._read_file(Path(image))
+        if isinstance(image, bytes):
+            return _results(_decode(image, f'{len(image)} bytes', self.bits), '')
         return _results(np.ascontiguousarray(self._rgb(image)[..., ::-1]), '')
 
     def _read_file(self, path: Path) -> dict:
@@ -127,7 +129,12 @@ def _download(address: str, bits: int | None) -> np.ndarray:
         raise ImageError(f'{address}: cannot be had: {reason_of(error)}') from error
     if len(data) > DOWNLOADED_BYTES:
         raise ImageError(f'{address}: expected at most {DOWNLOADED_BYTES:,} bytes, found more')
+    return _decode(data, address, bits)
+
+
+def _decode(data: bytes, name: str, bits: int | None) -> np.ndarray:
+    """(H, W, 3) uint8, BGR, of the bytes of a picture file."""
     try:
-        return read_image_bytes(data, address, bits)
+        return read_image_bytes(data, name, bits)
     except DataError as error:
         raise ImageError(str(error)) from error
