@@ -76,7 +76,7 @@ class PictureReader:
         return _results(np.ascontiguousarray(self._rgb(image)[..., ::-1]), '')
 
     def _read_file(self, path: Path) -> dict:
-        if not path.is_file():
+        if not os.path.isfile(path):  # False, too, for what no file can be named
             raise ImageError(f'{path}: no such file')
         try:
             check_file(path)
