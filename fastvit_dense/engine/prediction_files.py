@@ -48,10 +48,13 @@ class Lines:
     Args:
         path: The file; made with the first line.
         resume: Keep the lines that are there, but for a last one that is not whole.
+
+    Attributes:
+        target: The file that holds the data when all is done.
     """
 
     def __init__(self, path: Path, resume: bool) -> None:
-        self.path = path
+        self.path = self.target = path
         self.resume = resume
         self.file: Any = None
         if resume and path.is_file():
@@ -132,10 +135,15 @@ class PredictionFiles:
         written = result.save_all(base) if self.pictures else result.save_arrays(base)
         if self.lines is not None:
             height, width = result.picture.shape[:2]
-            place = Path(os.path.relpath(os.path.abspath(path), self.root)).as_posix()
-            about = {'image': str(path), 'file_name': place, 'height': height, 'width': width}
+            place = place_below(path, self.root)
+            about = {
+                'image': str(path),
+                'file_name': place.as_posix(),
+                'height': height,
+                'width': width,
+            }
             self.lines.write({**about, **result.to_dict()})
-        return written or (self.lines.path if self.lines else base)
+        return written or (self.lines.target if self.lines else base)
 
     def _picture(self, path: Path) -> Path:
         return self.out_dir / f'{self.names[path]}.png'
@@ -146,12 +154,17 @@ def common_folder(paths: Iterable[Path]) -> Path:
     return Path(os.path.commonpath([os.path.abspath(path.parent) for path in paths]))
 
 
+def place_below(path: Path, root: Path) -> Path:
+    """The place of a picture below a folder, by the name that it was given."""
+    return Path(os.path.relpath(os.path.abspath(path), root))
+
+
 def output_names(paths: list[Path], root: Path) -> dict[Path, str]:
     """The place of each picture below `root` without its suffix, with it where two differ in that.
 
     Places are those of the names as they are given: nothing is written outside of the folder.
     """
-    places = {p: Path(os.path.relpath(os.path.abspath(p), root)) for p in paths}
+    places = {path: place_below(path, root) for path in paths}
     counts = Counter(place.with_suffix('') for place in places.values())
     return {
         path: (
