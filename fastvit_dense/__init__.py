@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from .backbones import FastViT, MobileViT, reparameterize
     from .checkpoints.pretrained import load_pretrained
     from .errors import CheckpointMismatch
-    from .inference import load_model
+    from .inference import BatchPredictor, load_model
 
 __all__ = [
+    'BatchPredictor',
     'CheckpointMismatch',
     'FastViT',
     'MobileViT',
@@ -28,6 +29,7 @@ __all__ = [
 
 # public name -> module that holds it
 _PLACES = {
+    'BatchPredictor': 'inference.columns',
     'CheckpointMismatch': 'errors',
     'FastViT': 'backbones.fastvit',
     'MobileViT': 'backbones.mobilevit',

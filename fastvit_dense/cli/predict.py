@@ -58,6 +58,11 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
         help='also write annotations to correct and train on: annotations.json (COCO), or masks/',
     )
     parser.add_argument(
+        '--format',
+        choices=('jsonl', 'parquet'),
+        help='write the data into one file: lines of JSON, or Parquet (default: jsonl)',
+    )
+    parser.add_argument(
         '--resume', action='store_true', help='leave out what an earlier run has written'
     )
     parser.add_argument(
@@ -89,7 +94,15 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
 
         given = [
             name
-            for name in ('recursive', 'as_annotations', 'resume', 'shard', 'tiles', 'boxes')
+            for name in (
+                'recursive',
+                'as_annotations',
+                'format',
+                'resume',
+                'shard',
+                'tiles',
+                'boxes',
+            )
             if getattr(args, name)
         ]
         if given:
@@ -113,5 +126,6 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
         tiles=args.tiles,
         overlap=args.overlap,
         boxes=args.boxes,
+        format=args.format,
         **common,
     )

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..graphs.agreement import Line, compare_arrays
+from ..graphs.agreement import MAX_ERROR, Line, compare_arrays, relative_error
 from ..graphs.common import map_names
 from ..graphs.inputs import normalized, predict_picture
 from ..tasks.base import Task
 
 PHOTOS = ('astronaut.png', 'coffee.png', 'chelsea.png')
+BATCHES = (2, 3)  # one image at a time is compared with PyTorch
 
 
 def check_images(
@@ -63,6 +64,26 @@ def check_backbone(
     for name, image in images:
         found = run(image.transpose(2, 0, 1)[None])
         yield from compare_arrays(name, expected_maps(model, image), found)
+
+
+def check_batches(
+    run: Callable[[np.ndarray], dict[str, np.ndarray]], size: tuple[int, int]
+) -> Iterator[Line]:
+    """Compare each image of a batch with the same image alone.
+
+    Args:
+        run: The file, (B, 3, H, W) RGB to outputs by name.
+        size: Height and width.
+    """
+    pictures = [picture for _, picture in check_images(size, dynamic=False)][-max(BATCHES) :]
+    images = np.stack(pictures).transpose(0, 3, 1, 2)
+    alone = [run(image[None]) for image in images]
+    for count in BATCHES:
+        for name, found in run(images[:count]).items():
+            worst = max(
+                relative_error(one[name], found[i : i + 1]) for i, one in enumerate(alone[:count])
+            )
+            yield Line(f'batch of {count} and one by one, {name}', worst, MAX_ERROR)
 
 
 @torch.inference_mode()

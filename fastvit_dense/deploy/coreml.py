@@ -18,6 +18,7 @@ import torch
 from ..errors import ExportError, reason_of
 from ..graphs.agreement import MAX_ERROR, Line, relative_error
 from .check import check_images, expected_maps
+from .description import LAYOUT
 from .job import Job, example_image, writing
 
 if TYPE_CHECKING:
@@ -34,7 +35,13 @@ def export_coreml(job: Job, out: Path) -> Iterator[Line]:
     Yields:
         The comparisons.
     """
-    description = replace(job.description, dynamic_size=False, precision='fp16')
+    description = replace(
+        job.description,
+        dynamic_size=False,
+        precision='fp16',
+        takes_batches=False,
+        input_layout=LAYOUT,
+    )
     image = example_image(description.input_size)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter('ignore')  # tracing warns of each size that it sees in Python

@@ -10,8 +10,10 @@ from ..errors import ExportError, reason_of
 from ..version import __version__
 
 MAX_NUMBER = 1e6  # of sizes, means and deviations
-LATER = ('resize', 'prediction')  # fields that files of earlier versions do not have
+# fields that files of earlier versions do not have
+LATER = ('resize', 'prediction', 'takes_batches')
 LAYOUT = '(1, 3, height, width), RGB, 0-255; normalised inside'
+LAYOUT_OF_BATCHES = LAYOUT.replace('1', 'batch', 1)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Description:
         resize: How pictures were resized where the scores were measured; see
             `config.resizing.resize_rule`.
         prediction: The part of the config that predicting reads, as `config.stored` writes it.
+        takes_batches: Whether the file takes several images at once, and gives outputs whose first
+            axis is the image.
     """
 
     task: str
@@ -58,6 +62,7 @@ class Description:
     fastvit_dense: str = field(default=__version__)
     resize: dict = field(default_factory=dict)
     prediction: str = ''
+    takes_batches: bool = False
 
     def to_strings(self) -> dict[str, str]:
         """Field names and JSON texts, for the metadata of a file."""

@@ -15,7 +15,7 @@ from ..errors import ExportError, reason_of
 from ..graphs.agreement import Line
 from ..inference.exported import exported_model_cfg
 from ..tasks.config import load_config, own_weights
-from .check import check_backbone, check_images, check_model
+from .check import check_backbone, check_batches, check_images, check_model
 from .coreml import export_coreml
 from .description import Description
 from .formats import FORMATS, ExportFormat, find_format, register_format
@@ -137,7 +137,10 @@ def check(job: Job, model: 'ModelProto', format: str, out: Path) -> Iterator[Lin
     """
     description, task = job.description, job.predictor.task
     square = task.square_images and description.part == 'model'
-    images = list(check_images(tuple(description.input_size), square=square))
+    size = tuple(description.input_size)
+    images = list(check_images(size, square=square))
+    if description.takes_batches:
+        yield from check_batches(ExportedNetwork(out), size)
     if description.part == 'backbone':
         yield from check_backbone(job.predictor.model, ExportedNetwork(out), images)
         return

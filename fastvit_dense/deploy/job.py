@@ -22,7 +22,8 @@ from ..evaluation.report.model import model_info
 from ..graphs.common import BackboneGraph, Normalize, fold_surroundings
 from ..inference.predictor import Predictor, load_model
 from ..tasks import Task
-from .description import Description
+from .description import LAYOUT, LAYOUT_OF_BATCHES, Description
+from .onnx_file import takes_batches
 
 MIN_SIDE = 32
 
@@ -88,6 +89,8 @@ def prepare(
         mano=getattr(graph, 'mano', 'none'),
         resize=resize_rule(predictor.pipeline) if part == 'model' else {},
         prediction=prediction_text(cfg) if part == 'model' else '',
+        takes_batches=takes_batches(graph),
+        input_layout=LAYOUT_OF_BATCHES if takes_batches(graph) else LAYOUT,
     )
     return Job(predictor, graph.eval().requires_grad_(False), description)
 

@@ -25,7 +25,7 @@ from .description import Description
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
-DYNAMIC_OUTPUTS = {
+FREE_SIZES = {
     'logits': {2: 'height', 3: 'width'},
     **{name: {0: 'detections'} for name in ('boxes', 'labels', 'scores', 'masks')},
     **{f'stage{i}': {2: f'height{i}', 3: f'width{i}'} for i in range(5)},
@@ -37,6 +37,8 @@ LOOPS = ('Loop', 'Scan')
 def trace_onnx(graph: nn.Module, image: Tensor) -> 'ModelProto':
     """Trace a graph of `fastvit_dense.graphs`; height and width of the input stay free.
 
+    So does the number of images where the graph takes batches.
+
     Args:
         graph: Module with `output_names`, in eval mode.
         image: (1, 3, H, W) to trace with.
@@ -46,7 +48,8 @@ def trace_onnx(graph: nn.Module, image: Tensor) -> 'ModelProto':
     """
     import onnx
 
-    axes = {name: DYNAMIC_OUTPUTS[name] for name in graph.output_names if name in DYNAMIC_OUTPUTS}
+    batch = {0: 'batch'} if takes_batches(graph) else {}
+    axes = {name: batch | FREE_SIZES.get(name, {}) for name in graph.output_names}
     file = io.BytesIO()
     with (
         torch.no_grad(),
@@ -63,7 +66,7 @@ def trace_onnx(graph: nn.Module, image: Tensor) -> 'ModelProto':
                 dynamo=False,
                 input_names=['image'],
                 output_names=list(graph.output_names),
-                dynamic_axes={'image': {2: 'height', 3: 'width'}, **axes},
+                dynamic_axes={'image': batch | {2: 'height', 3: 'width'}, **axes},
             )
         except torch.onnx.errors.OnnxExporterError as error:
             reason = reason_of(error).splitlines()[0].partition('. ')[0]
@@ -72,6 +75,11 @@ def trace_onnx(graph: nn.Module, image: Tensor) -> 'ModelProto':
                 '--part backbone exports the backbone of any model'
             ) from error
     return onnx.load_from_string(file.getvalue())
+
+
+def takes_batches(graph: nn.Module) -> bool:
+    """Tell whether the outputs of a graph have the image first, so that there may be several."""
+    return bool(getattr(graph, 'takes_batches', False))
 
 
 def describe_onnx(model: 'ModelProto', description: Description) -> None:

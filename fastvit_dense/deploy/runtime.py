@@ -6,7 +6,7 @@ pipeline, post-processing after it is the code that serves the PyTorch model.
 """
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ..checkpoints.files import file_sha256
 from ..config.stored import stored_config
 from ..errors import ExportError, reason_of
+from ..inference.batches import groups_of_one_shape
 from ..tasks import find_task
 from .description import Description
 from .onnx_file import read_onnx
@@ -41,6 +42,7 @@ class ExportedNetwork:
     Attributes:
         description: What the file says of itself.
         runtime: Name and version of what runs it.
+        count: Images that it takes at once; None: any number.
 
     Raises:
         ExportError: The runtime is not installed or cannot do this here, or the file cannot be
@@ -71,7 +73,7 @@ class ExportedNetwork:
         """Run the network.
 
         Args:
-            image: (1, 3, H, W), RGB, 0-255; as many images as the file was made for, mostly one.
+            image: (B, 3, H, W), RGB, 0-255; as many images as the file takes, `count`.
 
         Returns:
             The outputs by name.
@@ -81,14 +83,15 @@ class ExportedNetwork:
         """
         image = np.asarray(image)
         if (
-            image.shape[:2] != (self._images, 3)
-            or image.ndim != 4
+            image.ndim != 4
+            or image.shape[1] != 3
+            or self.count not in (None, image.shape[0])
             or not image.size
             or image.dtype.kind not in 'uif'
         ):
-            count = 'one image' if self._images == 1 else f'{self._images} images'
+            count = 'batch' if self.count is None else self.count
             raise ExportError(
-                f'{self.path}: expected {count}, ({self._images}, 3, height, width), RGB, 0-255, '
+                f'{self.path}: expected ({count}, 3, height, width), RGB, 0-255, '
                 f'found shape {image.shape} of {image.dtype}'
             )
         size = list(image.shape[2:])
@@ -98,6 +101,25 @@ class ExportedNetwork:
                 f'(height, width), found {size}'
             )
         return self.run(np.ascontiguousarray(image, dtype=np.float32))
+
+    def each(self, images: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """Run images (1, 3, H, W) of any sizes, those of one size together where the file can.
+
+        Returns:
+            The outputs of each by name, of one image.
+
+        Raises:
+            ExportError: As for a call.
+        """
+        if self.count is not None:
+            return [self(image) for image in images]
+        outputs: dict[int, dict[str, np.ndarray]] = {}
+        for group in groups_of_one_shape([image.shape for image in images]):
+            found = self(np.concatenate([images[place] for place in group]))
+            self._check_counts(found, len(group))
+            for row, place in enumerate(group):
+                outputs[place] = {name: array[row : row + 1] for name, array in found.items()}
+        return [outputs[place] for place in range(len(images))]
 
     def run(self, image: np.ndarray, copy: bool = True) -> dict[str, np.ndarray]:
         """Run the network on an array that is known to fit; nothing of it is checked.
@@ -119,6 +141,14 @@ class ExportedNetwork:
             raise ExportError(
                 f'{self.path}: {self.runtime} cannot run it: {reason:.200}'
             ) from error
+
+    def _check_counts(self, outputs: dict[str, np.ndarray], count: int) -> None:
+        for name, array in outputs.items():
+            if array.shape[:1] != (count,):
+                raise ExportError(
+                    f'{self.path}: expected {count} rows of the output {name!r}, one for each '
+                    f'image, found shape {array.shape}'
+                )
 
     def _open_onnx(self, threads: int | None, bf16: bool, device: str) -> None:
         import onnxruntime
@@ -146,7 +176,8 @@ class ExportedNetwork:
         if session.get_providers()[0] != provider:  # it falls back to the CPU without an error
             raise ExportError(f'{self.path}: onnxruntime could not start {provider}')
         self._check_inputs(one.name for one in session.get_inputs())
-        self._images = session.get_inputs()[0].shape[0]
+        count = session.get_inputs()[0].shape[0]
+        self.count = count if isinstance(count, int) else None
         names = [output.name for output in session.get_outputs()]
         self._run = lambda image, copy: dict(
             zip(names, session.run(None, {'image': image}), strict=True)
@@ -171,7 +202,8 @@ class ExportedNetwork:
         except RuntimeError as error:
             raise ExportError(f'{self.path}: OpenVINO refuses it: {reason_of(error)}') from error
         self._check_inputs(one.any_name for one in compiled.inputs)
-        self._images = compiled.inputs[0].partial_shape[0].get_length()
+        count = compiled.inputs[0].partial_shape[0]
+        self.count = None if count.is_dynamic else count.get_length()
         names = [output.any_name for output in compiled.outputs]
 
         def run(image: np.ndarray, copy: bool) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from ..inference.progress import Progress
 from ..inference.sources import list_images, named_images
 from ..inference.tiles import TiledPredictor
 from ..tasks.config import load_config, own_weights, stands_alone
+from .parquet import ParquetLines, require_parquet
 from .prediction_files import Lines, PredictionFiles, Shard, Source, output_names
 
 LISTED = 20  # pictures without objects that are named
@@ -40,6 +41,7 @@ def predict(
     tiles: int | None = None,
     overlap: float = 0.25,
     boxes: str | None = None,
+    format: str | None = None,
 ) -> list[Path]:
     """Predict pictures; for each NAME.jpg write NAME.png and NAME.json to `out_dir`.
 
@@ -65,6 +67,8 @@ def predict(
         shard: 'I/N': every N-th picture, from the I-th on; the data goes into one file.
         tiles: Side of the tiles, pixels, in which large pictures are predicted.
         overlap: Share of a tile that it has in common with the next.
+        format: 'jsonl' or 'parquet': the data goes into one file of that format; None: jsonl, where
+            it goes into one file.
         boxes: Hands: where they are in whole photographs: the lines that `predict` wrote of a
             detector, or a detector that stands alone; its classes tell left hands by `left`.
 
@@ -72,6 +76,8 @@ def predict(
         The pictures, or files of data, that were written.
     """
     part = Shard(shard)
+    if format == 'parquet':
+        require_parquet()
     paths = _pictures(images, recursive)
     names = output_names(paths)
     out = Path(out_dir)
@@ -79,8 +85,10 @@ def predict(
         _check_place(out, names)
     model = _load(config, checkpoint, sample, cfg_options, fuse)
     predictor = _around(model, tiles, overlap, boxes)
-    one_file = not pictures or as_annotations or shard is not None
-    lines = Lines(out / part.name('predictions', '.jsonl'), resume) if one_file else None
+    lines = None
+    if not pictures or as_annotations or shard is not None or format is not None:
+        kind = ParquetLines if format == 'parquet' else Lines
+        lines = kind(out / part.name('predictions', f'.{format or "jsonl"}'), resume)
     files = PredictionFiles(out, names, pictures, lines)
     mine = part(paths)
     done = files.done() if resume else set()
@@ -112,7 +120,7 @@ def predict(
     tally.tell()
     if as_annotations:
         _write_annotations(model, lines, out, part, score_thr)
-    print(f'{len(written)} pictures and their {_kind(pictures)} in {out_dir}')
+    print(f'{len(written)} pictures and their {_kind(pictures, format)} in {out_dir}')
     return written
 
 
@@ -171,7 +179,9 @@ def _write_annotations(
     print(told or f'masks in {out / "masks"}')
 
 
-def _kind(pictures: bool) -> str:
+def _kind(pictures: bool, format: str | None) -> str:
+    if format == 'parquet':
+        return 'rows of a Parquet file'
     return 'JSON' if pictures else 'lines of JSON'
 
 

@@ -50,10 +50,13 @@ class Lines:
     Args:
         path: The file; made with the first line.
         resume: Keep the lines that are there, but for a last one that is not whole.
+
+    Attributes:
+        target: The file that holds the data when all is done.
     """
 
     def __init__(self, path: Path, resume: bool) -> None:
-        self.path = path
+        self.path = self.target = path
         self.resume = resume
         self.file: Any = None
         if resume and path.is_file():
@@ -135,7 +138,7 @@ class PredictionFiles:
             place = self.places[path].as_posix()
             about = {'image': str(path), 'file_name': place, 'height': height, 'width': width}
             self.lines.write({**about, **result.to_dict()})
-        return written or (self.lines.path if self.lines else base)
+        return written or (self.lines.target if self.lines else base)
 
     def _picture(self, path: Source) -> Path:
         return self.out_dir / f'{self.names[path]}.png'

@@ -1,1 +1,5 @@
-"""Models as they are exported: one RGB image of 0-255 in, tensors out."""
+"""Models as they are exported: RGB images of 0-255 in, tensors out.
+
+A graph names its outputs in `output_names`; one whose outputs have the image first sets
+`takes_batches`.
+"""

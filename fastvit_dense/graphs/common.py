@@ -58,7 +58,9 @@ def map_names(backbone: nn.Module) -> tuple[str, ...]:
 
 
 class BackboneGraph(nn.Module):
-    """Image to the backbone's feature maps, outputs `stage0`, `stage1`, ..."""
+    """Images to the backbone's feature maps, outputs `stage0`, `stage1`, ..."""
+
+    takes_batches = True
 
     def __init__(self, normalize: Normalize, backbone: nn.Module) -> None:
         super().__init__()
@@ -67,7 +69,7 @@ class BackboneGraph(nn.Module):
         self.output_names = map_names(backbone)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Image (1, 3, H, W) to maps (1, C_i, ceil(H / s_i), ceil(W / s_i))."""
+        """Images (B, 3, H, W) to maps (B, C_i, ceil(H / s_i), ceil(W / s_i))."""
         return self.backbone(self.normalize(image))
 
 

@@ -82,7 +82,7 @@ torch.onnx.register_custom_op_symbolic(
 
 
 class DetectorGraph(nn.Module):
-    """Image to detections, best first.
+    """One image to detections, best first; how many there are differs from image to image.
 
     Outputs `boxes` (N, 4) x1, y1, x2, y2 in pixels of the image, `labels` (N,) int64, `scores`
     (N,), `masks` (N, 28, 28): the probability of the mask over its box, to be sampled at the

@@ -8,11 +8,11 @@ from .common import Normalize
 
 
 class HandGraph(nn.Module):
-    """Image of a right hand to MANO's parameters, and to its mesh where asked for.
+    """Images of right hands to MANO's parameters, and to their meshes where asked for.
 
-    Outputs `global_orient` (1, 3, 3), `hand_pose` (1, 15, 3, 3), `betas` (1, 10), `camera` (1, 3)
-    as in `hand.heads.HandParameters`; with the mesh `vertices` (1, 778, 3) and `joints` (1, 21, 3),
-    metres, relative to the root joint. Where MANO's data must stay out, `numbers` (1, 109) alone,
+    Outputs `global_orient` (B, 3, 3), `hand_pose` (B, 15, 3, 3), `betas` (B, 10), `camera` (B, 3)
+    as in `hand.heads.HandParameters`; with the mesh `vertices` (B, 778, 3) and `joints` (B, 21, 3),
+    metres, relative to the root joint. Where MANO's data must stay out, `numbers` (B, 109) alone,
     which `hand.heads.decode` turns into parameters with the user's own MANO file: even the mean
     pose from which the fingers start is MANO's.
 
@@ -27,6 +27,8 @@ class HandGraph(nn.Module):
     Raises:
         ExportError: The head needs MANO's surface, and it must stay out.
     """
+
+    takes_batches = True
 
     def __init__(self, normalize: Normalize, model: nn.Module, with_mano: bool) -> None:
         super().__init__()
@@ -48,7 +50,7 @@ class HandGraph(nn.Module):
                 self.output_names += ('vertices', 'joints')
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Image (1, 3, W, W) to the outputs named above."""
+        """Images (B, 3, W, W) to the outputs named above."""
         features = self.model.backbone(self.normalize(image))
         if self.model.neck is not None:
             features = self.model.neck(features)

@@ -9,7 +9,7 @@ from .common import Normalize
 
 
 class SegmentorGraph(nn.Module):
-    """Image to the logits of every pixel, output `logits`.
+    """Images to the logits of every pixel, output `logits`.
 
     Args:
         normalize: In front.
@@ -21,6 +21,7 @@ class SegmentorGraph(nn.Module):
     """
 
     output_names = ('logits',)
+    takes_batches = True
 
     def __init__(self, normalize: Normalize, model: nn.Module) -> None:
         super().__init__()
@@ -48,7 +49,7 @@ class SegmentorGraph(nn.Module):
         _replace_python_sizes(model)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Image (1, 3, H, W) to logits (1, classes, H, W)."""
+        """Images (B, 3, H, W) to logits (B, classes, H, W)."""
         height, width = image.shape[2:]
         image = self.normalize(image)
         if self.divisor > 1:

@@ -121,7 +121,7 @@ class ManoHead(BaseModule):
     def numbers(self, features: tuple[Tensor, ...]) -> Tensor:
         """The raw numbers (B, 109) that `decode` takes; nothing of MANO is in them."""
         pooled = features[-1].mean((2, 3))
-        numbers = pooled.new_zeros(len(pooled), NUM_NUMBERS)
+        numbers = pooled.new_zeros(pooled.shape[0], NUM_NUMBERS)
         for _ in range(self.num_steps):
             numbers = numbers + self.step(self.layers(torch.cat([pooled, numbers], dim=1)))
         return numbers

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 Item = TypeVar('Item')
 Read = TypeVar('Read')
@@ -34,9 +34,9 @@ def read_ahead(
             window, futures = following
 
 
-def groups_of_one_shape(prepared: list[dict[str, Any]]) -> Iterator[list[int]]:
+def groups_of_one_shape(shapes: Iterable[Iterable[int]]) -> Iterator[list[int]]:
     """Yield the places of inputs of one shape: padding a picture would change its result."""
-    groups: dict[Any, list[int]] = {}
-    for place, data in enumerate(prepared):
-        groups.setdefault(tuple(data['inputs'].shape), []).append(place)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, shape in enumerate(shapes):
+        groups.setdefault(tuple(shape), []).append(place)
     yield from groups.values()

@@ -54,7 +54,8 @@ def load_model(
 
     Returns:
         `predictor(image)` gives a result, `predictor([image, ...])` a list of them, run in batches.
-        An image is a path, an http(s) address, a PIL image or an (H, W, 3) uint8 array, RGB.
+        An image is a path, an http(s) address, the bytes of a picture file, a PIL image or an
+        (H, W, 3) uint8 array, RGB.
 
     Raises:
         ConfigError, CheckpointError, CheckpointMismatch, ExportError: With the file and what is
@@ -250,7 +251,7 @@ class Predictor:
 
     def _run(self, pictures: list[tuple[dict, np.ndarray]]) -> list[Result]:
         results: dict[int, Result] = {}
-        for group in groups_of_one_shape([data for data, _ in pictures]):
+        for group in groups_of_one_shape([data['inputs'].shape for data, _ in pictures]):
             with labels_in_strips(self.model):
                 samples = self.run_network([pictures[place][0] for place in group])
             for place, sample in zip(group, samples, strict=True):

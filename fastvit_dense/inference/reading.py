@@ -1,4 +1,4 @@
-"""Pictures as models take them: from a path, an address, a PIL image or an array."""
+"""Pictures as models take them: from a path, an address, bytes, a PIL image or an array."""
 
 import copy
 import os
@@ -19,7 +19,7 @@ from ..errors import DataError, ImageError, reason_of
 from .addresses import download, is_address
 
 TRUTH_LOADERS = ('LoadAnnotations', 'LoadCheckedMask', 'LoadPanopticAnnotations')
-ImageInput = str | os.PathLike | Image.Image | np.ndarray
+ImageInput = str | os.PathLike | bytes | Image.Image | np.ndarray
 
 
 class PictureReader:
@@ -65,19 +65,15 @@ class PictureReader:
     def read(self, image: ImageInput) -> dict:
         """Return the results dict that the test pipeline starts from: the image as BGR."""
         if is_address(image):
-            return self._read_address(image)
+            return _results(_decode(download(image), image, self.bits), image)
         if isinstance(image, str | os.PathLike):
             return self._read_file(Path(image))
+        if isinstance(image, bytes):
+            return _results(_decode(image, f'{len(image)} bytes', self.bits), '')
         return _results(np.ascontiguousarray(self._rgb(image)[..., ::-1]), '')
 
-    def _read_address(self, address: str) -> dict:
-        try:
-            return _results(read_image_bytes(download(address), address, self.bits), address)
-        except DataError as error:
-            raise ImageError(str(error)) from error
-
     def _read_file(self, path: Path) -> dict:
-        if not path.is_file():
+        if not os.path.isfile(path):  # False, too, for what no file can be named
             raise ImageError(f'{path}: no such file')
         try:
             check_file(path)
@@ -119,3 +115,11 @@ class PictureReader:
 def _results(bgr: np.ndarray, path: str) -> dict[str, Any]:
     shape = bgr.shape[:2]
     return {'img': bgr, 'img_path': path, 'img_id': 0, 'img_shape': shape, 'ori_shape': shape}
+
+
+def _decode(data: bytes, name: str, bits: int | None) -> np.ndarray:
+    """(H, W, 3) uint8, BGR, of the bytes of a picture file."""
+    try:
+        return read_image_bytes(data, name, bits)
+    except DataError as error:
+        raise ImageError(str(error)) from error

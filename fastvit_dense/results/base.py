@@ -88,6 +88,10 @@ class Result:
         """
         return None
 
+    def encoded_arrays(self) -> dict[str, bytes]:
+        """Return what is no part of `to_dict` as the bytes of files, by name."""
+        return {}
+
     def save_all(self, base: str | Path) -> Path:
         """Write every form of the result to files whose names begin with `base`.
 

@@ -1,5 +1,6 @@
 """Class of every pixel of one image."""
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,16 @@ class SemanticResult(Result):
             offset: Added to the indices; 1 where 0 stands for pixels that are not labelled.
         """
         path = Path(path)
-        dtype = np.uint8 if len(self.classes) + offset <= 256 else np.uint16
         with replacing(path) as part:
-            Image.fromarray((self.labels + offset).astype(dtype)).save(part)
+            self._label_image(offset).save(part)
         return path
+
+    def encoded_arrays(self) -> dict[str, bytes]:
+        """The labels, as the bytes of a PNG file: `labels`."""
+        file = io.BytesIO()
+        self._label_image().save(file, 'PNG')
+        return {'labels': file.getvalue()}
+
+    def _label_image(self, offset: int = 0) -> Image.Image:
+        dtype = np.uint8 if len(self.classes) + offset <= 256 else np.uint16
+        return Image.fromarray((self.labels + offset).astype(dtype))

@@ -44,6 +44,7 @@ class Task:
         macs_size: Height and width on which multiply-accumulates are counted.
         square_images: Whether the models see square images only.
         has_mano: Whether the models hold a hand, whose arrays may be a licence-bound file's.
+        encoded_arrays: Names of what `Result.encoded_arrays` gives of its results.
         unsupported_formats: Export formats that cannot hold its models, and why.
         demo_config: Name of the config that the demo trains; None: it is left out.
     """
@@ -58,6 +59,7 @@ class Task:
     macs_size: tuple[int, int] = (512, 512)
     square_images = False
     has_mano = False
+    encoded_arrays: ClassVar[tuple[str, ...]] = ()
     unsupported_formats: ClassVar[Mapping[str, str]] = {}
     demo_config: str | None = None
 
@@ -232,6 +234,7 @@ class Task:
 
         Args:
             network: Called with (1, 3, H, W) float32, RGB, 0-255; gives arrays by name.
+                `network.each` does so for a list, in batches where the file takes them.
             model: The config's `model`.
 
         Returns:

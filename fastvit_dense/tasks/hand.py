@@ -224,7 +224,7 @@ class _HandFile(nn.Module):
         """Parameters of RGB images (B, 3, W, W), one stage."""
         from ..hand.heads import HandParameters, decode
 
-        outputs = [self.network(image[None].numpy()) for image in images]
+        outputs = self.network.each([image[None].numpy() for image in images])
         found = {
             name: torch.from_numpy(np.concatenate([output[name] for output in outputs]))
             for name in outputs[0]

@@ -314,9 +314,10 @@ class _PasteMasks(nn.Module):
         self.mask_threshold = mask_threshold
 
     def forward(self, images: list[Tensor], data_samples: list[Any]) -> list[Any]:
+        found = self.network.each([image.numpy() for image in images])
         return [
-            self.predict(self.network(image.numpy()), sample)
-            for image, sample in zip(images, data_samples, strict=True)
+            self.predict(outputs, sample)
+            for outputs, sample in zip(found, data_samples, strict=True)
         ]
 
     def predict(self, outputs: dict[str, np.ndarray], sample: Any) -> Any:

@@ -65,6 +65,7 @@ class SemanticTask(Task):
     official_datasets = {'ADE20KDataset': 'ADE20K', 'PascalVOCDataset': 'PASCAL VOC 2012'}
     published = SEMANTIC
     macs_size = (512, 512)
+    encoded_arrays = ('labels',)
     demo_config = 'semfpn_fastvit_sa24'
 
     def result(
@@ -261,9 +262,8 @@ class _LabelPixels(nn.Module):
         from mmseg.models import BaseSegmentor
 
         label = BaseSegmentor.postprocess_result
+        found = self.network.each([image.numpy() for image in images])
         return [
-            label(self.settings, torch.from_numpy(self.network(image.numpy())['logits']), [sample])[
-                0
-            ]
-            for image, sample in zip(images, data_samples, strict=True)
+            label(self.settings, torch.from_numpy(outputs['logits']), [sample])[0]
+            for outputs, sample in zip(found, data_samples, strict=True)
         ]

@@ -100,8 +100,8 @@ def test_moves_and_folds_itself(model, pictures):
 
 
 def test_groups_keep_places():
-    inputs = [{'inputs': np.zeros(shape)} for shape in ((3, 2, 2), (3, 4, 2), (3, 2, 2))]
-    assert list(groups_of_one_shape(inputs)) == [[0, 2], [1]]
+    shapes = [(3, 2, 2), [3, 4, 2], [3, 2, 2]]
+    assert list(groups_of_one_shape(shapes)) == [[0, 2], [1]]
 
 
 def test_window_is_read_by_threads_in_order():
