@@ -20,6 +20,7 @@ COMMANDS = (
     'convert-weights',
     'convert-data',
     'check-data',
+    'browse',
     'sample-data',
     'models',
     'publish',

@@ -4,6 +4,7 @@ Everything else in the package asks the `Task` of a config and never which task 
 one's own is a subclass whose object is registered; see docs/extending.md.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,6 +48,7 @@ class Task:
         encoded_arrays: Names of what `Result.encoded_arrays` gives of its results.
         unsupported_formats: Export formats that cannot hold its models, and why.
         demo_config: Name of the config that the demo trains; None: it is left out.
+        counted: What `draw_input` counts; of 'pixels' pages show the share.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Task:
     encoded_arrays: ClassVar[tuple[str, ...]] = ()
     unsupported_formats: ClassVar[Mapping[str, str]] = {}
     demo_config: str | None = None
+    counted = 'objects'
 
     # ------------------------------------------------------------------------ prediction
 
@@ -173,6 +176,32 @@ class Task:
     def protocol(self, cfg: Config) -> dict[str, Any]:
         """Tell what a report must say of how the predictions were made or scored."""
         return {}
+
+    # -------------------------------------------------------------------------- training
+
+    def draw_input(
+        self, image: np.ndarray, sample: Any, classes: Sequence[str], palette: Any
+    ) -> tuple[Image.Image, Counter[str]]:
+        """Draw an input of the training with its truth.
+
+        Args:
+            image: (H, W, 3) uint8, RGB, as the training pipeline gave it.
+            sample: Its data sample.
+            classes: Class names of the dataset.
+            palette: RGB per class, or None.
+
+        Returns:
+            The picture, and how often each name of `legend` occurs in it.
+        """
+        raise ConfigError(f'browse: the task {self.name!r} does not draw what it trains on')
+
+    def legend(self, classes: Sequence[str], palette: Any) -> dict[str, tuple[int, int, int]]:
+        """Return name and RGB of what `draw_input` draws."""
+        return {}
+
+    def config_for(self, found: Found) -> str | None:
+        """Name the shipped config that is for a folder of pictures; None: there is none."""
+        return None
 
     # ----------------------------------------------------------------------- sample data
 

@@ -1,6 +1,7 @@
 """3D hand mesh: MANO's parameters from one image, scored as FreiHAND does."""
 
 import errno
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
+from PIL import Image
 from torch import Tensor, nn
 
 from ..config.loaders import datasets_of
@@ -16,7 +18,7 @@ from ..evaluation.report.references import HAND
 from ..graphs.agreement import Line, Pair, compare_elements
 from ..graphs.common import Normalize
 from ..graphs.inputs import normalized
-from ..hand.camera import ROOT
+from ..hand.camera import ROOT, project
 from ..hand.mano import Mano
 from ..results.hand import HandResult
 from ..results.smoothing import HandSmoother
@@ -54,6 +56,7 @@ class HandTask(Task):
     square_images = True
     has_mano = True
     demo_config = 'handmesh_fastvit_sa24'
+    counted = 'joints within the picture'
 
     def result(
         self,
@@ -120,6 +123,26 @@ class HandTask(Task):
                 mano.name if mano.is_standin else '',
             )
             yield image_path.name, picture
+
+    def draw_input(
+        self, image: np.ndarray, sample: Any, classes: Sequence[str], palette: Any
+    ) -> tuple[Image.Image, Counter[str]]:
+        """Bones and joints, where the annotation has them; see `Task.draw_input`."""
+        from ..visualization.hand import FINGERS, draw_joints
+
+        joints = sample.get('gt_hand', {}).get('joints')
+        if joints is None or 'K' not in sample.metainfo:
+            return Image.fromarray(image), Counter()
+        uv = project(joints.numpy(), np.asarray(sample.metainfo['K']))
+        inside = ((uv >= 0) & (uv <= image.shape[1::-1])).all(1)
+        per_finger = inside[1:].reshape(len(FINGERS), 4).sum(1).tolist()
+        return draw_joints(image, uv), Counter(dict(zip(FINGERS, per_finger, strict=True)))
+
+    def legend(self, classes: Sequence[str], palette: Any) -> dict[str, tuple[int, int, int]]:
+        """The fingers; see `Task.legend`."""
+        from ..visualization.hand import FINGERS
+
+        return dict(FINGERS)
 
     def protocol(self, cfg: Config) -> dict[str, Any]:
         """Tell of the stand-in hand, and what the mean pose would score."""

@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
+from PIL import Image
 from torch import Tensor, nn
 
 from ..config.classes import set_num_classes
@@ -200,6 +202,32 @@ class InstanceTask(Task):
             return SSDLITE
         is_mobilevit = (backbone_arch(cfg) or '').startswith('mobilevit-')
         return MASK_RCNN_RANGE_AUGMENT if is_mobilevit else INSTANCE
+
+    def draw_input(
+        self, image: np.ndarray, sample: Any, classes: Sequence[str], palette: Any
+    ) -> tuple[Image.Image, Counter[str]]:
+        """Boxes, and masks where they are read; see `Task.draw_input`."""
+        from ..visualization.instance import draw_instances
+
+        truth = sample.gt_instances
+        boxes = getattr(truth.bboxes, 'tensor', truth.bboxes).numpy()
+        masks = truth.masks.to_ndarray().astype(bool) if 'masks' in truth else None
+        labels = truth.labels.numpy()
+        picture = draw_instances(image, boxes, labels, classes, masks)
+        return picture, Counter(classes[label] for label in labels)
+
+    def legend(self, classes: Sequence[str], palette: Any) -> dict[str, tuple[int, int, int]]:
+        """See `Task.legend`."""
+        from ..visualization.palette import class_color
+
+        return {name: class_color(label) for label, name in enumerate(classes)}
+
+    def config_for(self, found: Found) -> str | None:
+        """See `Task.config_for`."""
+        if not found.objects:
+            return None
+        kind = 'fasterrcnn' if found.boxes_alone == found.objects else 'maskrcnn'
+        return f'finetune/{kind}_fastvit_sa12'
 
     def make_sample_data(self, root: str | Path, force: bool = False) -> None:
         """Write `coco` into the folder of the sample data."""

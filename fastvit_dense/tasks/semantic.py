@@ -1,6 +1,7 @@
 """Semantic segmentation: a class for every pixel, scored by mean IoU."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
+from PIL import Image
 from torch import Tensor, nn
 
 from ..config.classes import set_num_classes
@@ -32,6 +34,7 @@ from .own_data import own_splits
 from .sample import SAMPLE_ROOT, Schedule, schedule_of, shorten, shrink, split_loaders
 from .tiles import label_tiles
 
+NOT_LABELLED = 'not labelled'  # pixels that count for no class
 # By backbone, so that training stays under four minutes on two CPU cores; None: any other.
 SCHEDULES = {
     't8': Schedule(2, 180, 2, 1e-3),
@@ -67,6 +70,7 @@ class SemanticTask(Task):
     macs_size = (512, 512)
     encoded_arrays = ('labels',)
     demo_config = 'semfpn_fastvit_sa24'
+    counted = 'pixels'
 
     def result(
         self,
@@ -148,6 +152,31 @@ class SemanticTask(Task):
             return SEMANTIC
         dataset = next(datasets_of(cfg, ['test_dataloader']))
         return DEEPLABV3_ADE20K if dataset.type == 'ADE20KDataset' else DEEPLABV3_VOC
+
+    def draw_input(
+        self, image: np.ndarray, sample: Any, classes: Sequence[str], palette: Any
+    ) -> tuple[Image.Image, Counter[str]]:
+        """See `Task.draw_input`."""
+        from ..visualization.semantic import draw_semantic
+
+        labels = sample.gt_sem_seg.data[0].numpy().astype(np.int64)
+        values, counts = np.unique(labels, return_counts=True)
+        names = [classes[v] if 0 <= v < len(classes) else NOT_LABELLED for v in values]
+        counted: Counter[str] = Counter()
+        for name, count in zip(names, counts.tolist(), strict=True):
+            counted[name] += count
+        return draw_semantic(image, labels, classes, palette), counted
+
+    def legend(self, classes: Sequence[str], palette: Any) -> dict[str, tuple[int, int, int]]:
+        """See `Task.legend`."""
+        from ..visualization.palette import class_color
+
+        colors = palette or [class_color(label) for label in range(len(classes))]
+        return dict(zip(classes, map(tuple, colors), strict=False))
+
+    def config_for(self, found: Found) -> str | None:
+        """See `Task.config_for`."""
+        return 'finetune/semfpn_fastvit_sa12' if found.mask_classes else None
 
     def make_sample_data(self, root: str | Path, force: bool = False) -> None:
         """Write `ade20k` into the folder of the sample data."""

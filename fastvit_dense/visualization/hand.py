@@ -18,8 +18,13 @@ PANEL = 320  # pixels
 MARGIN = 8  # pixels about a hand
 MESH_COLOR = (0.65, 0.74, 0.86)
 ERROR_RANGE = 20.0  # millimetres: this error and larger ones are drawn in the last colour
-# FreiHAND's: thumb red, index yellow, middle green, ring blue, little finger purple.
-FINGER_COLORS = ((255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 128, 255), (200, 0, 255))
+FINGERS = {  # in the order of the joints, in FreiHAND's colours
+    'thumb': (255, 0, 0),
+    'index finger': (255, 255, 0),
+    'middle finger': (0, 255, 0),
+    'ring finger': (0, 128, 255),
+    'little finger': (200, 0, 255),
+}
 BRIGHTNESS = (0.45, 0.6, 0.8, 1.0)  # from the palm to the tip
 
 
@@ -35,7 +40,7 @@ def bones() -> list[tuple[int, int, tuple[int, int, int]]]:
                 round(BRIGHTNESS[step] * blue),
             ),
         )
-        for finger, (red, green, blue) in enumerate(FINGER_COLORS)
+        for finger, (red, green, blue) in enumerate(FINGERS.values())
         for step in range(4)
     ]
 
@@ -69,6 +74,19 @@ def draw_skeleton(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
                 image, point, round(1.3 * thickness * 2**shift), color, -1, cv2.LINE_AA, shift
             )
     return image
+
+
+def draw_joints(image: np.ndarray, uv: np.ndarray) -> Image.Image:
+    """Draw bones and joints; a picture that is smaller than a panel is enlarged to it.
+
+    Args:
+        image: (H, W, 3) uint8.
+        uv: (21, 2) pixels.
+    """
+    scale = max(1.0, PANEL / max(image.shape[:2]))
+    size = [round(scale * side) for side in image.shape[1::-1]]
+    enlarged = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    return Image.fromarray(draw_skeleton(enlarged, scale * uv))
 
 
 def draw_overlay(

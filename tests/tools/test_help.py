@@ -18,8 +18,12 @@ TOOLS = sorted(
 EXPECTED = {
     *('train.py', 'test.py', 'evaluate.py', 'predict.py', 'benchmark.py'),
     *('convert_weights.py', 'convert_data.py', 'check_data.py', 'sample_data.py', 'export.py'),
+    *('browse.py',),
 }
-READ_A_CONFIG = {'train.py', 'test.py', 'evaluate.py', 'predict.py', 'export.py', 'check_data.py'}
+READ_A_CONFIG = {
+    *('train.py', 'test.py', 'evaluate.py', 'predict.py', 'export.py', 'check_data.py'),
+    *('browse.py',),
+}
 
 
 def test_every_command_line_is_there():
