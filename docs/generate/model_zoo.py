@@ -49,6 +49,14 @@ PEERS = (
     ('FastViT-MA36', '42.7', '45.1', '40.5', '44.6', 'FastViT, Tables 9 and 10'),
     ('MogaNet-S', '25', '46.6', '42.2', '47.7', 'Westlake-AI/MogaNet READMEs (80k x 16)'),
 )
+# of about the same size: name above and in timm, FastViT above and its variant
+PAIRS = (
+    ('RepViT-M1.1', 'repvit_m1_1', 'FastViT-SA12', 'sa12'),
+    ('SwiftFormer-L1', 'swiftformer_l1', 'FastViT-SA12', 'sa12'),
+    ('iFormer-M', 'iformer_m', 'FastViT-SA12', 'sa12'),
+    ('RepViT-M1.5', 'repvit_m1_5', 'FastViT-SA24', 'sa24'),
+    ('iFormer-L', 'iformer_l', 'FastViT-SA24', 'sa24'),
+)
 VERDICT = """**Where FastViT is not the best choice**: where accuracy for its size counts alone.
 RepViT-M1.5 has SA24's box AP within half a point and 2.6 mIoU more with two thirds of its
 parameters; iFormer-L and MogaNet-T are better in all three numbers, and smaller. (Rows marked dist
@@ -72,6 +80,7 @@ def render(latencies: Path = LATENCIES) -> str:
     parts = ['## All configs', _caption(measured), config_table(times, whole_models(measured))]
     parts += ['## Which one?', VERDICT, _peers()]
     if times:
+        parts.insert(-1, measured_verdict(times))
         parts += ['### Measured here', _light_caption(measured), light_table(measured)]
         parts += ['Whole models, from an image file to a result:', model_table(measured)]
     return (
@@ -127,6 +136,31 @@ def _light_caption(results: Mapping[str, Any]) -> str:
         f'weights: `{COMMAND}`, {machine["cpu"]}, threads: {machine["threads"]}, PyTorch '
         f'{machine["torch"]}; eager is PyTorch.{missing} int8 files are those of the export, with '
         "the ranges of one picture. Those not of this package are timm's."
+    )
+
+
+def measured_verdict(times: Mapping[str, Mapping[str, float]]) -> str:
+    """Say in words what peers take of the time of a FastViT, and what they publish beside it.
+
+    Args:
+        times: From `read_latencies`.
+    """
+    published = {name.removesuffix(' (dist)'): numbers for name, *numbers in PEERS}
+    sentences = []
+    for way in ('openvino fp32', 'eager fp32'):
+        parts = []
+        for peer, model, ours, arch in PAIRS:
+            if {model, arch} <= times.get(way, {}).keys():
+                share = times[way][model] / times[way][arch]
+                numbers = [f'{published[name][1]} / {published[name][3]}' for name in (peer, ours)]
+                parts.append(f'{peer} {share:.2f} of {ours} ({numbers[0]} against {numbers[1]})')
+        if parts:
+            where = {'openvino fp32': 'OpenVINO', 'eager fp32': 'PyTorch'}[way]
+            sentences.append(f'in {where} {", ".join(parts)}')
+    return (
+        "Time of a peer as a share of a FastViT's, measured below in fp32, and in brackets the "
+        f'published box AP / mIoU of both: {"; ".join(sentences)}. Where a share is below 1 and '
+        'both numbers are higher, take the peer.'
     )
 
 
