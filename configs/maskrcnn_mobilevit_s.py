@@ -16,7 +16,10 @@ model = dict(
     roi_head=dict(mask_head=dict(norm_cfg=norm_cfg)),
 )
 
-# 512 px x 16 pictures, 608 x 11, 672 x 9, ... 1024 x 4, ... 1280 x 2, on each GPU
+# 512 px x 16 pictures, 608 x 11, 672 x 9, ... 1024 x 4, ... 1280 x 2, on each GPU: RangeAugment's
+# sizes. Pictures keep their shape, in training as in testing: a size is that of a square which they
+# fit into, and a batch is padded to its largest. The sources give squares and no word on shapes;
+# this is Mask R-CNN's own way.
 train_pipeline = [
     dict(type='SeedSample'),
     dict(type='LoadImageFromFile'),

@@ -79,12 +79,12 @@ def model(args: argparse.Namespace) -> None:
 def overparam(args: argparse.Namespace) -> None:
     from benchmarks.overparam import benchmark_overparam, overparam_table
 
+    archs, seeds, options = args.archs, args.seeds, args.cfg_options
+    if args.quick:
+        vars(args).update(sizes=[32], batch_sizes=[2], rounds=1, seconds=0.1)
+        archs, seeds, options = ['t8'], seeds[:1], [*SHORT, *options]
     results = benchmark_overparam(
-        args.archs,
-        schedule(args),
-        seeds=args.seeds,
-        config=args.config,
-        cfg_options=args.cfg_options,
+        archs, schedule(args), seeds=seeds, config=args.config, cfg_options=options
     )
     show(args.out, results, overparam_table(results), None)
 
@@ -259,7 +259,7 @@ def main(argv: Sequence[str] | None) -> None:
     add_ways(part, [224, 256, 384, 512, 672, 800, 1024])
 
     text = "price and worth of FastViT's branches: training steps with and without, in turns"
-    part = add_part(parts, 'overparam', text, 120)
+    part = add_part(parts, 'overparam', text, 60)
     part.add_argument('archs', nargs='*', metavar='ARCH', default=['sa12', 'sa36'])
     add_sizes(part, [256], batch_size=8)
     part.add_argument(
@@ -271,6 +271,7 @@ def main(argv: Sequence[str] | None) -> None:
     )
     part.add_argument('--config', default='semfpn_fastvit_t8', help='(default: %(default)s)')
     part.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', default=[])
+    part.add_argument('--quick', action='store_true', help='tiny sizes: only whether all runs')
 
     part = add_part(parts, 'model', 'whole models from image file to result, by part', 60)
     part.add_argument(

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from fastvit_dense.checkpoints.sizes import SIZES
@@ -14,6 +15,7 @@ from .code import ROOT
 
 PATH = ROOT / 'docs/model_zoo.md'
 LATENCIES = ROOT / 'docs/results/model_zoo.json'
+COMMAND = 'python tools/benchmark.py zoo --out docs/results/model_zoo.json'
 START, END = '<!-- tables of models, made by `make docs` -->\n', '<!-- end of the tables -->\n'
 
 # As the sources state them, in millions and percent; empty where they say nothing. Mask R-CNN 1x on
@@ -47,6 +49,14 @@ PEERS = (
     ('FastViT-MA36', '42.7', '45.1', '40.5', '44.6', 'FastViT, Tables 9 and 10'),
     ('MogaNet-S', '25', '46.6', '42.2', '47.7', 'Westlake-AI/MogaNet READMEs (80k x 16)'),
 )
+# of about the same size: name above and in timm, FastViT above and its variant
+PAIRS = (
+    ('RepViT-M1.1', 'repvit_m1_1', 'FastViT-SA12', 'sa12'),
+    ('SwiftFormer-L1', 'swiftformer_l1', 'FastViT-SA12', 'sa12'),
+    ('iFormer-M', 'iformer_m', 'FastViT-SA12', 'sa12'),
+    ('RepViT-M1.5', 'repvit_m1_5', 'FastViT-SA24', 'sa24'),
+    ('iFormer-L', 'iformer_l', 'FastViT-SA24', 'sa24'),
+)
 VERDICT = """**Where FastViT is not the best choice**: where accuracy for its size counts alone.
 RepViT-M1.5 has SA24's box AP within half a point and 2.6 mIoU more with two thirds of its
 parameters; iFormer-L and MogaNet-T are better in all three numbers, and smaller. (Rows marked dist
@@ -61,13 +71,18 @@ def render(latencies: Path = LATENCIES) -> str:
     """The page, its tables made anew.
 
     Args:
-        latencies: What `tools/benchmark.py backbone` wrote; without that file there are no columns
-            of times.
+        latencies: What `tools/benchmark.py zoo` wrote; without that file there are no times, and
+            no sizes of whole models.
     """
     before, rest = PATH.read_text(encoding='utf-8').split(START)
-    times = read_latencies(json.loads(latencies.read_text())) if latencies.is_file() else {}
-    parts = ['## All configs', _caption(times), config_table(times)]
+    measured = json.loads(latencies.read_text()) if latencies.is_file() else {'parts': {}}
+    times = read_latencies(measured)
+    parts = ['## All configs', _caption(measured), config_table(times, whole_models(measured))]
     parts += ['## Which one?', VERDICT, _peers()]
+    if times:
+        parts.insert(-1, measured_verdict(times))
+        parts += ['### Measured here', _light_caption(measured), light_table(measured)]
+        parts += ['Whole models, from an image file to a result:', model_table(measured)]
     return (
         f'{before}{START}\n{chr(10).join(f"{part}{chr(10)}" for part in parts)}\n{END}'
         + (rest.split(END)[1])
@@ -75,41 +90,126 @@ def render(latencies: Path = LATENCIES) -> str:
 
 
 def read_latencies(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Return milliseconds by way of running ('openvino fp32') and variant, of folded backbones."""
-    times: dict[str, dict[str, float]] = {}
-    for row in results['rows']:
-        if row['form'] != 'train' and row['seconds'] and row['batch_size'] == 1:
+    """Return milliseconds by way of running ('openvino fp32') and backbone, folded.
+
+    A backbone that is in several parts of the run has its median over all their rounds.
+    """
+    rounds: dict[str, dict[str, list[float]]] = {}
+    for row in backbone_rows(results):
+        if row['rounds']:
             way = f'{row["backend"]} {row["precision"]}'
-            times.setdefault(way, {})[row['model']] = 1e3 * row['seconds']
-    return times
+            rounds.setdefault(way, {}).setdefault(row['model'], []).extend(row['rounds'])
+    return {way: {m: 1e3 * median(r) for m, r in of.items()} for way, of in rounds.items()}
 
 
-def _caption(times: Mapping[str, Any]) -> str:
+def backbone_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of backbones of all parts."""
+    return [row for part in results['parts'].values() for row in part['rows'] if 'backend' in row]
+
+
+def whole_models(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Parameters, multiply-accumulates and input size of the configs' whole models, by name."""
+    rows = results['parts'].get('sizes', {'rows': []})['rows']
+    return {row['config']: row for row in rows if row['macs']}
+
+
+def _caption(results: Mapping[str, Any]) -> str:
     timed = (
-        'Milliseconds are those of the folded backbone at 512x512, measured in one run '
-        '([results](results/model_zoo.json)).'
-        if times
-        else 'Times are to come from `python tools/benchmark.py backbone ours light peers '
-        '--precisions fp32 bf16 --out docs/results/model_zoo.json`, on a machine that does '
-        'nothing else.'
+        'Milliseconds are those of the folded backbone at 512x512, batch 1; all times of this page '
+        'are of one run ([results](results/model_zoo.json)).'
+        if backbone_rows(results)
+        else f'Times are to come from `{COMMAND}`, on a machine that does nothing else.'
     )
     return (
-        "Parameters are the backbone's as trained, with output norms; multiply-accumulates those "
-        'of its folded form at 512x512. Expected numbers are published ones, not measured here. '
-        f'{timed}'
+        'The first parameters and multiply-accumulates are of the whole model, folded, on one '
+        'picture of the size that it is tested at (a two-stage detector with 1000 boxes and 100 '
+        'masks); the second of the backbone, its parameters as trained, at 512x512. Expected '
+        f'numbers are published ones, not measured here. {timed}'
     )
 
 
-def config_table(times: Mapping[str, Mapping[str, float]]) -> str:
-    """Return a row for every config that is shipped."""
-    header = [
-        'config',
-        'backbone',
-        'params M',
-        'GMACs',
-        *(f'{way} ms' for way in times),
-        'expected',
+def _light_caption(results: Mapping[str, Any]) -> str:
+    machine = results['machine']
+    missing = ''.join(f' No {way}: {why}.' for way, why in results['not_measured'].items())
+    return (
+        f'Milliseconds of backbones at 512x512, batch 1, folded where they fold, with random '
+        f'weights: `{COMMAND}`, {machine["cpu"]}, threads: {machine["threads"]}, PyTorch '
+        f'{machine["torch"]}; eager is PyTorch.{missing} int8 files are those of the export, with '
+        "the ranges of one picture. Those not of this package are timm's."
+    )
+
+
+def measured_verdict(times: Mapping[str, Mapping[str, float]]) -> str:
+    """Say in words what peers take of the time of a FastViT, and what they publish beside it.
+
+    Args:
+        times: From `read_latencies`.
+    """
+    published = {name.removesuffix(' (dist)'): numbers for name, *numbers in PEERS}
+    sentences = []
+    for way in ('openvino fp32', 'eager fp32'):
+        parts = []
+        for peer, model, ours, arch in PAIRS:
+            if {model, arch} <= times.get(way, {}).keys():
+                share = times[way][model] / times[way][arch]
+                numbers = [f'{published[name][1]} / {published[name][3]}' for name in (peer, ours)]
+                parts.append(f'{peer} {share:.2f} of {ours} ({numbers[0]} against {numbers[1]})')
+        if parts:
+            where = {'openvino fp32': 'OpenVINO', 'eager fp32': 'PyTorch'}[way]
+            sentences.append(f'in {where} {", ".join(parts)}')
+    return (
+        "Time of a peer as a share of a FastViT's, measured below in fp32, and in brackets the "
+        f'published box AP / mIoU of both: {"; ".join(sentences)}. Where a share is below 1 and '
+        'both numbers are higher, take the peer.'
+    )
+
+
+def light_table(results: Mapping[str, Any]) -> str:
+    """Return the times of our backbones and of the light ones of timm, the fastest first."""
+    times, sizes = read_latencies(results), {}
+    for row in backbone_rows(results):
+        if row['macs']:
+            sizes[row['model']] = row['parameters'], row['macs']
+    slowest = max(next(iter(times.values())).values())
+    order = sorted(sizes, key=lambda model: times['openvino fp32'].get(model, slowest))
+    families = {arch: family for family, arch in SIZES}
+    rows = [
+        [
+            f'{families[model]} {model}' if model in families else model,
+            f'{sizes[model][0] / 1e6:.2f}',
+            f'{sizes[model][1] / 1e9:.2f}',
+            *(f'{of[model]:.1f}' if model in of else '' for of in times.values()),
+        ]
+        for model in order
     ]
+    return table(['backbone', 'params M', 'GMACs', *(f'{way} ms' for way in times)], rows)
+
+
+def model_table(results: Mapping[str, Any]) -> str:
+    """Return milliseconds of whole models in PyTorch and in OpenVINO."""
+    rows: dict[str, dict[str, Any]] = {}
+    for part in results['parts'].values():
+        for row in part['rows']:
+            if 'detections' in row and row['seconds']:
+                cells = rows.setdefault(row['model'], {'input': row['input']})
+                form = row['form'].replace('folded', 'eager fp32').replace('/', ' ')
+                cells[form] = f'{1e3 * row["seconds"]:.0f}'
+    forms = list(dict.fromkeys(form for cells in rows.values() for form in cells))
+    header = ['config', *('input' if form == 'input' else f'{form} ms' for form in forms)]
+    return table(header, [[name, *(c.get(f, '') for f in forms)] for name, c in rows.items()])
+
+
+def config_table(
+    times: Mapping[str, Mapping[str, float]], models: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Return a row for every config that is shipped.
+
+    Args:
+        times: From `read_latencies`.
+        models: From `whole_models`.
+    """
+    header = ['config', 'params M', 'GMACs', 'at', 'backbone', 'params M', 'GMACs']
+    header += [*(f'{way} ms' for way in times), 'expected']
     rows = []
     folder = ROOT / 'configs'
     for path in sorted(p for p in folder.rglob('*.py') if '_base_' not in p.parts):
@@ -118,8 +218,13 @@ def config_table(times: Mapping[str, Mapping[str, float]]) -> str:
         timed = [f'{ways[arch]:.1f}' if arch in ways else '' for ways in times.values()]
         sizes = [f'{parameters / 1e6:.2f}', f'{macs / 1e9:.2f}']
         name = path.relative_to(folder).with_suffix('').as_posix()
-        rows.append([name, f'{backbone} {arch}', *sizes, *timed, expected_of(path)])
-    return table(header, rows, text_columns=2)
+        whole = ['', '', '']
+        if name in models:
+            one = models[name]
+            whole = [f'{one["parameters"] / 1e6:.2f}', f'{one["macs"] / 1e9:.1f}']
+            whole.append('x'.join(map(str, one['size'])))
+        rows.append([name, *whole, f'{backbone} {arch}', *sizes, *timed, expected_of(path)])
+    return table(header, rows)
 
 
 def backbone_of(path: Path) -> tuple[str, str]:

@@ -2,8 +2,9 @@
 
 What is not known here is None, or no address; nothing is guessed. Sources: Apple's addresses are
 those of its repository's README; timm's names, addresses and licences are those of its
-`default_cfgs` (models fastvit, mobilevit), whose hub serves `model.safetensors`. Where the name of
-a hub's file is not known, the two that its own libraries try are tried, in that order.
+`default_cfgs` (models fastvit, mobilevit), whose hub serves `model.safetensors`. Of MobileViTv2 on
+Hugging Face those four are here whose pages are known. Where the name of a hub's file is not
+known, the two that its own libraries try are tried, in that order.
 """
 
 import difflib
@@ -160,7 +161,7 @@ def _fastvlm() -> list[PublishedFile]:
 
 
 def _mobilevit() -> list[PublishedFile]:
-    """MobileViT and MobileViTv2 of timm; MobileViT of Hugging Face; CVNets' own, no address."""
+    """MobileViT and MobileViTv2 of timm and of Hugging Face; CVNets' own, no address."""
     licence = 'cvnets-license'
     files = [
         _timm(f'mobilevit_{arch}.cvnets_in1k', 'MobileViT', arch, CLASSES, licence)
@@ -184,6 +185,17 @@ def _mobilevit() -> list[PublishedFile]:
             hub_addresses(f'apple/mobilevit-{size}', EITHER),
         )
         for size, arch in MOBILEVIT.items()
+    ]
+    pixels = 'features, trained on pixels of VOC 2012 (no config for its head)'
+    files += [
+        PublishedFile(name, 'MobileViT', width, use, None, hub_addresses(name, EITHER))
+        for width, trained, use in (
+            ('1.0', 'imagenet1k-256', CLASSES),
+            ('2.0', 'imagenet1k-256', CLASSES),
+            ('1.0', 'voc-deeplabv3', pixels),
+            ('1.5', 'voc-deeplabv3', pixels),
+        )
+        for name in (f'apple/mobilevitv2-{width}-{trained}',)
     ]
     archs = [f'mobilevit_{arch}' for arch in MOBILEVIT.values()]
     archs += [f'mobilevitv2_{width}' for width in WIDTHS]

@@ -48,7 +48,7 @@ def test_table():
 @pytest.mark.slow
 def test_command_line(root_dir, tmp_path):
     out = tmp_path / 'new' / 'evaluation.json'
-    command = [sys.executable, 'tools/py', 'evaluation', '--quick', '--out', str(out)]
+    command = [sys.executable, 'tools/benchmark.py', 'evaluation', '--quick', '--out', str(out)]
     printed = subprocess.run(command, cwd=root_dir, capture_output=True, text=True, check=True)
     results = json.loads(out.read_text())
     for name in ('boxes', 'masks', 'paste', 'semantic', 'hand'):

@@ -55,6 +55,7 @@ def test_apples_files():
         ('mobileclip2/', ['mci0', 'mci2', 'mci3', 'mci4']),
         ('fastvlm/', ['mci3']),
         ('apple/mobilevit-', ['xxs', 'xs', 's']),
+        ('apple/mobilevitv2-', ['1.0', '2.0', '1.0', '1.5']),
         ('cvnets/mobilevit', [*MOBILEVIT_VARIANTS]),
         ('apple/deeplabv3-mobilevit-', ['xxs', 'xs', 's']),
         ('cvnets/ssdlite', ['xxs', 'xs', 's']),
