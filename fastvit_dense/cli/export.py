@@ -4,8 +4,10 @@ fastvit-dense export semfpn_fastvit_sa24 CHECKPOINT --format onnx --out sa24.onn
 fastvit-dense export work_dirs/semfpn_fastvit_sa24/iter_40000.pth --format onnx --out sa24.onnx
 fastvit-dense export maskrcnn_fastvit_sa24 CHECKPOINT --format openvino --out sa24.xml
 fastvit-dense export semfpn_fastvit_sa24 CHECKPOINT --format coreml --out sa24.mlpackage
+fastvit-dense export semfpn_fastvit_sa24 CHECKPOINT --format onnx --out fp16.onnx --precision fp16
+fastvit-dense export semfpn_fastvit_sa24 CHECKPOINT --format onnx --out int8.onnx --int8 symmetric
 
-Folded, with the normalisation inside: one input `image` (1, 3, height, width), RGB, 0-255. Exit
+Folded, with the normalisation inside: one input `image` (batch, 3, height, width), RGB, 0-255. Exit
 status 1 where the file does not compute what PyTorch computes; it stays, to be looked at. See
 docs/deployment.md.
 """
@@ -46,7 +48,18 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
         help="hand: give the mesh, with your MANO file's arrays inside (not to be passed on)",
     )
     parser.add_argument(
-        '--int8', action='store_true', help='quantise to 8 bits, ranges from training images'
+        '--precision',
+        choices=('fp32', 'fp16'),
+        help='of ONNX and OpenVINO files (default: fp32); Core ML files are fp16',
+    )
+    parser.add_argument(
+        '--int8',
+        nargs='?',
+        const=True,
+        default=False,
+        metavar='symmetric',
+        help='quantise to 8 bits, ranges from training images; `symmetric`: every zero point 0, as '
+        'TensorRT wants it',
     )
     parser.add_argument(
         '--calibration-images', type=int, default=32, metavar='N', help='(default: %(default)s)'
@@ -63,6 +76,7 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
         part=args.part,
         size=args.size and tuple(args.size),
         with_mano=args.with_mano,
+        precision=args.precision,
         int8=args.int8,
         calibration_images=args.calibration_images,
         sample=args.sample,

@@ -29,7 +29,7 @@ class Description:
         dynamic_size: Whether the file takes other sizes too.
         mean: Per channel, RGB, of 0-255; part of the graph.
         std: Per channel, RGB, of 0-255; part of the graph.
-        precision: 'fp32', 'fp16' or 'int8'.
+        precision: 'fp32', 'fp16', 'int8', or 'int8 symmetric'.
         parameters: Number of the model's parameters before folding.
         macs: Multiply-accumulates of one image, or None.
         macs_of: What was counted.

@@ -19,7 +19,8 @@ from .check import check_backbone, check_batches, check_images, check_model
 from .coreml import export_coreml
 from .description import Description
 from .formats import FORMATS, ExportFormat, find_format, register_format
-from .onnx_file import describe_onnx, trace_onnx, with_score_threshold
+from .half import for_half, in_half
+from .onnx_file import describe_onnx, keep_used_domains, trace_onnx, with_score_threshold
 from .openvino_file import write_openvino
 from .quantize import calibration_inputs, check_count, quantize
 from .runtime import ExportedModel, ExportedNetwork, require
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 from .job import Job, example_image, prepare, writing
 
 PARTS = ('model', 'backbone')
+QUANTISED = ('int8', 'int8 symmetric')
+TRACED = (64, 64)  # sizes stay free, and convolutions in fp16 take a CPU long
 MANO_LICENCE = (
     'the file holds the arrays of your MANO file: its licence (https://mano.is.tue.mpg.de/'
     'license.html) allows no passing on, so keep the file to yourself'
@@ -45,7 +48,8 @@ def export(
     part: str = 'model',
     size: tuple[int, int] | None = None,
     with_mano: bool = False,
-    int8: bool = False,
+    precision: str | None = None,
+    int8: bool | str = False,
     calibration_images: int = 32,
     sample: bool = False,
     cfg_options: Iterable[str] = (),
@@ -61,7 +65,8 @@ def export(
         size: Height and width; by default those that the config tests with. Core ML files take
             this size only.
         with_mano: Hand: put the hand model inside, and give its mesh.
-        int8: Quantise weights and activations to 8 bits.
+        precision: 'fp32' or 'fp16'; None: the format's own.
+        int8: Quantise weights and activations to 8 bits; 'symmetric': with every zero point 0.
         calibration_images: Training images that the ranges of int8 are taken from.
         sample: Use the embedded sample data.
         cfg_options: `key=value` strings.
@@ -79,14 +84,14 @@ def export(
         check_count(calibration_images)
     cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
     entry = find_format(format)  # it may be one that the config's imports registered
-    _check_format(entry, out, int8)
+    chosen = _precision(entry, precision, int8)
+    _check_format(entry, out, bool(int8))
     _check_place(out, checkpoint)
     job = prepare(cfg, checkpoint, part=part, size=size, with_mano=with_mano)
     reason = job.predictor.task.unsupported_formats.get(format)
     if reason and part == 'model':
         raise ExportError(f'--format {format}: {reason}')
-    if int8:
-        job = replace(job, calibration_images=calibration_images)
+    job = replace(job, precision=chosen, calibration_images=calibration_images)
     return _tell(entry.export(job, out), job, out)
 
 
@@ -95,17 +100,23 @@ def export_traced(format: str, job: Job, out: Path) -> Iterator[Line]:
 
     Args:
         format: 'onnx' or 'openvino'.
-        job: What to write; with `calibration_images` it is quantised.
+        job: What to write.
         out: The file.
     """
-    model = trace(job)
-    if job.calibration_images:
-        model = quantize(model, calibration_inputs(job.predictor, job.calibration_images))
-        job = replace(job, description=replace(job.description, precision='int8'))
+    job = replace(job, description=replace(job.description, precision=job.precision))
+    # OpenVINO makes fp16 of the graph itself
+    in_fp16 = job.precision == 'fp16' and format == 'onnx'
+    model = trace_onnx(in_half(job.graph), example_image(TRACED)) if in_fp16 else trace(job)
+    if job.precision in QUANTISED:
+        images = calibration_inputs(job.predictor, job.calibration_images)
+        model = quantize(model, images, symmetric=job.precision.endswith('symmetric'))
     write(model, job.description, format, out)
     for line in check(job, model, format, out):
         # the loss of int8 is told, and scored by tools/test.py; limits of fp32 say nothing of it
-        yield replace(line, limit=None) if job.calibration_images else line
+        if job.precision in QUANTISED:
+            yield replace(line, limit=None)
+        else:
+            yield for_half(line) if job.precision == 'fp16' else line
 
 
 def trace(job: Job) -> 'ModelProto':
@@ -122,6 +133,7 @@ def write(model: 'ModelProto', description: Description, format: str, out: Path)
         ExportError: The place cannot be written to.
     """
     describe_onnx(model, description)
+    keep_used_domains(model)
     with writing(out) as made:
         if format == 'onnx':
             made.write_bytes(model.SerializeToString())
@@ -192,11 +204,31 @@ def _check_format(entry: ExportFormat, out: Path, int8: bool) -> None:
         raise ExportError(
             f'--out {out}: expected a name that ends in {entry.suffix} for {entry.name}'
         )
-    if int8 and not entry.int8:
-        takers = ', '.join(name for name, other in FORMATS.items() if other.int8)
-        raise ExportError(f'--int8: for {takers}; {entry.name} files are not quantised here')
     for module in (*entry.modules, *(['onnxruntime'] if int8 else [])):
         require(module)
+
+
+def _precision(entry: ExportFormat, precision: str | None, int8: bool | str) -> str:
+    """The precision that is asked for.
+
+    Raises:
+        ExportError: The format has no such files.
+    """
+    if int8 not in (False, True, 'symmetric'):
+        raise ExportError(f"--int8 {int8}: expected nothing after it, or 'symmetric'")
+    if int8 and precision:
+        raise ExportError(f'--int8 and --precision {precision}: give one of them')
+    option = f'--precision {precision}'
+    wanted = precision or entry.precisions[0]
+    if int8:
+        option, wanted = ('--int8', 'int8') if int8 is True else (f'--int8 {int8}', f'int8 {int8}')
+    if wanted not in entry.precisions:
+        takers = [name for name, other in FORMATS.items() if wanted in other.precisions]
+        raise ExportError(
+            f'{option}: for {", ".join(takers) or "no format"}; {entry.name} files are '
+            f'{" or ".join(entry.precisions)}'
+        )
+    return wanted
 
 
 def _check_place(out: Path, checkpoint: str | Path) -> None:
@@ -220,14 +252,17 @@ def _check_place(out: Path, checkpoint: str | Path) -> None:
         raise ExportError(f'{out}: cannot be written: {reason_of(error)}') from error
 
 
-register_format(
-    ExportFormat(
-        'onnx', '.onnx', ('onnx', 'onnxruntime'), partial(export_traced, 'onnx'), int8=True
+for _name, _suffix, _runtime in (
+    ('onnx', '.onnx', 'onnxruntime'),
+    ('openvino', '.xml', 'openvino'),
+):
+    register_format(
+        ExportFormat(
+            _name,
+            _suffix,
+            ('onnx', _runtime),
+            partial(export_traced, _name),
+            ('fp32', 'fp16', *QUANTISED),
+        )
     )
-)
-register_format(
-    ExportFormat(
-        'openvino', '.xml', ('onnx', 'openvino'), partial(export_traced, 'openvino'), int8=True
-    )
-)
-register_format(ExportFormat('coreml', '.mlpackage', ('coremltools',), export_coreml))
+register_format(ExportFormat('coreml', '.mlpackage', ('coremltools',), export_coreml, ('fp16',)))

@@ -19,14 +19,14 @@ class ExportFormat:
         modules: What must be installed to write and check them.
         export: Called with the job and the file; writes the file, whole or not at all (see
             `job.writing`), and gives the comparisons with PyTorch.
-        int8: Whether it takes jobs with `calibration_images`.
+        precisions: What `Job.precision` may be; the first where nothing is asked for.
     """
 
     name: str
     suffix: str
     modules: tuple[str, ...]
     export: Callable[[Job, Path], Iterable[Line]]
-    int8: bool = False
+    precisions: tuple[str, ...] = ('fp32',)
 
 
 FORMATS: dict[str, ExportFormat] = {}

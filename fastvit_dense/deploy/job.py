@@ -36,12 +36,14 @@ class Job:
         predictor: The PyTorch model, as trained.
         graph: The folded network that is traced.
         description: For the file.
-        calibration_images: Training images that the ranges of int8 are taken from; 0: no int8.
+        precision: 'fp32', 'fp16', 'int8', or 'int8 symmetric'.
+        calibration_images: Training images that the ranges of int8 are taken from.
     """
 
     predictor: Predictor
     graph: nn.Module
     description: Description
+    precision: str = 'fp32'
     calibration_images: int = 0
 
 

@@ -92,6 +92,20 @@ def describe_onnx(model: 'ModelProto', description: Description) -> None:
     model.producer_version = description.fastvit_dense
 
 
+def keep_used_domains(model: 'ModelProto') -> None:
+    """Remove operator sets that no node is of, in place; some runtimes refuse what they lack."""
+    used = {node.domain for graph in _graphs(model.graph) for node in graph.node}
+    names = {'' if name in STANDARD_DOMAINS else name for name in used}
+    kept = {
+        name: entry.version
+        for entry in model.opset_import
+        if (name := '' if entry.domain in STANDARD_DOMAINS else entry.domain) in names
+    }
+    del model.opset_import[:]
+    for name, version in kept.items():
+        model.opset_import.add(domain=name, version=version)
+
+
 def read_onnx(path: str | Path) -> tuple[bytes, Description]:
     """Read a file as bytes that a runtime may open, and its description.
 

@@ -19,13 +19,17 @@ LOOPS = ('Loop', 'TensorIterator')
 
 
 def write_openvino(model: 'ModelProto', description: Description, path: Path) -> None:
-    """Convert an ONNX model and write PATH.xml and PATH.bin, weights in full precision."""
+    """Convert an ONNX model and write PATH.xml and PATH.bin.
+
+    Where the description says fp16 weights are stored so, and the device decides what it computes
+    in; else they are stored in full precision.
+    """
     import openvino
 
     converted = openvino.convert_model(io.BytesIO(model.SerializeToString()))
     for name, text in description.to_strings().items():
         converted.set_rt_info(text, [ENTRY, name])
-    openvino.save_model(converted, path, compress_to_fp16=False)
+    openvino.save_model(converted, path, compress_to_fp16=description.precision == 'fp16')
 
 
 def read_openvino(path: str | Path) -> tuple['Model', Description]:

@@ -2,7 +2,8 @@
 
 Weights become int8 with a scale for each output channel, activations uint8 with one scale each,
 written as QuantizeLinear and DequantizeLinear: standard operators that onnxruntime runs, and that
-OpenVINO converts to its own int8 form, so that one quantisation serves both.
+OpenVINO converts to its own int8 form, so that one quantisation serves both. The symmetric form has
+int8 activations, and 0 for every zero point: that which TensorRT takes.
 """
 
 import logging
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..inference.predictor import Predictor
 
+SYMMETRIC = {'ActivationSymmetric': True, 'WeightSymmetric': True, 'QuantizeBias': False}
 QUANTIZED_OPS = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul')
 
 
@@ -70,12 +72,15 @@ def check_count(count: int) -> None:
         raise ExportError(f'--calibration-images {count}: expected at least 1')
 
 
-def quantize(model: 'ModelProto', images: Iterable[np.ndarray]) -> 'ModelProto':
+def quantize(
+    model: 'ModelProto', images: Iterable[np.ndarray], symmetric: bool = False
+) -> 'ModelProto':
     """Quantise convolutions and matrix products of a graph.
 
     Args:
         model: In fp32.
         images: (1, 3, H, W) inputs.
+        symmetric: As TensorRT takes it: activations int8, every zero point 0, biases not quantised.
     """
     import onnx
     from onnxruntime import quantization
@@ -89,6 +94,7 @@ def quantize(model: 'ModelProto', images: Iterable[np.ndarray]) -> 'ModelProto':
             image = next(self.images, None)
             return None if image is None else {'image': image}
 
+    kind = quantization.QuantType
     logging.getLogger('root').setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter('ignore')
@@ -101,8 +107,9 @@ def quantize(model: 'ModelProto', images: Iterable[np.ndarray]) -> 'ModelProto':
             Reader(),
             op_types_to_quantize=list(QUANTIZED_OPS),
             per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
+            activation_type=kind.QInt8 if symmetric else kind.QUInt8,
+            weight_type=kind.QInt8,
             calibrate_method=quantization.CalibrationMethod.MinMax,
+            extra_options=SYMMETRIC if symmetric else {},
         )
         return onnx.load(made)

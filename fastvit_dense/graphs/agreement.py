@@ -13,6 +13,7 @@ from ..evaluation.masks import encode_masks
 MAX_ERROR = 1e-4  # largest difference, of the rms of the expected values
 MIN_LABELS = 0.999  # share of pixels with the same label
 MAX_BOX_ERROR = 0.1  # pixels
+MAX_SCORE_ERROR = 1e-3
 MIN_MASK_IOU = 0.99
 MIN_DETECTIONS = 50  # fewer say too little: then all are counted, whatever their score
 # Of the detections: which of two boxes at the limit of IoU goes, or comes last, rounding decides
@@ -88,7 +89,7 @@ def compare_instances(pairs: Sequence[Pair]) -> Iterator[Line]:
         difference = (expected.bboxes[left] - found.bboxes[right]).abs()
         yield Line(f'{name}, boxes, pixels', float(difference.max()), MAX_BOX_ERROR)
         difference = (expected.scores[left] - found.scores[right]).abs()
-        yield Line(f'{name}, scores', float(difference.max()), 1e-3)
+        yield Line(f'{name}, scores', float(difference.max()), MAX_SCORE_ERROR)
         if 'masks' in expected:
             # mmdet's own mask head gives whole images
             one, other = encode_masks(expected.masks), encode_masks(found.masks)
