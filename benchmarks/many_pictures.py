@@ -29,12 +29,17 @@ def main() -> None:
     parser.add_argument('config')
     parser.add_argument('--pictures', type=int, default=10_000)
     parser.add_argument('--batch-size', type=int, default=8)
-    parser.add_argument('--size', type=int, help="side of the network's input (the config's)")
+    parser.add_argument(
+        '--size',
+        type=int,
+        help="side of the pictures and of the network's input (480x640, and the config's)",
+    )
     args = parser.parse_args()
     warnings.filterwarnings('ignore', '.*random weights')
     cfg = load_config(args.config, args.size)
     model = load_model(cfg).fuse()
-    picture = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    height, width = (480, 640) if args.size is None else (args.size, args.size)
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     some = [picture] * max(args.batch_size, min(TIMED, args.pictures) // TURNS)
     model(some[: args.batch_size], args.batch_size)  # warms up
     rates: dict[int, list[float]] = {1: [], args.batch_size: []}
