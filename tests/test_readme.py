@@ -22,7 +22,7 @@ from . import tiny
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding='utf-8')
-    for pattern in ('*.md', 'docs/*.md', 'data/README.md', '.github/*.md')
+    for pattern in ('*.md', 'docs/*.md', 'docs/tasks/*.md', 'data/README.md', '.github/*.md')
     for path in sorted(ROOT.glob(pattern))
     if path.name != 'api.md'  # written from docstrings
 }
