@@ -5,6 +5,7 @@
 | mmengine's root registries | they know the names of this package's types, `TYPES` |
 | `mmengine.runner.checkpoint` | reads go through `checkpoints.reader`: no file runs code |
 | `mmengine.config` | `_base_ = 'mmseg::...'` is found by the import name, at once |
+| `mmengine.fileio` | reads files inside tar archives, `tar://ARCHIVE.tar/NAME` |
 | mmdet's `COCO` | reads annotation files as the checks do; labels follow the classes' names |
 | `mmcv._ext` | offered from torchvision where mmcv came without compiled operators |
 | `lvis`, `panopticapi` | offered for what mmdet's datasets need of them, where they are missing |
@@ -94,6 +95,7 @@ def install() -> None:
     """Make the changes that are named above; cheap and idempotent."""
     after_import('mmengine.runner.checkpoint', _read_safely)
     after_import('mmengine.registry', _add_types)
+    after_import('mmengine.fileio', _add_backend)
     after_import('mmdet.datasets.api_wrappers.coco_api', _read_annotations)
     for name, module in OFFERED.items():
         offer_module(name, f'{__package__}.{module}')
@@ -111,6 +113,12 @@ def _read_annotations(api: ModuleType) -> None:
     from .datasets.formats.mmdet_coco import use_own_reader
 
     use_own_reader(api)
+
+
+def _add_backend(fileio: ModuleType) -> None:
+    from .datasets.tar_backend import PREFIX, TarBackend
+
+    fileio.register_backend(PREFIX, TarBackend, force=True, prefixes=PREFIX)
 
 
 def _add_types(registry: ModuleType) -> None:
