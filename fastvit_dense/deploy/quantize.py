@@ -4,6 +4,10 @@ Weights become int8 with a scale for each output channel, activations uint8 with
 written as QuantizeLinear and DequantizeLinear: standard operators that onnxruntime runs, and that
 OpenVINO converts to its own int8 form, so that one quantisation serves both. The symmetric form has
 int8 activations, and 0 for every zero point: that which TensorRT takes.
+
+Weights use 7 of the 8 bits, but in the symmetric form: processors without VNNI instructions add
+products of 8 bits in 16, which overflows (onnxruntime, "When and why do I need to try U8U8").
+Products of two activations, which are attention's, stay as they are: 8 bits ruin them.
 """
 
 import logging
@@ -75,7 +79,7 @@ def check_count(count: int) -> None:
 def quantize(
     model: 'ModelProto', images: Iterable[np.ndarray], symmetric: bool = False
 ) -> 'ModelProto':
-    """Quantise convolutions and matrix products of a graph.
+    """Quantise convolutions and matrix products with weights of a graph.
 
     Args:
         model: In fp32.
@@ -106,10 +110,19 @@ def quantize(
             made,
             Reader(),
             op_types_to_quantize=list(QUANTIZED_OPS),
+            nodes_to_exclude=_without_weights(onnx.load(prepared)),
             per_channel=True,
+            reduce_range=not symmetric,
             activation_type=kind.QInt8 if symmetric else kind.QUInt8,
             weight_type=kind.QInt8,
             calibrate_method=quantization.CalibrationMethod.MinMax,
             extra_options=SYMMETRIC if symmetric else {},
         )
         return onnx.load(made)
+
+
+def _without_weights(model: 'ModelProto') -> list[str]:
+    """Names of the matrix products of which neither side is a constant."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    products = [node for node in model.graph.node if node.op_type == 'MatMul']
+    return [node.name for node in products if not constants & set(node.input)]

@@ -6,12 +6,17 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import torch
+from torch import nn
 
-from fastvit_dense import engine, load_model
+from fastvit_dense import MobileViT, engine, load_model, reparameterize
 from fastvit_dense.deploy.export import export
+from fastvit_dense.deploy.network import export_network
 from fastvit_dense.deploy.quantize import calibration_inputs
+from fastvit_dense.deploy.runtime import ExportedNetwork
 from fastvit_dense.errors import ExportError
 from fastvit_dense.tasks.config import load_config
+from tests.backbones.randomise import randomise
 from tests.facts import raises_naming
 
 pytestmark = pytest.mark.integration
@@ -100,3 +105,53 @@ def test_other_tasks(request, task, tmp_path):
     if task == 'hand':
         distance = np.linalg.norm(one.hand_pose - other.hand_pose, axis=(1, 2))
         assert distance.max() < 0.5
+
+
+class Attention(nn.Module):
+    """A convolution, and attention of its pixels to each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(3, 16, 3, stride=2), nn.Linear(16, 16)
+
+    def forward(self, images):
+        tokens = self.linear(self.conv(images).flatten(2).transpose(1, 2))
+        weights = (4 * tokens @ tokens.transpose(1, 2)).softmax(-1)
+        return [weights @ tokens]
+
+
+def error_of_int8(network, images, path):
+    """Of every output: deviation over its root mean square."""
+    with torch.no_grad():
+        expected = [output.numpy() for output in network(images)]
+    export_network(network, images, 'onnx', path, 'int8', [images.numpy()])
+    found = ExportedNetwork(path, threads=1)(images.numpy()).values()
+    pairs = zip(found, expected, strict=True)
+    return [np.sqrt(((a - b) ** 2).mean() / (b**2).mean()) for a, b in pairs]
+
+
+def test_attention_stays_and_weights_have_seven_bits(tmp_path):
+    torch.manual_seed(0)
+    errors = error_of_int8(Attention().eval(), torch.rand(1, 3, 33, 33), tmp_path / 'a.onnx')
+    assert errors[0] < 0.05
+    model = onnx.load(tmp_path / 'a.onnx')
+    makers = {name: node.op_type for node in model.graph.node for name in node.output}
+    products = [node for node in model.graph.node if node.op_type == 'MatMul']
+    quantised = [
+        {makers.get(name) for name in node.input} == {'DequantizeLinear'} for node in products
+    ]
+    assert sorted(quantised) == [False, False, True]  # scores, their sum; the linear layer
+    weights = [onnx.numpy_helper.to_array(t) for t in model.graph.initializer]
+    eight = [w for w in weights if w.dtype == np.int8 and w.ndim > 1]
+    assert len(eight) == 2
+    assert all(w.min() >= -64 and w.max() <= 64 for w in eight)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('arch', ['xxs', '0.5'])
+def test_mobilevit_survives(arch, tmp_path):
+    """In onnxruntime, on processors with VNNI and without."""
+    torch.manual_seed(0)
+    network = reparameterize(randomise(MobileViT(arch).eval()))
+    errors = error_of_int8(network, torch.rand(1, 3, 128, 128), tmp_path / 'a.onnx')
+    assert max(errors) < 0.2
