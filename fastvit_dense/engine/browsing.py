@@ -102,7 +102,7 @@ def _config_for(folder: str) -> str:
 
 
 def _content(cfg: Config, count: int, seed: int | None) -> dict[str, Any]:
-    """What the page shows, in the words of its template."""
+    """Gather the content of the page, in the words of its template."""
     if not count > 0:
         raise ConfigError(f'--count {count}: expected a number above 0')
     task, steps = task_of(cfg), pipeline_steps(cfg)
