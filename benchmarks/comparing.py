@@ -33,12 +33,25 @@ def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def compared(ours: dict, other: dict, difference: float, against: str) -> dict[str, Any]:
-    """A row of the results; see `benchmark_evaluation`."""
-    return {
+def compared(
+    ours: dict, other: dict, difference: float, against: str, former: dict | None = None
+) -> dict[str, Any]:
+    """A row of the results; see `benchmark_evaluation`.
+
+    Args:
+        ours: Cost of our code, with `seconds`.
+        other: That of what people use instead.
+        difference: The largest between the results.
+        against: Words for the other.
+        former: Cost of our code as it was before, where it is compared.
+    """
+    row = {
         'against': against,
         'ours': ours,
         'other': other,
         'speedup': other['seconds'] / ours['seconds'],
         'largest_difference': difference,
     }
+    if former is not None:
+        row |= {'former': former, 'over_former': former['seconds'] / ours['seconds']}
+    return row

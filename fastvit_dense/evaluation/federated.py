@@ -14,6 +14,7 @@ from .coco_scores import mean_defined, summarize
 from .diagnosis import Diagnosis
 from .instance import InstanceMetric
 from .record import EvaluationResult
+from .statistics import Detections
 
 DETECTIONS = 300  # of an image, over all categories
 FREQUENCIES = {'r': 'rare', 'c': 'common', 'f': 'frequent'}
@@ -64,13 +65,19 @@ class FederatedMetric(InstanceMetric):
 
     def summarize(self, found: Evaluation) -> dict[str, float]:
         """LVIS's numbers of one kind of overlap."""
-        assert self.truth is not None
         numbers = {NAMES[name]: value for name, value in summarize(found).items()}
-        categories = [self.truth.cats[i] for i in sorted(self.category_ids)]
-        for letter in FREQUENCIES:
-            chosen = [k for k, c in enumerate(categories) if c.get('frequency') == letter]
-            numbers[f'AP{letter}'] = mean_defined(found.precision[:, :, chosen, 0, -1])
+        for name, chosen in self._by_frequency().items():
+            numbers[name] = mean_defined(found.precision[:, :, chosen, 0, -1])
         return numbers
+
+    def _by_frequency(self) -> dict[str, np.ndarray]:
+        """Numbers of the rare, common and frequent categories, by the name of their AP."""
+        assert self.truth is not None
+        letters = [self.truth.cats[i].get('frequency') for i in sorted(self.category_ids)]
+        return {
+            f'AP{letter}': np.flatnonzero([found == letter for found in letters])
+            for letter in FREQUENCIES
+        }
 
     def _diagnose(
         self, truth: COCO, samples: list[dict], evaluations: dict[str, Evaluation]
@@ -85,6 +92,9 @@ class FederatedMetric(InstanceMetric):
     def score(self, samples: list[dict]) -> EvaluationResult:
         """LVIS's numbers over the images that were loaded."""
         result = super().score(samples)
+        assert isinstance(result.statistics, Detections)
+        result.statistics.names = ('AP', 'AP50', 'AP75')
+        result.statistics.groups = self._by_frequency()
         result.protocol |= {
             'max_detections': f'{DETECTIONS} of an image',
             'images of a category': 'those that hold it or are known not to (federated)',

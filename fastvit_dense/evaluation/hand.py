@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from ..datasets.json_stream import as_numbers
 from ..errors import DataError, PredictionError
 from .base import TaskMetric, as_dict
 from .diagnosis import Diagnosis, Doubt
-from .hand_errors import breakdown
+from .hand_errors import breakdown, vertex_breakdown
 from .hand_hints import hints_at
 from .hand_scores import THRESHOLDS, HandScores, score_hands
 from .predicted_folder import find_predicted, read_predicted
@@ -109,14 +110,7 @@ class HandMetric(TaskMetric):
                 | {name: curve.tolist() for name, curve in hands.pck.items()}
             },
             statistics=_statistics(samples, hands),
-            diagnosis=(
-                Diagnosis(
-                    [breakdown(arrays[0], arrays[2])],
-                    doubts=outliers(samples, hands.errors[ranked_by].mean(axis=1) * 1000),
-                ).to_dict()
-                if self.diagnose
-                else {}
-            ),
+            diagnosis=self._diagnose(samples, arrays, 1000 * hands.errors[ranked_by].mean(axis=1)),
             per_sample=[
                 {'id': sample['id'], 'score': -float(means[ranked_by][i])}
                 | {f'{name}_mm': float(values[i]) for name, values in means.items()}
@@ -137,6 +131,17 @@ class HandMetric(TaskMetric):
                 **({'hint': '; '.join(hints)} if hints else {}),
             },
         )
+
+    def _diagnose(
+        self, samples: list[dict], arrays: list[np.ndarray], errors: np.ndarray
+    ) -> dict[str, Any]:
+        if not self.diagnose:
+            return {}
+        true_joints, true_vertices, joints, vertices = arrays
+        found = [breakdown(true_joints, joints)]
+        if true_vertices.shape == vertices.shape:
+            found.append(vertex_breakdown(true_joints, joints, true_vertices, vertices))
+        return Diagnosis(found, doubts=outliers(samples, errors)).to_dict()
 
     def write_predictions(self, samples: list[dict]) -> None:
         """Write `pred.json` in the order of the samples' ids."""

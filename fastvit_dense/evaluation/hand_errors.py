@@ -11,6 +11,9 @@ it holds for any model and for saved predictions:
 4. articulation: the bones of the fingers take the true directions and keep their lengths.
 5. shape: what is left: lengths of single bones, and where the fingers stand at the palm.
 
+Vertices are moved as their joints tell in the first three steps; what is left of their error is
+articulation and shape together, for joints alone do not tell how a mesh follows its bones.
+
 A part can be negative where an error made up for another one.
 """
 
@@ -26,6 +29,9 @@ PARTS = {
     'scale': 'all bones together are too long or too short',
     'articulation': 'bones of the fingers point elsewhere',
     'shape': 'single bones are too long or too short, fingers stand elsewhere at the palm',
+}
+VERTEX_PARTS = {name: PARTS[name] for name in ('place', 'rotation', 'scale')} | {
+    'articulation and shape': 'fingers point elsewhere, or the hand has another form'
 }
 
 
@@ -86,13 +92,52 @@ def _point_as(hand: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return turned
 
 
+def vertex_parts(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    true_vertices: np.ndarray,
+    predicted_vertices: np.ndarray,
+) -> np.ndarray:
+    """Parts (N, 4) of the mean vertex error of each hand, metres, in the order of `VERTEX_PARTS`.
+
+    The joints tell what is mended; which vertices follow which bone they do not.
+
+    Args:
+        truth: (N, 21, 3) joints, metres, camera frame, FreiHAND's order.
+        predicted: (N, 21, 3).
+        true_vertices: (N, V, 3) in the same frame.
+        predicted_vertices: (N, V, 3).
+    """
+    arrays = (truth, predicted, true_vertices, predicted_vertices)
+    truth, predicted, mesh, found = (np.asarray(points, np.float64) for points in arrays)
+    errors = [_error(mesh, found)]
+    wrist = truth[:, :1]
+    hand, found = predicted - predicted[:, :1], found - predicted[:, :1]
+    errors.append(_error(mesh, found + wrist))
+    turn = palm_rotation(hand, truth - wrist).swapaxes(1, 2)
+    found = found @ turn
+    errors.append(_error(mesh, found + wrist))
+    found = found * _total_length(truth) / _total_length(hand)
+    errors.append(_error(mesh, found + wrist))
+    return -np.diff([*errors, np.zeros(len(truth))], axis=0).T
+
+
 def breakdown(truth: np.ndarray, predicted: np.ndarray) -> Breakdown:
     """The mean joint error of hands (N, 21, 3), millimetres, by its parts."""
-    means = 1000 * error_parts(truth, predicted).mean(axis=0)
+    return _breakdown('joint', 'joints', PARTS, error_parts(truth, predicted))
+
+
+def vertex_breakdown(*arrays: np.ndarray) -> Breakdown:
+    """The mean vertex error, millimetres, by its parts; arguments are those of `vertex_parts`."""
+    return _breakdown('vertex', 'vertices', VERTEX_PARTS, vertex_parts(*arrays))
+
+
+def _breakdown(name: str, points: str, words: dict[str, str], parts: np.ndarray) -> Breakdown:
+    means = 1000 * parts.mean(axis=0)
     return Breakdown(
-        'What the joint error is made of',
+        f'What the {name} error is made of',
         'mm',
         f'Mended in turn from the truth, in this order; the parts sum to the {means.sum():.2f} mm '
-        'between true and predicted joints in the camera.',
-        [Part(n, float(v), None, m) for (n, m), v in zip(PARTS.items(), means, strict=True)],
+        f'between true and predicted {points} in the camera.',
+        [Part(n, float(v), None, m) for (n, m), v in zip(words.items(), means, strict=True)],
     )

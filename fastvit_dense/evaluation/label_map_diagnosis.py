@@ -12,15 +12,19 @@ from .label_map_errors import KINDS, PAIR, Examined
 SHOWN_PAIRS = 5
 
 
-def boundary_miou(edges: Sequence[np.ndarray], num_classes: int) -> float:
-    """Mean Boundary IoU (Cheng et al., CVPR 2021), 0-1: of pixels near the edge of their class."""
-    # of each image what `count_edges` gives
+def boundary_ious(edges: Sequence[np.ndarray], num_classes: int) -> np.ndarray:
+    """Boundary IoU (Cheng et al., CVPR 2021) of each class (C,), 0-1; NaN where there is none.
+
+    Args:
+        edges: Of each image what `count_edges` gives.
+        num_classes: Number of classes C.
+    """
     sums = np.zeros((3, num_classes), dtype=np.int64)
     for classes, *counts in edges:
         sums[:, classes] += counts
     hits, truth, predicted = sums
     union = truth + predicted - hits
-    return float((hits[union > 0] / union[union > 0]).mean()) if union.any() else float('nan')
+    return np.divide(hits, union, out=np.full(num_classes, np.nan), where=union > 0)
 
 
 def diagnose_label_maps(

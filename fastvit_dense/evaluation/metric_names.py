@@ -20,6 +20,11 @@ _LABELS = {
     'PQ': 'panoptic quality',
     'SQ': 'segmentation quality',
     'RQ': 'recognition quality',
+    **{
+        f'{name}_{ending}': f'{words} quality, {group}'
+        for name, words in (('PQ', 'panoptic'), ('SQ', 'segmentation'), ('RQ', 'recognition'))
+        for ending, group in (('th', 'things'), ('st', 'stuff'))
+    },
     'PA-MPJPE': 'PA-MPJPE, joints',
     'PA-MPVPE': 'PA-MPVPE, vertices',
     'f_score_5': 'F-score at 5 mm',

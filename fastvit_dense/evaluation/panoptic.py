@@ -20,6 +20,7 @@ from ..errors import DataError, MissingFileError, PredictionError
 from ..limits import JSON_BYTES
 from .base import TaskMetric, as_dict
 from .record import EvaluationResult
+from .statistics import Segments, image_names
 
 OFFSET = 1000  # mmdet's: the id of a predicted segment is its label + OFFSET * its number
 VOID = 0
@@ -135,14 +136,12 @@ class PanopticMetric(TaskMetric):
             raise PredictionError(f'image {min(unknown)} is not in {self.ann_file}')
         with tempfile.TemporaryDirectory() as folder:
             written = write_panoptic(Path(folder), samples)
-            evaluator = PanopticEval(
-                truth, written, gt_folder=self.seg_prefix, pred_folder=str(Path(folder))
-            )
-            evaluator.evaluate()
-            found = evaluator.results()
+            found = self._qualities(truth, written, folder)
+            parts = zip(_by_image(truth), _by_image(written), strict=True)
+            by_image = {true['image']: self._qualities(true, part, folder) for true, part in parts}
         names = {c['id']: c['name'] for c in self.truth['categories']}
         per_class = [
-            {'name': names[number]} | _class_row(found['per_class'].get(str(number), {}))
+            {'name': names[number]} | _class_row(found['per_class'].get(number, {}))
             for number in sorted(self.category_ids)
         ]
         return self.new_result(
@@ -154,11 +153,34 @@ class PanopticMetric(TaskMetric):
                 for name in ('PQ', 'SQ', 'RQ')
             },
             per_class=per_class,
+            statistics=self._statistics(samples, by_image),
             protocol={
                 'categories': len(per_class),
                 'match': 'IoU above 0.5',
                 'evaluator': f'hotcoco {hotcoco_version}',
             },
+        )
+
+    def _qualities(self, truth: dict, written: dict, folder: str) -> dict[str, Any]:
+        """Hotcoco's results of panoptic content of predictions whose PNGs lie in a folder."""
+        evaluator = PanopticEval(truth, written, gt_folder=self.seg_prefix, pred_folder=folder)
+        evaluator.evaluate()
+        return evaluator.results()
+
+    def _statistics(self, samples: list[dict], by_image: dict[int, dict]) -> Segments:
+        numbers = sorted(self.category_ids)
+        things = {c['id'] for c in self.truth['categories'] if c['isthing']}
+        found_of = [by_image[sample['id']] for sample in samples]
+        rows = [[found['per_class'].get(i, {}) for i in numbers] for found in found_of]
+        hits, extra, missed, overlaps = (
+            np.array([[row.get(name, 0) for row in image] for image in rows])
+            for name in ('tp', 'fp', 'fn', 'iou')
+        )
+        return Segments(
+            image_names([sample['id'] for sample in samples]),
+            overlaps,
+            np.stack([hits, extra, missed]),
+            np.array([i in things for i in numbers]),
         )
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
@@ -194,6 +216,17 @@ class PanopticMetric(TaskMetric):
             }
             for entry in annotations
         ]
+
+
+def _by_image(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Panoptic content of each image alone, with its id as `image`, by ascending id."""
+    images = {image['id']: image for image in content.get('images', ())}
+    return [
+        content
+        | {'image': entry['image_id'], 'annotations': [entry]}
+        | ({'images': [images[entry['image_id']]]} if images else {})
+        for entry in sorted(content['annotations'], key=lambda entry: entry['image_id'])
+    ]
 
 
 def _class_row(found: dict[str, Any]) -> dict[str, Any]:

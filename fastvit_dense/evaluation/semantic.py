@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import DataError, PredictionError
 from .base import TaskMetric, as_dict
-from .label_map_diagnosis import boundary_miou, diagnose_label_maps
+from .label_map_diagnosis import boundary_ious, diagnose_label_maps
 from .label_map_errors import count_edges, examine
 from .label_maps import build_lazily, read_label_map, truth_of_dataset
 from .predicted_folder import find_predicted
@@ -24,7 +24,7 @@ from .saved_label_maps import find_label_maps, place_label_maps, stage_label_map
 from .statistics import Confusions, image_names
 
 LABELS = '_labels.png'  # ending of the label maps that `predict` writes
-BOUNDARY = 'boundary_mIoU'
+BOUNDARY, BOUNDARY_CLASS = 'boundary_mIoU', 'boundary_IoU'
 IOU_METRICS = ('mIoU', 'mDice', 'mFscore', BOUNDARY)
 AT_ONCE = 1 << 22  # pixels that a GPU counts: memory sets the limit
 
@@ -166,7 +166,9 @@ class SemanticMetric(TaskMetric):
             metrics[f'm{name}'] = percent(_mean_defined(scores[name]))
         if BOUNDARY in self.iou_metrics:
             edges = [sample['edges'] for sample in samples]
-            metrics[BOUNDARY] = percent(boundary_miou(edges, num_classes))
+            scores[BOUNDARY_CLASS] = boundary_ious(edges, num_classes)
+            metrics[BOUNDARY] = percent(_mean_defined(scores[BOUNDARY_CLASS]))
+            wanted.append(BOUNDARY_CLASS)
         diagnosis = {}
         if self.diagnose:
             examined = [sample['examined'] for sample in samples]

@@ -6,7 +6,7 @@ Files hold them as NumPy arrays beside a report.
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .coco_matches import RECALLS, Matches
+
+GROUP = 'group '  # how the names of groups begin in a file
 
 
 class Statistics(ABC):
@@ -129,6 +131,52 @@ class Confusions(Statistics):
 
 
 @dataclass
+class Segments(Statistics):
+    """Segments of panoptic segmentation by class.
+
+    Args:
+        ids: (N,) text.
+        overlaps: (N, C) sums of the IoU of the segments that are matched.
+        counts: (3, N, C) segments that are matched, found where none is, and missed.
+        things: (C,) bool, whether the class is one of things, or of stuff.
+    """
+
+    ids: np.ndarray
+    overlaps: np.ndarray
+    counts: np.ndarray
+    things: np.ndarray
+    highest: ClassVar[float] = 100.0
+
+    def numbers(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """See `Statistics`: `PQ`, `SQ`, `RQ` of all, `_th` of things, `_st` of stuff, percent."""
+        overlaps = weights @ self.overlaps
+        hits, extra, missed = (weights @ counts.astype(np.float64) for counts in self.counts)
+        whole = hits + (extra + missed) / 2
+        of_hits = np.divide(overlaps, hits, out=np.zeros_like(overlaps), where=hits > 0)
+        qualities = {
+            'PQ': _ratio(overlaps, whole),
+            'SQ': np.where(whole > 0, of_hits, np.nan),
+            'RQ': _ratio(hits, whole),
+        }
+        every = np.ones_like(self.things)
+        groups = {'': every, '_th': self.things, '_st': ~self.things}
+        return {
+            f'{name}{ending}': 100 * _mean_defined(of_class[:, chosen])
+            for ending, chosen in groups.items()
+            for name, of_class in qualities.items()
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """See `Statistics`."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> 'Segments':
+        """See `Statistics`."""
+        return cls(**arrays)
+
+
+@dataclass
 class Detections(Statistics):
     """Matches of detections, for AP.
 
@@ -137,25 +185,31 @@ class Detections(Statistics):
         kinds: Matches by kind of overlap, such as `'bbox'`.
         thresholds: (T,) IoU thresholds of the matches.
         categories: Number of categories.
+        names: Names of AP over all thresholds, at 0.5 and at 0.75.
+        groups: Numbers of the categories of further means over all thresholds, by name.
     """
 
     ids: np.ndarray
     kinds: dict[str, Matches]
     thresholds: np.ndarray
     categories: int
+    names: tuple[str, str, str] = ('mAP', 'mAP_50', 'mAP_75')
+    groups: dict[str, np.ndarray] = field(default_factory=dict)
     highest: ClassVar[float] = 1.0
 
     def numbers(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """See `Statistics`: `{kind}_mAP`, `_mAP_50` and `_mAP_75`."""
+        """See `Statistics`: by default `{kind}_mAP`, `_mAP_50` and `_mAP_75`."""
         found = {}
         for kind, precision in self._precisions.items():
             of_each = precision.of_resamples(weights)  # (B, T, K)
-            found[f'{kind}_mAP'] = _mean_defined(of_each.reshape(len(weights), -1))
-            for threshold in (0.5, 0.75):
+            found[f'{kind}_{self.names[0]}'] = _mean_defined(of_each.reshape(len(weights), -1))
+            for name, threshold in zip(self.names[1:], (0.5, 0.75), strict=True):
                 at = np.flatnonzero(self.thresholds == threshold)
                 if at.size:
-                    name = f'{kind}_mAP_{threshold * 100:.0f}'
-                    found[name] = _mean_defined(of_each[:, at[0]])
+                    found[f'{kind}_{name}'] = _mean_defined(of_each[:, at[0]])
+            for name, chosen in self.groups.items():
+                of_group = of_each[:, :, chosen].reshape(len(weights), -1)
+                found[f'{kind}_{name}'] = _mean_defined(of_group)
         return found
 
     @cached_property
@@ -169,6 +223,8 @@ class Detections(Statistics):
         """See `Statistics`."""
         arrays = {'ids': self.ids, 'thresholds': self.thresholds}
         arrays['categories'] = np.array(self.categories)
+        arrays['names'] = np.array(self.names)
+        arrays |= {f'{GROUP}{name}': chosen for name, chosen in self.groups.items()}
         for kind, matches in self.kinds.items():
             for name, values in vars(matches).items():
                 packed = np.packbits(values, axis=1) if values.dtype == bool else values
@@ -180,15 +236,23 @@ class Detections(Statistics):
         """See `Statistics`."""
         kinds: dict[str, dict[str, Any]] = {}
         for name, values in arrays.items():
-            kind, dot, field = name.rpartition('.')
+            kind, dot, part = name.rpartition('.')
             if dot:
-                kinds.setdefault(kind, {})[field] = values
+                kinds.setdefault(kind, {})[part] = values
         for fields in kinds.values():
             for name in ('matched', 'ignored'):
                 bits = np.unpackbits(fields[name], axis=1, count=len(fields['scores']))
                 fields[name] = bits.astype(bool)
         matches = {kind: Matches(**fields) for kind, fields in kinds.items()}
-        return cls(arrays['ids'], matches, arrays['thresholds'], int(arrays['categories']))
+        found = cls(arrays['ids'], matches, arrays['thresholds'], int(arrays['categories']))
+        if 'names' in arrays:  # files of versions before have none
+            found.names = tuple(arrays['names'].tolist())
+        found.groups = {
+            name.removeprefix(GROUP): chosen
+            for name, chosen in arrays.items()
+            if name.startswith(GROUP)
+        }
+        return found
 
 
 class AveragePrecision:

@@ -11,7 +11,7 @@ import numpy as np
 from ..datasets.values import is_number
 from ..errors import DataError
 from ..limits import STATISTICS_BYTES
-from .statistics import Confusions, Detections, Means, Statistics
+from .statistics import Confusions, Detections, Means, Segments, Statistics
 
 STATISTICS_FILE = 'per_image.npz'
 _BROKEN = (OSError, EOFError, KeyError, ValueError, TypeError, IndexError, zipfile.BadZipFile)
@@ -19,6 +19,7 @@ KINDS: dict[str, type[Statistics]] = {
     'means': Means,
     'confusions': Confusions,
     'detections': Detections,
+    'segments': Segments,
 }
 
 

@@ -25,8 +25,9 @@ def hand_size(points: np.ndarray) -> float:
     """
     if not len(points):
         return 0.0
-    centred = points - points.mean(1, keepdims=True)
-    return float(np.median(np.sqrt((centred**2).sum(-1).mean(-1))))
+    centred = points - np.einsum('nvk->nk', points)[:, None] / points.shape[1]
+    squares = np.einsum('nvk,nvk->n', centred, centred) / centred.shape[1]
+    return float(np.median(np.sqrt(squares)))
 
 
 def unit_of(found: float, expected: float) -> tuple[str, float] | None:

@@ -62,6 +62,18 @@ class InstanceTask(Task):
     presentation = Presentation(
         title='Instance segmentation',
         headlines=('bbox_mAP', 'segm_mAP', 'bbox_mAP_50', 'segm_mAP_50'),
+        # of LVIS, and of panoptic segmentation
+        alternatives=(
+            'bbox_AP',
+            'segm_AP',
+            'segm_APr',
+            'segm_APf',
+            'PQ',
+            'SQ',
+            'RQ',
+            'PQ_th',
+            'PQ_st',
+        ),
         columns=INSTANCE.metrics,
     )
     own_metrics = {

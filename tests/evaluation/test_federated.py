@@ -6,7 +6,9 @@ import hotcoco
 import numpy as np
 import pytest
 
+from fastvit_dense.evaluation.bootstrap import uncertainty
 from fastvit_dense.evaluation.federated import FederatedMetric, best_of
+from fastvit_dense.evaluation.statistics import Detections
 from tests.evaluation.coco_sets import rectangle_rle
 
 
@@ -71,6 +73,15 @@ def test_equals_hotcocos_drop_in(tmp_path, kind):
     assert found == pytest.approx(expected, abs=1e-12)
     assert 0 < found[f'{kind}_AP'] < 1
     assert len(metric.result.per_class) == 1203
+
+    statistics = Detections.from_arrays(metric.result.statistics.arrays())
+    numbers = statistics.numbers(np.ones((1, len(truth['images']))))
+    assert set(numbers) == {f'{kind}_AP{k}' for k in ('', '50', '75', 'r', 'c', 'f')}
+    for name, value in numbers.items():
+        expected = np.nan if found[name] < 0 else found[name]
+        assert value[0] == pytest.approx(expected, abs=1e-12, nan_ok=True), name
+    interval = uncertainty(statistics)[f'{kind}_AP']
+    assert interval.low < found[f'{kind}_AP'] < interval.high
 
 
 def test_negatives_count_and_what_was_not_checked_does_not(tmp_path):

@@ -6,7 +6,13 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from fastvit_dense.evaluation import HandMetric
-from fastvit_dense.evaluation.hand_errors import PARENTS, PARTS, error_parts
+from fastvit_dense.evaluation.hand_errors import (
+    PARENTS,
+    PARTS,
+    VERTEX_PARTS,
+    error_parts,
+    vertex_parts,
+)
 from fastvit_dense.hand.mano import Mano
 from fastvit_dense.hand.standin import standin_mano
 from tests.evaluation.test_hand import data_samples
@@ -72,6 +78,28 @@ def test_a_turned_hand_of_the_model_is_turned():
     assert shares(truth, turned) == only('rotation')
 
 
+def test_vertices_are_moved_as_their_joints_tell():
+    mano = Mano(standin_mano())
+    with torch.no_grad():
+        hand = mano(TURN, POSE, torch.zeros(6, 10), torch.tensor([[0, 0, 0.7]]).expand(6, 3))
+    truth, mesh = hand.joints.double().numpy(), hand.vertices.double().numpy()
+    wrist = truth[:, :1]
+    more = rotations((6,), 0.3, 2).double().numpy()
+    for part, move in (
+        ('place', lambda points: points + np.array([0.01, -0.02, 0.03])),
+        ('rotation', lambda points: (points - wrist) @ more + wrist),
+        ('scale', lambda points: 1.15 * (points - wrist) + wrist),
+    ):
+        parts = vertex_parts(truth, move(truth), mesh, move(mesh))
+        error = np.linalg.norm(move(mesh) - mesh, axis=2).mean(axis=1)
+        expected = [error * (name == part) for name in VERTEX_PARTS]
+        assert parts == pytest.approx(np.array(expected).T, abs=1e-7)
+    rest = vertex_parts(
+        truth, truth, mesh, mesh + np.random.default_rng(0).normal(0, 1, mesh.shape)
+    )
+    assert rest[:, :3] == pytest.approx(0, abs=1e-9)
+
+
 def test_parts_sum_to_the_error_of_hands_that_are_wrong_in_all():
     random = np.random.default_rng(0)
     truth = joints()
@@ -91,7 +119,9 @@ def test_the_metric_tells_parts_and_outliers():
     metric.diagnose = True
     metric.process({}, samples)
     metric.evaluate(20)
-    (parts,) = metric.result.diagnosis['breakdowns']
+    parts, of_vertices = metric.result.diagnosis['breakdowns']
+    total = sum(part['value'] for part in of_vertices['parts'])
+    assert total == pytest.approx(10 * metric.result.metrics['mesh_mean3d'], abs=1e-6)
     total = sum(part['value'] for part in parts['parts'])
     assert total == pytest.approx(10 * metric.result.metrics['xyz_mean3d'], abs=1e-6)
     assert [part['name'] for part in parts['parts']] == list(PARTS)

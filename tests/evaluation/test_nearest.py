@@ -21,7 +21,7 @@ def test_shares_of_near_points_equal_trees(seed, first, second, spread, distance
     a = random.normal(0, spread, (3, first, 3))
     b = random.normal(0, spread, (3, second, 3)) + distance
     b[:, 0] = a[:, 0] + [0.005, 0, 0]  # on a threshold, up to rounding
-    shares = shares_within(a.swapaxes(1, 2), b.swapaxes(1, 2), (0.005, 0.015))
+    [shares] = shares_within(a.swapaxes(1, 2), [b.swapaxes(1, 2)], (0.005, 0.015))
     for i in range(3):
         there, back = cKDTree(b[i]).query(a[i])[0], cKDTree(a[i]).query(b[i])[0]
         assert shares[0][i].tolist() == [(there < t).mean() for t in (0.005, 0.015)]

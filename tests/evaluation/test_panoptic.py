@@ -10,6 +10,7 @@ from PIL import Image
 from fastvit_dense.datasets.formats.panoptic import id2rgb, rgb2id
 from fastvit_dense.errors import DataError, MissingFileError, PredictionError
 from fastvit_dense.evaluation import evaluate_predictions
+from fastvit_dense.evaluation.bootstrap import uncertainty
 from fastvit_dense.evaluation.panoptic import PanopticMetric
 
 CLASSES = ('cat', 'dog', 'sky')  # two things and a stuff
@@ -123,7 +124,21 @@ def test_equals_a_plain_loop(tmp_path, seed):
     found = metric.evaluate(len(predictions))
     assert found == pytest.approx(plain_loop(tmp_path, truth, predictions), abs=1e-9)
     assert 0 < found['PQ'] < 100
-    assert [row['name'] for row in metric.result.per_class] == list(CLASSES)
+    rows = metric.result.per_class
+    assert [row['name'] for row in rows] == list(CLASSES)
+    assert np.mean([row['PQ'] for row in rows]) == pytest.approx(found['PQ'])
+    segments = [s for a in truth['annotations'] for s in a['segments_info'] if not s['iscrowd']]
+    assert sum(row['objects'] for row in rows) == len(segments)
+
+    # any resample is scored as its images are: here those of uneven numbers, twice the first
+    statistics = metric.result.statistics
+    assert {n: v[0] for n, v in statistics.numbers(np.ones((1, 4))).items()} == pytest.approx(found)
+    drawn = [0, 0, 2]
+    again = {**truth, 'annotations': [truth['annotations'][k] for k in drawn]}
+    expected = plain_loop(tmp_path, again, [predictions[k] for k in drawn])
+    resampled = statistics.numbers(np.array([[2.0, 0, 1, 0]]))
+    assert {n: v[0] for n, v in resampled.items()} == pytest.approx(expected, nan_ok=True)
+    assert uncertainty(statistics)['PQ'].low < found['PQ'] < uncertainty(statistics)['PQ'].high
 
 
 def test_saved_predictions_score_the_same(tmp_path):

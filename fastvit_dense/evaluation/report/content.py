@@ -116,7 +116,8 @@ def report_title(report: Mapping[str, Any]) -> str:
 def scored_on(report: Mapping[str, Any]) -> str:
     """Dataset, split and number of images in words."""
     where = ' '.join(filter(None, (report['dataset'], report['split'])))
-    return f'{where}, {report["samples"]:,} image{"s" * (report["samples"] != 1)}'
+    images = f'{report["samples"]:,} image{"s" * (report["samples"] != 1)}'
+    return f'{where}, {images}' if where else images
 
 
 def facts(mapping: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -9,6 +9,10 @@ from ..metric_names import KINDS
 from . import tables as markdown
 from .plots import bar_plot, reliability_plot
 
+# score of a class, the same near its edge, and the unit of their difference
+BOUNDARIES = (('IoU', 'boundary_IoU', 'points of IoU'), ('segm_AP', 'boundary_AP', 'AP'))
+SHOWN_CLASSES = 12
+
 
 def diagnosis_blocks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A picture with a note and a table for each thing that was found; empty without a diagnosis.
@@ -19,10 +23,38 @@ def diagnosis_blocks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     found = report.get('diagnosis') or {}
     blocks = [_breakdown(entry) for entry in found.get('breakdowns', [])]
+    blocks += [block for scores in BOUNDARIES if (block := _boundaries(report, *scores))]
     calibration = found.get('calibration') or {}
     if calibration:
         blocks.append(_reliability(calibration))
     return blocks
+
+
+def _boundaries(
+    report: Mapping[str, Any], score: str, at_boundary: str, unit: str
+) -> dict[str, Any] | None:
+    """The classes that lose most where only pixels near their edge count."""
+    rows = [
+        (row['name'], row[score] - row[at_boundary])
+        for row in report.get('per_class', [])
+        if row.get(score) is not None and row.get(at_boundary) is not None
+    ]
+    if not rows:
+        return None
+    rows.sort(key=lambda row: -row[1])
+    title = (
+        f'What classes lose at their boundaries: {"masks" if score == "segm_AP" else "label maps"}'
+    )
+    return {
+        'title': title,
+        'plot': Markup(bar_plot(title, dict(rows[:SHOWN_CLASSES]), unit)),
+        'note': f'By how much the score of a class is lower where the pixels near the edge count '
+        f'alone; of {len(rows)} classes those that lose most.',
+        'summary': 'All classes',
+        'header': ('class', unit),
+        'rows': [(name, _number(lost)) for name, lost in rows],
+        'numbers': True,
+    }
 
 
 def _breakdown(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ class Presentation:
     Attributes:
         title: Name of the task.
         headlines: The few metrics that matter most, in order.
+        alternatives: Those that lead where none of `headlines` was computed.
         columns: Metrics of the table of published results; the first sorts its rows.
         class_word: What `per_class` has one row of.
         sample_score: Format of a sample's score times `sample_sign`, unit included.
@@ -20,14 +21,18 @@ class Presentation:
 
     title: str
     headlines: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     class_word: str = 'class'
     sample_score: str = 'score {:.3f}'
     sample_sign: int = 1
 
     def leading(self, metrics: Mapping[str, Any]) -> list[str]:
-        """Return the headlines that there are; without any the first four metrics."""
-        return [name for name in self.headlines if name in metrics] or list(metrics)[:4]
+        """Return the headlines that there are, or alternatives, or the first four metrics."""
+        for names in (self.headlines, self.alternatives):
+            if found := [name for name in names if name in metrics]:
+                return found
+        return list(metrics)[:4]
 
     def shown(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """Return the content of a report.json as the pages take it: with this presentation."""

@@ -44,6 +44,20 @@ def written(folder, **values):
     return result
 
 
+def test_what_classes_lose_at_their_boundaries_has_a_picture(tmp_path):
+    result = instance_result()
+    write_task_report(result, tmp_path / 'without')
+    assert 'lose at their boundaries' not in (tmp_path / 'without/report.html').read_text()
+    for row in result.per_class[:2]:
+        row['boundary_AP'] = row['segm_AP'] - {'cat': 0.0123, 'dog': 0.2345}[row['name']]
+    write_task_report(result, tmp_path)
+    page = (tmp_path / 'report.html').read_text()
+    assert 'lose at their boundaries: masks' in page
+    block = page[page.index('lose at their boundaries: masks') :]
+    assert block.index('0.234') < block.index('0.012')  # the class that loses most first
+    assert 'of 2 classes' in block
+
+
 def test_a_report_shows_everything_that_was_found(tmp_path):
     written(tmp_path)
     report = json.loads((tmp_path / 'report.json').read_text())
