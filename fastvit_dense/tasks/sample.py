@@ -131,7 +131,7 @@ def shorten(cfg: Config, schedule: Schedule) -> None:
         dataset.indices = schedule.images
     cfg.optim_wrapper = ConfigDict(
         type='OptimWrapper',
-        optimizer=dict(type='AdamW', lr=schedule.lr, weight_decay=1e-4),
+        optimizer=dict(type='AdamW', lr=schedule.lr, weight_decay=1e-4, fused=True),
         clip_grad=dict(max_norm=10),
     )
     warmup = max(1, min(50, iterations // 5))
