@@ -141,7 +141,7 @@ def captured(function: Callable[[], object]) -> Callable[[], object]:
 
 
 def bf16_refusal() -> str:
-    """Why OpenVINO does not compute in bfloat16 here; '' where it does."""
+    """The reason that OpenVINO does not compute in bfloat16 here; '' where it does."""
     try:
         import openvino
     except ImportError:

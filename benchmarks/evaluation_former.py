@@ -1,4 +1,4 @@
-"""What the evaluation did before it became faster, kept to be timed beside it."""
+"""The evaluation as it was before it became faster, kept to be timed beside it."""
 
 from concurrent.futures import ThreadPoolExecutor
 

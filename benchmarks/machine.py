@@ -82,7 +82,7 @@ def measure_matrix_peak(device: str, precision: str, size: int | None = None) ->
 
 
 def bf16_slowdown() -> float:
-    """How many times the seconds of fp32 a convolution takes in bfloat16 on this processor."""
+    """Seconds of a convolution in bfloat16 over those in fp32, on this processor."""
     seconds = {}
     for precision in ('fp32', 'bf16'):
         images = torch.randn(1, 64, 64, 64).to(DTYPES[precision])

@@ -1,4 +1,4 @@
-"""What drawing picture sizes buys: training epochs with `MultiScaleBatchSampler` and without."""
+"""Training epochs with drawn picture sizes (`MultiScaleBatchSampler`) and with one size."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +29,7 @@ WAYS = ('fixed', 'base', 'max')
 
 @dataclass(frozen=True)
 class Work:
-    """What is trained: always the same pictures, once in an epoch.
+    """Pictures that are trained, always the same ones, once in an epoch.
 
     Attributes:
         images: Of an epoch.

@@ -130,7 +130,7 @@ def _chunks(records: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
 
 
 def _without_none(value: Any) -> Any:
-    """What was written: Parquet gives None for fields that a record has not."""
+    """The record that was written: Parquet gives None for fields that a record has not."""
     if isinstance(value, dict):
         return {key: _without_none(one) for key, one in value.items() if one is not None}
     return [_without_none(one) for one in value] if isinstance(value, list) else value
