@@ -34,7 +34,7 @@ class _Archive:
             self.file = os.open(path, os.O_RDONLY)
             with tarfile.open(path, 'r:') as archive:
                 for entry in archive:
-                    archive.members = []  # type: ignore[assignment]  # else it keeps them all
+                    archive.members = []  # type: ignore[attr-defined]  # else it keeps them all
                     if entry.isreg() and not entry.issparse():
                         place = _Place(entry.offset_data, entry.size)
                         self.places[os.path.normpath(entry.name)] = place
@@ -120,7 +120,7 @@ class TarBackend(BaseStorageBackend):
     ) -> Iterator[str]:
         """Yield what lies in a folder, by names relative to it, as mmengine's backends do."""
         path, name = split(str(dir_path))
-        folders = set()
+        folders: set[str] = set()
         for place in self._below(path, name):
             parts = place.split('/')
             folders.update('/'.join(parts[:depth]) for depth in range(1, len(parts)))
