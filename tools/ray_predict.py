@@ -65,24 +65,18 @@ def main(argv: Sequence[str] | None) -> None:
     print(f'{len(rows) - len(errors)} pictures predicted, {len(errors)} could not be read')
 
 
-def todo(paths: list[Path], out_dir: Path) -> list[dict[str, str]]:
+def todo(paths: list[Path | str], out_dir: Path) -> list[dict[str, str]]:
     """Rows of the pictures that no file of lines tells of."""
-    from fastvit_dense.engine.prediction_files import (
-        Lines,
-        common_folder,
-        output_names,
-        place_below,
-    )
+    from fastvit_dense.engine.prediction_files import Lines, output_names, places
 
     files = sorted(out_dir.glob('predictions-*.jsonl'))
     done = {record['image'] for file in files for record in Lines(file, resume=False)}
-    root = common_folder(paths)
-    names = output_names(paths, root)
+    names, place = output_names(paths), places(paths)
     rows = [
         {
-            'path': str(path.absolute()),
+            'path': path if isinstance(path, str) else str(path.absolute()),
             'image': str(path),
-            'file_name': place_below(path, root).as_posix(),
+            'file_name': place[path].as_posix(),
             'name': names[path],
         }
         for path in paths

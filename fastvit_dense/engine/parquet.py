@@ -19,8 +19,7 @@ def require_parquet() -> None:
     """Raise ConfigError unless Parquet files can be written."""
     if find_spec('pyarrow') is None:
         raise ConfigError(
-            '--format parquet: pyarrow is not installed: pip install pyarrow, or '
-            "pip install 'fastvit-dense[parquet]'"
+            "--format parquet: pyarrow is not installed: pip install 'fastvit-dense[parquet]'"
         )
 
 
@@ -130,7 +129,7 @@ def _chunks(records: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
 
 
 def _without_none(value: Any) -> Any:
-    """The record that was written: Parquet gives None for fields that a record has not."""
+    """The record before it was written: Parquet gives None for fields that a record has not."""
     if isinstance(value, dict):
         return {key: _without_none(one) for key, one in value.items() if one is not None}
     return [_without_none(one) for one in value] if isinstance(value, list) else value

@@ -50,12 +50,12 @@ def checked(folder, content, classes=('cat', 'sky'), depth='sample'):
 
 def test_sound_data_is_counted(tmp_path, content):
     report = checked(tmp_path, content)
-    assert report.errors == []
+    assert not report.findings
     assert (report.images, report.annotations) == (1, 2)
 
 
 def test_an_unknown_class_is_named(tmp_path, content):
-    [error] = checked(tmp_path, content, ('cat', 'tree')).errors
+    [error] = checked(tmp_path, content, ('cat', 'tree')).findings
     assert 'tree' in str(error)
     assert 'panoptic.json' in str(error)
 
@@ -63,12 +63,12 @@ def test_an_unknown_class_is_named(tmp_path, content):
 @pytest.mark.parametrize('name', ['1.jpg', 'png/1.png'])
 def test_a_missing_file_is_named_unless_annotations_alone_are_read(tmp_path, content, name):
     (tmp_path / name).unlink()
-    [error] = checked(tmp_path, content).errors
+    [error] = checked(tmp_path, content).findings
     assert name in str(error)
-    assert checked(tmp_path, content, depth='annotations').errors == []
+    assert not checked(tmp_path, content, depth='annotations').findings
 
 
 def test_a_broken_file_is_named(tmp_path, content):
     del content['annotations'][0]['segments_info']
-    [error] = checked(tmp_path, content).errors
+    [error] = checked(tmp_path, content).findings
     assert 'segments_info' in str(error)
