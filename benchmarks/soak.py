@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -16,6 +17,7 @@ from .machine import BenchmarkError, describe_machine
 
 MEASURED = ('memory_mb', 'open_files', 'processes', 'shm_mb')
 WARM = 2  # rounds in which libraries are loaded and caches fill
+OWN_MEMORY = re.compile(r'^(?:RssAnon|RssShmem|VmSwap):\s*(\d+) kB$', re.MULTILINE)
 
 
 def soak(
@@ -69,9 +71,9 @@ def held() -> dict[str, float]:
     A runner that has ended is part of a ring, and keeps its data loading processes until then.
     """
     gc.collect()
-    family = {pid: pages for pid, pages in descendants(os.getpid()) if pages}  # 0: it has ended
+    family = {pid: size for pid, size in descendants(os.getpid()) if size}  # 0: it has ended
     return {
-        'memory_mb': sum(family.values()) * os.sysconf('SC_PAGE_SIZE') / 2**20,
+        'memory_mb': sum(family.values()) / 2**20,
         'open_files': len(os.listdir('/proc/self/fd')),
         'processes': len(family),
         'shm_mb': shutil.disk_usage('/dev/shm').used / 2**20,
@@ -79,14 +81,18 @@ def held() -> dict[str, float]:
 
 
 def descendants(pid: int) -> Iterator[tuple[int, int]]:
-    """Yield a process and its pages of memory, and those of all that come from it and live."""
+    """Yield a process and its bytes of memory, and those of all that come from it and live.
+
+    Pages of files, such as the code of libraries, are left out: the kernel drops and reads them
+    again as it likes.
+    """
     try:
-        pages = int(Path(f'/proc/{pid}/statm').read_text().split()[1])
+        status = Path(f'/proc/{pid}/status').read_text()
         tasks = list(Path(f'/proc/{pid}/task').iterdir())
         children = [child for task in tasks for child in (task / 'children').read_text().split()]
     except (FileNotFoundError, ProcessLookupError):  # it has just ended
         return
-    yield pid, pages
+    yield pid, sum(1024 * int(size) for size in OWN_MEMORY.findall(status))
     for child in children:
         yield from descendants(int(child))
 
