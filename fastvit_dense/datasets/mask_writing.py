@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from ..errors import DataError
 from .coco_writing import area_of
 from .formats.mask_folders import read_labels
-from .formats.records import SPLITS, Found, Picture, with_classes
+from .formats.records import SPLITS, Found, Picture, rectangle, with_classes
 from .formats.rle import compressed
 from .loading import IGNORED
 from .splitting import complete_splits
@@ -82,11 +82,9 @@ def label_map(found: Found, picture: Picture) -> np.ndarray:
     for entry in sorted(picture.objects, key=area_of, reverse=True):
         if entry.rle is not None:
             code = compressed(entry.rle)
-        elif entry.rings:
-            code = coco_mask.merge(coco_mask.frPyObjects(entry.rings, *picture.size))
         else:
-            x0, y0, x1, y1 = entry.box
-            code = coco_mask.frPyObjects([[x0, y0, x1 - x0, y1 - y0]], *picture.size)[0]
+            rings = entry.rings or [rectangle(*entry.box)]
+            code = coco_mask.merge(coco_mask.frPyObjects(rings, *picture.size))
         labels[coco_mask.decode(code) > 0] = names.index(entry.label)
     return labels
 

@@ -89,6 +89,19 @@ def test_polygons_become_masks(tmp_path):
         np.testing.assert_array_equal(labels, expected)
 
 
+def test_boxes_among_polygons_fill_masks(tmp_path):
+    """YOLO lets a line be either; a box that leaves the picture ends at its edge."""
+    annotated.yolo(tmp_path / 'source')
+    path = tmp_path / 'source/train/labels/b.txt'
+    path.write_text('0 0.5 0.5 0.2 0.4\n1 0.95 0.5 0.2 0.2\n')
+    convert_data(tmp_path / 'source', tmp_path / 'out', 'masks')
+    mask = np.asarray(Image.open(tmp_path / 'out/masks/train/b.png'))
+    height, width = mask.shape
+    assert (mask == 1).sum() == pytest.approx(0.2 * 0.4 * height * width, rel=0.1)
+    assert (mask == 2).sum() == pytest.approx(0.15 * 0.2 * height * width, rel=0.15)
+    assert (mask[height // 2, width // 2], mask[height // 2, -1]) == (1, 2)
+
+
 def test_masks_keep_every_pixel(tmp_path):
     annotated.masks(tmp_path / 'source')
     _, report = convert_data(tmp_path / 'source', tmp_path / 'out')

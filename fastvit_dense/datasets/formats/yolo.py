@@ -54,7 +54,8 @@ def read(tree: Tree) -> Found:
     else:
         path = _class_list(tree)
         assert path is not None
-        names = tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
+        lines = read_text(path).splitlines()
+        names = _each_once(path, tuple(line.strip() for line in lines if line.strip()))
         listed = []
     points = tuple((settings[1] if settings else {}).get('kpt_shape') or ())
     if not listed:
@@ -75,6 +76,10 @@ def read(tree: Tree) -> Found:
             'for in labels/a.txt, and beside it'
         )
     notes += [f'{n} {what}' for what, n in count.items()]
+    stems = {picture.stem for picture in tree.pictures}
+    alone = [p for p in tree.of('.txt') if p.parent.name == 'labels' and p.stem not in stems]
+    if alone:
+        notes.append(f'{len(alone)} label files have no picture and are left out ({alone[0]})')
     return Found(FORMAT.name, tree.root, names, pictures, notes=notes)
 
 
@@ -90,7 +95,20 @@ def _names(path: Path, content: dict) -> tuple[str, ...]:
         names = [names[k] for k in range(len(names))]
     if not isinstance(names, list) or not names:
         raise DataError(f'{path}: names: expected a list of class names, found {names!r:.60}')
-    return tuple(text(str(name), f'{path}: names[{k}]') for k, name in enumerate(names))
+    if content.get('nc') not in (None, len(names)):
+        raise DataError(f'{path}: nc: expected {len(names)}, as names has, found {content["nc"]!r}')
+    told = tuple(text(str(name), f'{path}: names[{k}]') for k, name in enumerate(names))
+    return _each_once(path, told)
+
+
+def _each_once(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
+    for k, name in enumerate(names):
+        if name in names[:k]:
+            raise DataError(
+                f'{path}: names: expected each class once, found {name!r} as {names.index(name)} '
+                f'and {k}'
+            )
+    return names
 
 
 def _listed(tree: Tree, path: Path, content: dict) -> Iterator[tuple[Path, str | None]]:

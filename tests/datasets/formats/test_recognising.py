@@ -76,6 +76,26 @@ def test_splits_are_those_of_the_folders(tmp_path):
         assert {p.path.stem: p.split for p in found.pictures} == splits, name
 
 
+def test_labels_of_yolo_without_a_picture_are_told(tmp_path):
+    annotated.yolo(tmp_path)
+    (tmp_path / 'train/images/a.jpg').unlink()
+    (note,) = [note for note in read_folder(tmp_path).notes if 'no picture' in note]
+    assert note.startswith('1 label files')
+    assert 'train/labels/a.txt' in note
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'words'),
+    [('nc: 2', 'nc: 5', 'nc: expected 2'), ('hex nut', 'screw', 'expected each class once')],
+)
+def test_classes_of_yolo_that_contradict_each_other(old, new, words, tmp_path):
+    annotated.yolo(tmp_path)
+    path = tmp_path / 'data.yaml'
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(DataError, match=words):
+        read_folder(tmp_path)
+
+
 def test_a_head_of_categories_is_no_class(tmp_path):
     annotated.roboflow(tmp_path)
     found = read_folder(tmp_path)
