@@ -19,6 +19,11 @@ class EarlyStopHook(EarlyStoppingHook):
 
     priority = 'LOW'
 
+    def before_run(self, runner: Runner) -> None:
+        """Look at the loop of a training; a test has none."""
+        if runner.train_loop is not None:
+            super().before_run(runner)
+
     def before_train(self, runner: Runner) -> None:
         """Take up the count of the run that is resumed."""
         self.best_score, self.wait_count = runner.message_hub.runtime_info.get(

@@ -28,7 +28,7 @@ DETECTOR = (
     'val_dataloader.dataset.pipeline.1.scale=(96,96) '
     'test_dataloader.dataset.pipeline.1.scale=(96,96) '
     'model.test_cfg.rpn.max_per_img=40 model.test_cfg.rcnn.score_thr=0.0 '
-    'model.test_cfg.rcnn.max_per_img=4 model.backbone.frozen_stages=-1 '
+    'model.test_cfg.rcnn.max_per_img=20 model.backbone.frozen_stages=-1 '
     'model.backbone.norm_eval=False '
 )
 SEGMENTOR = (

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.evaluator import Evaluator
 
 from fastvit_dense.checkpoints.reader import load_checkpoint_file
 from fastvit_dense.engine.accumulation import ENTRY
@@ -20,7 +21,7 @@ from fastvit_dense.engine.switches import (
 )
 from fastvit_dense.errors import ConfigError, NonFiniteError
 
-from .small import assert_same_end, small_config, small_runner
+from .small import Numbers, Score, assert_same_end, small_config, small_runner
 
 EARLY = dict(type='EarlyStopHook', monitor='score', rule='greater', patience=2, min_delta=1e-6)
 
@@ -129,6 +130,25 @@ def test_it_stops_after_so_many_validations(tmp_path):
     assert run(tmp_path / 'b', hooks=[EARLY]).epoch == 4
     assert (tmp_path / 'a' / 'best_score_epoch_2.pth').is_file()
     assert run(tmp_path / 'a', hooks=[hook]).epoch == 3, 'resumed, it is still at its end'
+
+
+def test_hooks_of_a_training_stand_a_test(tmp_path):
+    """`test CONFIG CHECKPOINT` builds the config's hooks, too, and has no training loop."""
+    hooks = [dict(EMA), EARLY, dict(type='AccumulationHook'), dict(type='BatchInPartsHook')]
+    none = dict.fromkeys(('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'))
+    cfg = small_config(tmp_path)
+    score = Score()
+    test = dict(
+        test_dataloader=dict(
+            batch_size=3, dataset=Numbers(), sampler=dict(type='DefaultSampler', shuffle=False)
+        ),
+        test_cfg=dict(type='TestLoop'),
+        test_evaluator=Evaluator(score),
+    )
+    runner = small_runner(cfg, 1, hooks, **none, **test)
+    score.runner = runner
+    runner.model.test_step = runner.model.val_step
+    assert runner.test() == {'score': 0.0}
 
 
 # --- settings of a config ---
