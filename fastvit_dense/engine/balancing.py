@@ -50,6 +50,19 @@ def _labels(dataset: Any, index: int) -> set[int]:
     return {value - offset for value in values if offset <= value != 255}
 
 
+class _Repeated(list[int]):
+    """Repeated indices, which tell of their pictures what batch samplers ask (mmdet's, their size).
+
+    Args:
+        dataset: Of mmdet or mmseg.
+        threshold: See `repeated`.
+    """
+
+    def __init__(self, dataset: Any, threshold: float) -> None:
+        super().__init__(repeated(dataset, threshold))
+        self.get_data_info = dataset.get_data_info  # by an index of the dataset
+
+
 @DATA_SAMPLERS.register_module()
 class BalancedSampler(DefaultSampler):
     """`SeededSampler` over the repeated indices.
@@ -61,7 +74,7 @@ class BalancedSampler(DefaultSampler):
     """
 
     def __init__(self, dataset: Any, threshold: float = THRESHOLD, **settings: Any) -> None:
-        self.indices = repeated(dataset, threshold)
+        self.indices = _Repeated(dataset, threshold)
         super().__init__(self.indices, **settings)
 
     def __iter__(self) -> Iterator[SeededIndex]:
@@ -77,7 +90,7 @@ class BalancedInfiniteSampler(InfiniteSampler):
     """`SeededInfiniteSampler` over the repeated indices; arguments of `BalancedSampler`."""
 
     def __init__(self, dataset: Any, threshold: float = THRESHOLD, **settings: Any) -> None:
-        self.repeated = repeated(dataset, threshold)
+        self.repeated = _Repeated(dataset, threshold)
         super().__init__(self.repeated, **settings)
 
     def _indices_of_rank(self) -> Iterator[SeededIndex]:

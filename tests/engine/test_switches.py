@@ -240,6 +240,20 @@ def test_rare_classes_are_shown_more_often():
     assert Counter(int(next(stream)) for _ in range(22))[7] == 3
 
 
+def test_balance_goes_with_batches_of_one_orientation():
+    """mmdet's batch sampler, which every detection config has, asks for the sizes of pictures."""
+    from mmdet.datasets.samplers import AspectRatioBatchSampler
+
+    class Sized(Labelled):
+        def get_data_info(self, index):
+            return {**super().get_data_info(index), 'width': 5 + index, 'height': 15}
+
+    batches = list(AspectRatioBatchSampler(BalancedSampler(Sized(), seed=3), batch_size=2))
+    assert Counter(index for batch in batches for index in batch)[7] == 3
+    mixed = [batch for batch in batches if len({index < 10 for index in batch}) > 1]
+    assert len(mixed) <= 1, 'but for the last one, of what is left'
+
+
 def test_balance_is_one_switch():
     cfg = config()
     use_balance(cfg)

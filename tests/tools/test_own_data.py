@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.datasets.formats import annotated
-from tests.tiny import read_log, read_report
+from tests.tiny import ROOT, read_log, read_report
 
 from .test_train import SMALL
 
@@ -189,3 +189,38 @@ def test_the_recipe_for_small_data(run_tool, tmp_path):
     report = read_report(tmp_path / 'test')
     assert report['protocol']['test_time_augmentation'] == 'SegTTAModel'
     assert 'mIoU' in report['metrics']
+
+
+RECIPES = sorted(path.stem for path in (ROOT / 'configs/finetune').glob('*.py'))
+SMALL_PICTURES = {
+    'semfpn': [o for o in SEGMENTOR if 'train_cfg' not in o and 'checkpoint' not in o]
+    + ['train_dataloader.drop_last=False', 'train_cfg.val_interval=1']
+    + ['default_hooks.checkpoint.interval=1'],
+    'detector': [o for o in DETECTOR if 'pipeline.3' not in o and 'max_epochs' not in o]
+    + ['train_dataloader.dataset.pipeline.3.scales=[(96,96)]', 'train_dataloader.batch_size=2']
+    + [f'{name}_dataloader.dataset.pipeline.1.scale=(96,96)' for name in ('val', 'test')],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', RECIPES)
+def test_every_recipe_trains_and_goes_on(run_tool, name, tmp_path):
+    """One pass with all switches, then a second one; the best checkpoint is scored."""
+    annotated.yolo(tmp_path / 'parts')
+    kind = 'semfpn' if name.startswith('semfpn') else 'detector'
+    options = [o for o in (*SMALL_PICTURES[kind], *ALL) if 'save_best' not in o]
+    options += ['model.backbone.frozen_stages=-1', 'model.backbone.norm_eval=False']
+    work_dir = tmp_path / 'run'
+    switches = ('--balance', '--ema', '--accumulate', 'auto', '--early-stop', '3')
+    arguments = ('--data', tmp_path / 'parts', '--work-dir', work_dir, *switches)
+    for epochs, more in ((1, ()), (2, ('--resume',))):
+        limit = f'train_cfg.max_epochs={epochs}'
+        done = run_tool(
+            'train', f'finetune/{name}', *arguments, *more, '--cfg-options', *options, limit
+        )
+        assert done.status == 0, done.err
+    assert (work_dir / 'epoch_2.pth').is_file()
+    (best,) = work_dir.glob('best_*.pth')
+    done = run_tool('test', best, '--data', tmp_path / 'parts', '--work-dir', tmp_path / 'test')
+    assert done.status == 0, done.err
+    assert read_report(tmp_path / 'test')['samples'] == 1
