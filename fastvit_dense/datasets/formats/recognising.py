@@ -44,7 +44,18 @@ def read_folder(folder: str | Path) -> Found:
             found.pictures.sort(key=lambda p: (SPLITS.index(p.split) if p.split else 0, p.path))
             return found
     looked_for = '; '.join(f'{f.name}: {f.looks_for}' for f in formats())
-    raise DataError(f'{folder}: {_inventory(tree)}. Annotations were looked for as {looked_for}')
+    found_there = f'{_inventory(tree)}{_broken(tree)}'
+    raise DataError(f'{folder}: {found_there}. Annotations were looked for as {looked_for}')
+
+
+def _broken(tree: Tree) -> str:
+    """Tell of the first JSON file that cannot be read: it may hold the annotations."""
+    for path in tree.of('.json'):
+        try:
+            tree.json(path)
+        except DataError as error:
+            return f'; one is broken: {error}'
+    return ''
 
 
 def _inventory(tree: Tree) -> str:

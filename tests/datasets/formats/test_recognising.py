@@ -76,6 +76,14 @@ def test_splits_are_those_of_the_folders(tmp_path):
         assert {p.path.stem: p.split for p in found.pictures} == splits, name
 
 
+def test_annotations_that_are_cut_are_told(tmp_path):
+    annotated.write_json(tmp_path / 'all.json', annotated.coco(tmp_path))
+    path = tmp_path / 'all.json'
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(DataError, match=r'one is broken: .*all\.json: .*looked for as'):
+        read_folder(tmp_path)
+
+
 def test_labels_of_yolo_without_a_picture_are_told(tmp_path):
     annotated.yolo(tmp_path)
     (tmp_path / 'train/images/a.jpg').unlink()
