@@ -8,6 +8,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from ...errors import DataError
+from ..decoding import TURNED, orientation_of
 from ..loading import IGNORED, read_mask
 from .labelmap import read_labelmap
 from .records import Format, Found, MaskCode, Object, Picture, Ring, box_of, split_of
@@ -48,7 +49,7 @@ def read(tree: Tree) -> Found:
     for path, root in roots.items():
         picture_path = _picture(tree, path, root, stems)
         size = picture_size(picture_path)
-        _check_size(path, root, size)
+        _check_size(path, root, picture_path, size)
         split = splits.get(path.stem) or split_of(*path.relative_to(tree.root).parts[:-1])
         found = [_object(e, path, k, shift, count) for k, e in enumerate(root.iter('object'))]
         if path.stem in object_masks:
@@ -105,7 +106,8 @@ def _picture(tree: Tree, path: Path, root: Element, stems: dict[str, Path]) -> P
     return picture
 
 
-def _check_size(path: Path, root: Element, size: tuple[int, int]) -> None:
+def _check_size(path: Path, root: Element, picture: Path, size: tuple[int, int]) -> None:
+    """See that a file tells the size of its picture; some tools swap width and height."""
     said = root.findtext('size/height'), root.findtext('size/width')
     if None in said:
         return
@@ -114,6 +116,11 @@ def _check_size(path: Path, root: Element, size: tuple[int, int]) -> None:
         raise DataError(
             f'{path}: size: expected {size[1]} x {size[0]}, as the picture has, found '
             f'{width:g} x {height:g}'
+        )
+    if (height, width) == size[::-1] != size and (code := orientation_of(picture)) in TURNED:
+        raise DataError(
+            f'{path}: size: expected {size[1]} x {size[0]}, as {picture.name} is seen, found '
+            f'{width:g} x {height:g}: it was annotated without its EXIF orientation, {code}'
         )
 
 

@@ -76,6 +76,25 @@ def test_splits_are_those_of_the_folders(tmp_path):
         assert {p.path.stem: p.split for p in found.pictures} == splits, name
 
 
+def test_voc_boxes_of_a_picture_before_it_was_turned_are_refused(tmp_path):
+    """Without an orientation a swapped size is a habit of tools; with one boxes lie elsewhere."""
+    annotated.voc(tmp_path)
+    xml, picture = tmp_path / 'Annotations/a.xml', tmp_path / 'JPEGImages/a.jpg'
+    text = xml.read_text()
+    swapped = text.replace('<width>120</width><height>90<', '<width>90</width><height>120<')
+    assert swapped != text
+    xml.write_text(swapped)
+    assert read_folder(tmp_path).objects == 4
+    with Image.open(picture) as image:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image.save(picture, exif=exif)
+    assert read_folder(tmp_path).objects == 4, 'the size that is seen'
+    xml.write_text(text)
+    with pytest.raises(DataError, match=r'a\.xml: size: .*EXIF orientation, 6'):
+        read_folder(tmp_path)
+
+
 def test_annotations_that_are_cut_are_told(tmp_path):
     annotated.write_json(tmp_path / 'all.json', annotated.coco(tmp_path))
     path = tmp_path / 'all.json'
