@@ -131,11 +131,12 @@ def _caption(results: Mapping[str, Any]) -> str:
 def _light_caption(results: Mapping[str, Any]) -> str:
     machine = results['machine']
     missing = ''.join(f' No {way}: {why}.' for way, why in results['not_measured'].items())
+    remark = f' {results["remark"]}' if 'remark' in results else ''  # by hand, of a disturbed run
     return (
         f'Milliseconds of backbones at 512x512, batch 1, folded where they fold, with random '
         f'weights: `{COMMAND}`, {machine["cpu"]}, threads: {machine["threads"]}, PyTorch '
         f'{machine["torch"]}; eager is PyTorch.{missing} int8 files are those of the export, with '
-        "the ranges of one picture. Those not of this package are timm's."
+        f"the ranges of one picture. Those not of this package are timm's.{remark}"
     )
 
 

@@ -15,7 +15,7 @@ OPEN_AT_ONCE = 256  # points decided in float64 together: some megabytes
 class Points:
     """N point sets, each sorted along one axis, ready to be compared with others.
 
-    Args:
+    Attributes:
         given: (N, 3, V) float64, as they were given.
         orders: (N, V) numbers of the points in the order of `heights`.
         heights: (N, V) float64, ascending, along the axis.

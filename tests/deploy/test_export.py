@@ -159,6 +159,17 @@ def test_a_file_that_differs_fails_and_stays(tiny_hand, random_hand, tmp_path, m
         (dict(format='coreml', out='x.mlpackage', int8=True), ('--int8', 'onnx', 'openvino')),
         (dict(int8=True, calibration_images=0), ('--calibration-images', 0, 'at least 1')),
         (dict(part='backbone', with_mano=True), ('--with-mano', '--part backbone')),
+        (dict(int8='lopsided'), ('--int8 lopsided', 'symmetric')),
+        (dict(int8=True, precision='fp16'), ('--int8', '--precision fp16', 'one of them')),
+        (dict(precision='fp8'), ('--precision fp8', 'fp32', 'fp16')),
+        (
+            dict(format='coreml', out='x.mlpackage', precision='fp32'),
+            ('--precision fp32', 'onnx, openvino', 'coreml', 'fp16'),
+        ),
+        (
+            dict(format='coreml', out='x.mlpackage', int8='symmetric'),
+            ('--int8 symmetric', 'onnx, openvino', 'coreml'),
+        ),
     ],
     ids=lambda value: ' '.join(map(str, value)) if isinstance(value, tuple) else '',
 )

@@ -10,9 +10,7 @@ from fastvit_dense.deploy.export import export
 from fastvit_dense.deploy.half import LIMITS, for_half
 from fastvit_dense.deploy.onnx_file import keep_used_domains
 from fastvit_dense.deploy.runtime import ExportedNetwork
-from fastvit_dense.errors import ExportError
 from fastvit_dense.graphs.agreement import MAX_ERROR, MIN_DETECTIONS, Line
-from tests.facts import raises_naming
 
 pytestmark = pytest.mark.integration
 OPTIONS = {
@@ -144,27 +142,3 @@ def test_limits_of_half():
     assert not for_half(Line('x', float('nan'), MAX_ERROR)).passed
     assert for_half(Line('x', 60, MIN_DETECTIONS, at_least=True)).limit == MIN_DETECTIONS
     assert for_half(Line('x', 1.0, None)).limit is None
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'facts'),
-    [
-        (dict(int8='lopsided'), ('--int8 lopsided', 'symmetric')),
-        (dict(int8=True, precision='fp16'), ('--int8', '--precision fp16', 'one of them')),
-        (dict(precision='fp8'), ('--precision fp8', 'fp32', 'fp16')),
-        (
-            dict(format='coreml', out='x.mlpackage', precision='fp32'),
-            ('--precision fp32', 'onnx, openvino', 'coreml', 'fp16'),
-        ),
-        (
-            dict(format='coreml', out='x.mlpackage', int8='symmetric'),
-            ('--int8 symmetric', 'onnx, openvino', 'coreml'),
-        ),
-    ],
-)
-def test_arguments_that_do_not_fit(tiny_hand, random_hand, tmp_path, arguments, facts):
-    arguments = {'format': 'onnx', 'out': 'x.onnx'} | arguments
-    arguments['out'] = tmp_path / arguments['out']
-    with raises_naming(ExportError, *facts):
-        export(tiny_hand, random_hand, **arguments)
-    assert not arguments['out'].exists()
