@@ -13,7 +13,7 @@ from torch import nn
 
 from benchmarks.machine import BenchmarkError, describe_machine
 from benchmarks.networks import Schedule, reason_of
-from benchmarks.parts import PARTS, TimedPredictor
+from benchmarks.parts import TimedPredictor
 from benchmarks.pictures import make_picture, picture_size
 from benchmarks.timing import time_in_turns
 from fastvit_dense.backbones.reparam import reparameterize
@@ -25,6 +25,7 @@ from fastvit_dense.deploy.quantize import quantize
 from fastvit_dense.deploy.runtime import ExportedNetwork
 from fastvit_dense.errors import ExportError, ImageError
 from fastvit_dense.inference.predictor import Predictor, load_model
+from fastvit_dense.inference.timing import PARTS
 from fastvit_dense.tasks.config import load_config
 
 CANDIDATE_BOXES = 500  # pairs of box and class that enter NMS where weights are random

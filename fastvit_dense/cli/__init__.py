@@ -16,6 +16,7 @@ COMMANDS = (
     'test',
     'evaluate',
     'predict',
+    'app',
     'export',
     'convert-weights',
     'convert-data',

@@ -8,12 +8,12 @@ from PIL import Image
 from benchmarks.machine import BenchmarkError
 from benchmarks.models import benchmark_models, score_threshold
 from benchmarks.networks import Schedule
-from benchmarks.parts import PARTS
 from benchmarks.pictures import make_picture
 from fastvit_dense.deploy.export import trace, write
 from fastvit_dense.deploy.job import prepare
 from fastvit_dense.errors import CheckpointError, ConfigError, ImageError
 from fastvit_dense.inference.predictor import load_model
+from fastvit_dense.inference.timing import PARTS
 from fastvit_dense.tasks.config import load_config
 from tests.facts import raises_naming
 

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks.parts import PARTS, PartClock, TimedPredictor
+from benchmarks.parts import TimedPredictor
 from fastvit_dense.inference.predictor import load_model
+from fastvit_dense.inference.timing import PARTS, PartClock
 from tests.facts import raises_naming
 
 
