@@ -1,7 +1,9 @@
 """The page in Chromium, and what a stranger asks its server for."""
 
 import json
+import os
 import socket
+import sys
 import threading
 import time
 import urllib.error
@@ -40,6 +42,22 @@ def test_only_uploaded_files_are_read(tmp_path):
     ):
         with raises_naming(ConfigError, 'expected an uploaded file'):
             app.uploaded(str(path), folder)
+
+
+def test_without_gradio_one_line_tells_what_to_type(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, 'gradio', None)  # as Python itself marks what is not there
+    monkeypatch.setattr(os, 'environ', os.environ.copy())
+    with raises_naming(ConfigError, 'Gradio', 'pip install gradio'):
+        app.make_app(Showroom(), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken(tmp_path):
+    pytest.importorskip('gradio')
+    with socket.create_server(('127.0.0.1', 0)) as other:
+        port = other.getsockname()[1]
+        with raises_naming(ConfigError, '--port', port):
+            app.serve(port=port)
 
 
 @pytest.fixture(scope='module')
