@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,7 +56,7 @@ class DatasetCheck:
     progress: bool = False
     training: BaseDataset | None = None
 
-    @property
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """Class names that the config gives the dataset."""
         return tuple(self.built.metainfo.get('classes') or ())

@@ -30,7 +30,7 @@ def test_a_part_is_stopped_at_its_limit(tmp_path, monkeypatch):
     endless = Part('endless', 'tests.benchmarks.gpu.endless', 1.0)
     missing = Part('missing', 'tests.benchmarks.gpu.missing', 1.0)
     monkeypatch.setattr(jobs, 'PARTS', (endless, missing))
-    monkeypatch.setattr(jobs, 'GRACE', 25.0)  # for the imports, on a busy machine
+    monkeypatch.setattr(jobs, 'GRACE', 14.0)  # for the imports, on a busy machine
     start = time.monotonic()
     found = run_parts(0.1, tmp_path, device='cpu')['parts']
     assert time.monotonic() - start < 120
