@@ -33,14 +33,14 @@ BACKBONES = {
     'light backbones of timm, 2': (REFERENCE, *LIGHT[6:], 'resnet50'),
 }
 MODELS = (  # one of each head and family of backbones
-    'maskrcnn_fastvit_sa12',
-    'maskrcnn_mobilevit_s',
     'semfpn_fastvit_sa12',
-    'semfpn_mobilevitv2_100',
-    'semfpn_mobileclip2_s0',
+    'handmesh_fastvit_sa12',
     'ssdlite_mobilevit_s',
     'deeplabv3_mobilevit_s',
-    'handmesh_fastvit_sa12',
+    'semfpn_mobilevitv2_100',
+    'semfpn_mobileclip2_s0',
+    'maskrcnn_fastvit_sa12',
+    'maskrcnn_mobilevit_s',
 )
 QUICK_BACKBONES = {'FastViT': ('t8',), 'light backbones of timm': ('t8', 'starnet_s050')}
 QUICK_MODELS = ('handmesh_fastvit_t8',)
