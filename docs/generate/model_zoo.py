@@ -15,7 +15,7 @@ from .code import ROOT
 
 PATH = ROOT / 'docs/model_zoo.md'
 LATENCIES = ROOT / 'docs/results/model_zoo.json'
-COMMAND = 'python tools/benchmark.py zoo --out docs/results/model_zoo.json'
+COMMAND = 'python tools/benchmark.py zoo --threads 1 --out docs/results/model_zoo.json'
 START, END = '<!-- tables of models, made by `make docs` -->\n', '<!-- end of the tables -->\n'
 
 # As the sources state them, in millions and percent; empty where they say nothing. Mask R-CNN 1x on
