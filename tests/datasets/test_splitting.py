@@ -143,3 +143,33 @@ def test_what_cannot_be_split_is_told(tmp_path):
     found.pictures[0].split = 'val'
     with pytest.raises(DataError, match='expected pictures for training'):
         complete_splits(found)
+
+
+def only_on(folder, *names):
+    """Objects in these pictures alone."""
+    found = found_in(folder)
+    for picture in found.pictures:
+        picture.objects = picture.objects if picture.path.name in names else []
+    return found
+
+
+def test_there_are_objects_to_train_on_and_to_validate_with(stills):
+    for seed in range(4):
+        found = only_on(stills, 'img_003.jpg', 'img_017.jpg')
+        complete_splits(found, seed)
+        assert {p.split for p in found.pictures if p.objects} == {'train', 'val'}
+    with pytest.raises(DataError, match=r'objects to validate with.* 1 other pictures have some'):
+        complete_splits(only_on(stills, 'img_003.jpg'))
+    found = only_on(stills, 'img_003.jpg', 'img_017.jpg')
+    for picture in found.pictures:
+        picture.split = 'train' if picture.objects else 'val'
+    with pytest.raises(DataError, match=r'objects to validate with, found none in 38 pictures'):
+        complete_splits(found)
+
+
+def test_a_folder_to_test_with_needs_no_training(tmp_path):
+    scene(np.random.default_rng(0)).save(tmp_path / 'a.png')
+    found = found_in(tmp_path)
+    found.pictures[0].split = 'test'
+    complete_splits(found, testing=True)
+    assert [p.split for p in found.pictures] == ['test']
