@@ -10,15 +10,18 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from fastvit_dense.datasets.formats.categories import COCO_IDS
 from tests import tiny
 from tests.datasets.formats import annotated
 from tests.test_readme import FENCES, PAGES
@@ -72,6 +75,8 @@ SHORTER = (
     ('train *', ' '.join((*ITERATIONS, *ALL))),
     ('browse finetune/*', 'train_dataloader.num_workers=0'),
 )
+# word of a line, and the package that it needs
+OPTIONAL = {'parquet': 'pyarrow', 'tensorboard': 'tensorboard', 'coreml': 'coremltools'}
 # what the lines of a page presuppose that no other line makes
 BEFORE = {
     'docs/evaluation.md': [
@@ -97,6 +102,11 @@ def is_tree(line):
 def reason(line):
     """Why a line is not run; None: it is."""
     return next((why for kind, why in NOT_RUN.items() if fnmatch.fnmatch(line, kind)), None)
+
+
+def is_missing(line):
+    """Whether a package that a line needs is not installed."""
+    return any(word in line and not find_spec(name) for word, name in OPTIONAL.items())
 
 
 @pytest.mark.parametrize('page', [page for page in PAGES if shell_lines(page)])
@@ -125,16 +135,16 @@ os.execv(sys.executable, [sys.executable, '-m', 'fastvit_dense', *words, *extra]
 """
 
 
-@pytest.fixture(scope='module')
-def folder(root_dir, hand_tree, photo, trained, sample_data, tmp_path_factory):
+@pytest.fixture
+def folder(root_dir, hand_tree, photo, trained, tmp_path):
     """What the pages presuppose: data, pictures, a video, a checkpoint."""
-    folder = tmp_path_factory.mktemp('reader')
+    folder = tmp_path
     shutil.copytree(root_dir / 'configs', folder / 'configs')
     (folder / 'tools').symlink_to(root_dir / 'tools')
     annotated.yolo(folder / 'FOLDER')
     annotated.masks(folder / 'data/fields')
-    coco(folder / 'data/parts', annotated.CLASSES[0], 'nut')
-    coco(folder / 'data/coco', 'person', 'bicycle')
+    coco(folder / 'data/parts', ('screw', 'nut'), (1, 2))
+    coco(folder / 'data/coco', CocoDataset.METAINFO['classes'], COCO_IDS)
     ade(folder / 'data/ade/ADEChallengeData2016')
     for path in ('photos/a.jpg', 'photos/sub/b.jpg', 'photo.jpg', 'a.jpg', 'b.jpg', 'aerial.tif'):
         (folder / path).parent.mkdir(exist_ok=True, parents=True)
@@ -153,12 +163,12 @@ def folder(root_dir, hand_tree, photo, trained, sample_data, tmp_path_factory):
     return folder
 
 
-def coco(folder, first, second):
+def coco(folder, names, ids):
     """COCO's folders, of the pictures of `annotated`."""
-    categories = [{'id': 1, 'name': first}, {'id': 2, 'name': second}]
-    for split, names in (('train', 'abc'), ('val', 'ab')):
+    categories = [{'id': i, 'name': name} for i, name in zip(ids, names, strict=True)]
+    for split, pictures_of in (('train', 'abc'), ('val', 'ab')):
         for pictures in ('images', f'{split}2017'):
-            content = annotated.coco(folder / pictures, names, folders=False)
+            content = annotated.coco(folder / pictures, pictures_of, folders=False)
         content['categories'] = categories
         annotated.write_json(folder / f'{split}.json', content)
         annotated.write_json(folder / f'annotations/instances_{split}2017.json', content)
@@ -251,7 +261,9 @@ def test_every_line_runs(root_dir, folder, tiny_hand, tiny_semantic, page):
     }
     failed = []
     for line in [*BEFORE.get(page, ()), *shell_lines(page)]:
-        if reason(line):
+        if reason(line) or any(
+            word in line and not find_spec(name) for word, name in OPTIONAL.items()
+        ):
             continue
         trained = re.search(r'train.py +configs/(\w+)|train +(?:finetune/)?(\w+)', line)
         if trained:  # each as the first training of its config
