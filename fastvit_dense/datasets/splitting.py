@@ -66,9 +66,10 @@ def _see_objects(found: Found) -> None:
         pictures = found.of(split)
         if not any(picture.mask or picture.objects for picture in pictures):
             others = sum(bool(picture.objects) for picture in found.pictures)
+            told = ''.join(f'; {note}' for note in found.notes[:2])
             raise DataError(
                 f'{found.root}: expected objects to {purpose}, found none in {len(pictures)} '
-                f'pictures ({pictures[0].path}, ...); {others} other pictures have some'
+                f'pictures ({pictures[0].path}, ...); {others} other pictures have some{told}'
             )
 
 

@@ -74,7 +74,10 @@ def _pairs(tree: Tree) -> tuple[list[tuple[Path, Path]], list[Path], list[Path]]
     for key in both:
         if key in twice:
             one, other = twice[key]
-            raise DataError(f'{other}: expected one file of this name, found {one}, too')
+            raise DataError(
+                f'{other}: expected one file for each picture, and one for its mask, found {one}, '
+                'too; leave one of the two in the folder'
+            )
     return (
         [(pictures[key], masks[key]) for key in both],
         sorted(path for key, path in pictures.items() if key not in masks),

@@ -212,7 +212,7 @@ REFUSED = {
     'two of a name': (
         annotated.masks,
         lambda f: Image.open(f / 'images/train/a.jpg').save(f / 'images/train/a.png'),
-        r'a\.png: expected one file of this name, found .*a\.jpg, too',
+        r'a\.png: expected one file for each picture, .* found .*a\.jpg, too',
     ),
     'cvat': (
         lambda f: annotated.save_picture(f / 'images/a.jpg', 'a'),
