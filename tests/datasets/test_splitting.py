@@ -9,8 +9,11 @@ from PIL import Image
 
 from fastvit_dense.datasets.alike import groups_of
 from fastvit_dense.datasets.formats.records import Found, Object, Picture
+from fastvit_dense.datasets.own_data import read_own_data
 from fastvit_dense.datasets.splitting import complete_splits
 from fastvit_dense.errors import DataError
+
+from .formats import annotated
 
 
 def scene(rng):
@@ -173,3 +176,10 @@ def test_a_folder_to_test_with_needs_no_training(tmp_path):
     found.pictures[0].split = 'test'
     complete_splits(found, testing=True)
     assert [p.split for p in found.pictures] == ['test']
+
+
+def test_labels_that_are_not_found_are_told_where_objects_are_missing(tmp_path):
+    annotated.yolo(tmp_path)
+    (tmp_path / 'train/labels').rename(tmp_path / 'train/annotations')
+    with pytest.raises(DataError, match=r'objects to train on.* 3 pictures without a label file'):
+        read_own_data(tmp_path)
