@@ -131,6 +131,24 @@ def add_tiles(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def count(text: str) -> int:
+    """Read a whole number above 0: the `type` of an argument."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f'expected a whole number above 0, found {text!r}')
+    return int(text)
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1: the `type` of an argument."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f'expected a number from 0 to 1, found {text!r}')
+    return value
+
+
 def _reason(error: Exception) -> str | None:
     """The message of an error that says all there is to say, else None."""
     if isinstance(error, FastViTDenseError) or (isinstance(error, OSError) and error.filename):

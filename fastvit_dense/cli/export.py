@@ -4,6 +4,7 @@ fastvit-dense export semfpn_fastvit_sa24 CHECKPOINT --format onnx --out sa24.onn
 fastvit-dense export work_dirs/semfpn_fastvit_sa24/iter_40000.pth --format onnx --out sa24.onnx
 fastvit-dense export maskrcnn_fastvit_sa24 CHECKPOINT --format openvino --out sa24.xml
 fastvit-dense export semfpn_fastvit_sa24 CHECKPOINT --format coreml --out sa24.mlpackage
+fastvit-dense export MODEL --format coreml --out m.mlpackage --size 512 512 --size 512 1024
 fastvit-dense export semfpn_fastvit_sa24 CHECKPOINT --format onnx --out fp16.onnx --precision fp16
 fastvit-dense export semfpn_fastvit_sa24 CHECKPOINT --format onnx --out int8.onnx --int8 symmetric
 
@@ -39,8 +40,11 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
         '--size',
         nargs=2,
         type=int,
+        action='append',
+        default=[],
         metavar=('HEIGHT', 'WIDTH'),
-        help='size to check with, for Core ML the only one (default: what the config tests with)',
+        help='size to check with (default: what the config tests with); Core ML files take this '
+        'one only, or several where it is given several times',
     )
     parser.add_argument(
         '--with-mano',
@@ -65,6 +69,7 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
         '--calibration-images', type=int, default=32, metavar='N', help='(default: %(default)s)'
     )
     args = parser.parse_args(arguments)
+    sizes = args.size
 
     from ..deploy.export import export
 
@@ -74,7 +79,8 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> int:
         args.format,
         args.out,
         part=args.part,
-        size=args.size and tuple(args.size),
+        size=tuple(sizes[0]) if sizes else None,
+        more_sizes=map(tuple, sizes[1:]),
         with_mano=args.with_mano,
         precision=args.precision,
         int8=args.int8,

@@ -15,7 +15,7 @@ least one was predicted or all were done before, else 1.
 import argparse
 from typing import Any
 
-from .common import Arguments, add_config, add_fuse, add_tiles
+from .common import Arguments, add_config, add_fuse, add_tiles, count, share
 
 
 def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
@@ -37,13 +37,13 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
     )
     parser.add_argument(
         '--batch-size',
-        type=int,
+        type=count,
         metavar='N',
         help='pictures of one size at a time (default: 8 on a GPU, else 1)',
     )
     parser.add_argument(
         '--score-thr',
-        type=float,
+        type=share,
         metavar='T',
         help='leave out what scores less; else the data holds all, and pictures show 0.3 and more',
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ..checkpoints.files import replacing
 from ..errors import DataError
 from .check.datasets import check_config
 from .check.findings import DataReport
@@ -51,14 +52,16 @@ def convert_data(
     made = Path(tempfile.mkdtemp(prefix='.converting-', dir=out.parent))
     try:
         suffix = (_write_coco if to == 'coco' else _write_masks)(made, found)
-        (made / ABOUT).write_text(describe(found) + '\n', encoding='utf-8')
         made.chmod(0o755)
         if out.exists():
             out.rmdir()
         made.rename(out)
     finally:
         shutil.rmtree(made, ignore_errors=True)
-    return found, check_config(_config(out, found, to, suffix))
+    report = check_config(_config(out, found, to, suffix))
+    with replacing(out / ABOUT) as part:
+        part.write_text(f'{describe(found)}\n\n{report}\n', encoding='utf-8')
+    return found, report
 
 
 def _write_coco(folder: Path, found: Found) -> str:

@@ -50,7 +50,7 @@ def with_masks(found: Found, classes: Sequence[str] | None = None) -> Found:
         notes = [f'{left} pictures without a class mask are left out'] if left else []
         found = replace(found, pictures=kept, notes=[*found.notes, *notes])
         if not found.of('val'):
-            complete_splits(found)
+            complete_splits(found, testing=bool(classes))
     if classes:
         found = with_classes(found, classes)
     if len(found.mask_classes) > MOST_CLASSES:

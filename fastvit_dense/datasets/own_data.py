@@ -19,18 +19,19 @@ NOTES = 12  # shown
 CLASSES = 40
 
 
-def read_own_data(folder: str | Path, seed: int = 0) -> Found:
+def read_own_data(folder: str | Path, seed: int = 0, testing: bool = False) -> Found:
     """Read a folder of annotated pictures of any known format, and split it where it is not.
 
     Args:
         folder: See `formats.recognising`.
         seed: Of the split.
+        testing: A folder without training pictures will do.
 
     Raises:
         MissingFileError, DataError: With the file and the field that cannot be used.
     """
     found = read_folder(folder)
-    complete_splits(found, seed)
+    complete_splits(found, seed, testing)
     return found
 
 

@@ -11,7 +11,7 @@ from .formats.records import Found, Picture
 VAL_SHARE = 0.2
 
 
-def complete_splits(found: Found, seed: int = 0) -> None:
+def complete_splits(found: Found, seed: int = 0, testing: bool = False) -> None:
     """Give every picture a split, in place; what is there already stays.
 
     Where no validation pictures are named, about a fifth of the training pictures becomes that.
@@ -21,12 +21,17 @@ def complete_splits(found: Found, seed: int = 0) -> None:
     Args:
         found: A folder, read.
         seed: Another one gives another split.
+        testing: A folder without training pictures will do.
 
     Raises:
-        DataError: The pictures cannot be split: there is one, or all are alike.
+        DataError: The pictures cannot be split: there is one, or all are alike; or those to train
+            on, or to validate with, have no object.
     """
     for picture in found.pictures:
         picture.split = picture.split or 'train'
+    if testing and not found.of('train'):
+        found.notes.append('split: as the folder has it')
+        return
     if not found.of('train'):
         raise DataError(
             f'{found.root}: expected pictures for training, found {len(found.pictures)} in val or '
@@ -34,6 +39,7 @@ def complete_splits(found: Found, seed: int = 0) -> None:
         )
     if found.of('val'):
         found.notes.append('split: as the folder has it')
+        _see_objects(found)
         return
     pictures = found.of('train')
     groups = _units(pictures)
@@ -51,6 +57,20 @@ def complete_splits(found: Found, seed: int = 0) -> None:
         f'split: {len(found.of("val"))} of {len(pictures)} pictures for validation, seed {seed}; '
         f'the same pictures, and neighbours in a video, stay together ({len(groups)} groups)'
     )
+    _see_objects(found)
+
+
+def _see_objects(found: Found) -> None:
+    """See that there are objects to train on and to validate with."""
+    for split, purpose in (('train', 'train on'), ('val', 'validate with')):
+        pictures = found.of(split)
+        if not any(picture.mask or picture.objects for picture in pictures):
+            others = sum(bool(picture.objects) for picture in found.pictures)
+            told = ''.join(f'; {note}' for note in found.notes[:2])
+            raise DataError(
+                f'{found.root}: expected objects to {purpose}, found none in {len(pictures)} '
+                f'pictures ({pictures[0].path}, ...); {others} other pictures have some{told}'
+            )
 
 
 def _units(pictures: Sequence[Picture], near: bool = True) -> list[list[int]]:
@@ -88,16 +108,18 @@ def _chosen(pictures: Sequence[Picture], groups: list[list[int]], seed: int) -> 
     first = [next(k for k in order if label in labels[k]) for label in rare]
     chosen: list[int] = []
     for k in dict.fromkeys([*first, *order]):
-        fits = len(chosen) + len(groups[k]) <= 1.5 * goal
+        count = sum(len(groups[i]) for i in chosen)
+        fits = count + len(groups[k]) <= 1.5 * goal
         keeps = all(left[label] > 1 for label in labels[k])  # a class stays in the training
-        if len(chosen) >= goal or not fits or not keeps or len(groups[k]) == len(pictures):
+        if count >= goal or not fits or not keeps or len(groups[k]) == len(pictures):
             continue
-        chosen += groups[k]
+        chosen.append(k)
         left.subtract(labels[k])
-    if chosen:
-        return chosen
-    smallest = min(order, key=lambda k: len(groups[k]))
-    return groups[smallest]
+    with_objects = [k for k in order if labels[k]]
+    if not chosen or (len(with_objects) > 1 and not any(labels[k] for k in chosen)):
+        # there is nothing to validate with but what a class is lost for in the training
+        chosen = [min(with_objects or order, key=lambda k: (len(groups[k]), len(labels[k])))]
+    return [i for k in chosen for i in groups[k]]
 
 
 def _place(picture: Picture, seed: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Core ML programs: fp16, of one image size, converted on any system, run on Apple devices.
+"""Core ML programs: fp16, of stated image sizes, converted on any system, run on Apple devices.
 
 Without a Mac nothing can be predicted here, so the check is of what can be checked: the traced
 graph against PyTorch, and the structure of the program.
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 
 from ..errors import ExportError, reason_of
 from ..graphs.agreement import MAX_ERROR, Line, relative_error
@@ -29,7 +31,8 @@ def export_coreml(job: Job, out: Path) -> Iterator[Line]:
     """Convert, write and check; see `export.export`.
 
     Args:
-        job: What to convert; the file takes images of `description.input_size` only.
+        job: What to convert; the file takes images of `description.input_size` and of
+            `more_sizes`.
         out: `.mlpackage`.
 
     Yields:
@@ -37,26 +40,57 @@ def export_coreml(job: Job, out: Path) -> Iterator[Line]:
     """
     description = replace(
         job.description,
-        dynamic_size=False,
+        dynamic_size=bool(job.more_sizes),
         precision='fp16',
         takes_batches=False,
         input_layout=LAYOUT,
     )
-    image = example_image(description.input_size)
-    with torch.no_grad(), warnings.catch_warnings():
+    sizes = [(*description.input_size,), *job.more_sizes]
+    with torch.no_grad(), warnings.catch_warnings(), ResizesByFactors():
         warnings.simplefilter('ignore')  # tracing warns of each size that it sees in Python
-        traced = torch.jit.trace(job.graph, image, check_trace=False)
-    program = convert(traced, image.shape, job.graph.output_names)
+        traced = torch.jit.trace(job.graph, example_image(sizes[0]), check_trace=False)
+    program = convert(traced, sizes, job.graph.output_names)
     program.user_defined_metadata.update(description.to_strings())
     program.short_description = f'fastvit_dense, {description.task}, {description.config}'
     program.version = description.fastvit_dense
     with writing(out) as made:
         program.save(str(made))
-    yield from check_traced(job, traced)
-    yield from check_structure(program, description.part)
+    for size in sizes:
+        yield from check_traced(job, traced, size)
+    yield from check_structure(program, sizes)
 
 
-def convert(traced: Any, shape: torch.Size, output_names: tuple[str, ...]) -> 'MLModel':
+class ResizesByFactors(TorchFunctionMode):
+    """Context in which maps are resized by whole factors, where these lead to the wanted size.
+
+    coremltools has no nearest-neighbour resizing to a size that follows the image. The factors of
+    one size hold for others where all are multiples of the network's stride.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function is F.interpolate:
+            return self._interpolate(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    @staticmethod
+    def _interpolate(
+        x: torch.Tensor, size: Any = None, scale_factor: Any = None, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        if size is not None:
+            pairs = [(int(new), int(old)) for new, old in zip(size, x.shape[2:], strict=True)]
+            factors = {new / old for new, old in pairs}
+            (factor,) = factors if len(factors) == 1 else (0.5,)
+            if factor == 1:
+                return x
+            if factor.is_integer():
+                size, scale_factor = None, factor
+        return F.interpolate(x, size, scale_factor, *args, **kwargs)
+
+
+def convert(traced: Any, sizes: list[tuple[int, int]], output_names: tuple[str, ...]) -> 'MLModel':
     """Convert a traced graph to an fp16 `mlprogram` for iOS 16 and macOS 13.
 
     The input is of Core ML's image type, which a camera's frame can be given to.
@@ -67,13 +101,18 @@ def convert(traced: Any, shape: torch.Size, output_names: tuple[str, ...]) -> 'M
     logging.getLogger('coremltools').setLevel(logging.ERROR)
     import coremltools as ct
 
+    shapes = [(1, 3, *size) for size in sizes]
+    shape = ct.EnumeratedShapes(shapes, default=shapes[0]) if shapes[1:] else shapes[0]
+    hint = '--part backbone exports the backbone of any model'
+    if shapes[1:]:
+        hint = 'one --size may do, or sizes that are multiples of 32'
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         try:
             return ct.convert(
                 traced,
                 convert_to='mlprogram',
-                inputs=[ct.ImageType('image', tuple(shape), color_layout=ct.colorlayout.RGB)],
+                inputs=[ct.ImageType('image', shape, color_layout=ct.colorlayout.RGB)],
                 outputs=[ct.TensorType(name, dtype=np.float32) for name in output_names],
                 compute_precision=ct.precision.FLOAT16,
                 minimum_deployment_target=ct.target.iOS16,
@@ -81,18 +120,15 @@ def convert(traced: Any, shape: torch.Size, output_names: tuple[str, ...]) -> 'M
             )
         except Exception as error:  # coremltools' errors have no common base
             reason = ' '.join(reason_of(error).split())[:300]
-            raise ExportError(
-                f'coremltools cannot convert the model: {reason}; '
-                '--part backbone exports the backbone of any model'
-            ) from error
+            raise ExportError(f'coremltools cannot convert the model: {reason}; {hint}') from error
 
 
-def check_traced(job: Job, traced: Any) -> Iterator[Line]:
-    """The traced graph against the model as trained, on inputs of the file's one size."""
+def check_traced(job: Job, traced: Any, size: tuple[int, int]) -> Iterator[Line]:
+    """The traced graph against the model as trained, on inputs of one of the file's sizes."""
     description, model = job.description, job.predictor.model
     whole = description.part == 'model'
     expected_of = job.predictor.task.expected_outputs if whole else expected_maps
-    for name, picture in check_images(tuple(description.input_size), dynamic=False):
+    for name, picture in check_images(size, dynamic=False):
         expected = expected_of(model, picture)
         image = torch.from_numpy(picture.transpose(2, 0, 1)[None].astype(np.float32))
         with torch.no_grad():
@@ -128,7 +164,14 @@ def channel_scalings(program: 'MLModel') -> int:
     )
 
 
-def check_structure(program: 'MLModel', part: str) -> Iterator[Line]:
+def input_sizes(program: 'MLModel') -> list[tuple[int, int]]:
+    """Heights and widths of the images that a program takes."""
+    (image,) = (entry.type.imageType for entry in program.get_spec().description.input)
+    stated = [(size.height, size.width) for size in image.enumeratedSizes.sizes]
+    return stated or [(image.height, image.width)]
+
+
+def check_structure(program: 'MLModel', sizes: list[tuple[int, int]]) -> Iterator[Line]:
     """Check what can be told of a program without running it."""
     import coremltools as ct
     from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
@@ -142,6 +185,8 @@ def check_structure(program: 'MLModel', part: str) -> Iterator[Line]:
     spec = program.get_spec()
     inputs = [(i.name, i.type.WhichOneof('Type')) for i in spec.description.input]
     yield Line(f'inputs other than one image: {inputs}', inputs != [('image', 'imageType')], 0)
+    taken = input_sizes(program)
+    yield Line(f'sizes other than {sizes}: {taken}', set(taken) != set(sizes), 0)
     others = [
         o.name for o in spec.description.output if o.type.WhichOneof('Type') != 'multiArrayType'
     ]

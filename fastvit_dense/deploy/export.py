@@ -28,7 +28,7 @@ from .runtime import ExportedModel, ExportedNetwork, require
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-from .job import Job, example_image, prepare, writing
+from .job import Job, checked_size, example_image, prepare, writing
 
 PARTS = ('model', 'backbone')
 QUANTISED = ('int8', 'int8 symmetric')
@@ -47,6 +47,7 @@ def export(
     *,
     part: str = 'model',
     size: tuple[int, int] | None = None,
+    more_sizes: Iterable[tuple[int, int]] = (),
     with_mano: bool = False,
     precision: str | None = None,
     int8: bool | str = False,
@@ -62,8 +63,8 @@ def export(
         format: 'onnx', 'openvino', 'coreml', or one that was registered (`formats.py`).
         out: The file: .onnx, .xml (the weights come beside it, as .bin) or .mlpackage.
         part: 'model', or 'backbone': its feature maps alone.
-        size: Height and width; by default those that the config tests with. Core ML files take
-            this size only.
+        size: Height and width; by default those that the config tests with.
+        more_sizes: Further ones. Core ML files take `size` and these, no others.
         with_mano: Hand: put the hand model inside, and give its mesh.
         precision: 'fp32' or 'fp16'; None: the format's own.
         int8: Quantise weights and activations to 8 bits; 'symmetric': with every zero point 0.
@@ -86,12 +87,18 @@ def export(
     entry = find_format(format)  # it may be one that the config's imports registered
     chosen = _precision(entry, precision, int8)
     _check_format(entry, out, bool(int8))
+    more_sizes = tuple(more_sizes)
+    if more_sizes and not entry.stated_sizes:
+        raise ExportError(f'--size: give it once, {entry.name} files take any size')
     _check_place(out, checkpoint)
     job = prepare(cfg, checkpoint, part=part, size=size, with_mano=with_mano)
     reason = job.predictor.task.unsupported_formats.get(format)
     if reason and part == 'model':
         raise ExportError(f'--format {format}: {reason}')
-    job = replace(job, precision=chosen, calibration_images=calibration_images)
+    more_sizes = tuple(checked_size(job.predictor.task, other) for other in more_sizes)
+    job = replace(
+        job, precision=chosen, calibration_images=calibration_images, more_sizes=more_sizes
+    )
     return _tell(entry.export(job, out), job, out)
 
 
@@ -265,4 +272,8 @@ for _name, _suffix, _runtime in (
             ('fp32', 'fp16', *QUANTISED),
         )
     )
-register_format(ExportFormat('coreml', '.mlpackage', ('coremltools',), export_coreml, ('fp16',)))
+register_format(
+    ExportFormat(
+        'coreml', '.mlpackage', ('coremltools',), export_coreml, ('fp16',), stated_sizes=True
+    )
+)

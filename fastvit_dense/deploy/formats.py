@@ -20,6 +20,7 @@ class ExportFormat:
         export: Called with the job and the file; writes the file, whole or not at all (see
             `job.writing`), and gives the comparisons with PyTorch.
         precisions: What `Job.precision` may be; the first where nothing is asked for.
+        stated_sizes: Whether its files take the sizes alone that they were made for.
     """
 
     name: str
@@ -27,6 +28,7 @@ class ExportFormat:
     modules: tuple[str, ...]
     export: Callable[[Job, Path], Iterable[Line]]
     precisions: tuple[str, ...] = ('fp32',)
+    stated_sizes: bool = False
 
 
 FORMATS: dict[str, ExportFormat] = {}

@@ -38,6 +38,7 @@ class Job:
         description: For the file.
         precision: 'fp32', 'fp16', 'int8', or 'int8 symmetric'.
         calibration_images: Training images that the ranges of int8 are taken from.
+        more_sizes: Height and width, beside `description.input_size`, of files for stated sizes.
     """
 
     predictor: Predictor
@@ -45,6 +46,7 @@ class Job:
     description: Description
     precision: str = 'fp32'
     calibration_images: int = 0
+    more_sizes: tuple[tuple[int, int], ...] = ()
 
 
 def prepare(
@@ -131,12 +133,21 @@ def _graph(task: Task, model: nn.Module, normalize: Normalize, part: str, with_m
     return task.graph(normalize, model, with_mano)
 
 
-def _input_size(cfg: Config, task: Task, size: tuple[int, int] | None) -> tuple[int, int]:
-    """Height and width: the given ones, else those that the config's test pipeline leads to."""
-    if size is None:
-        return task.input_size(cfg)
+def checked_size(task: Task, size: tuple[int, int]) -> tuple[int, int]:
+    """A height and width that a user gave.
+
+    Raises:
+        ExportError: No picture of a model of this task has it.
+    """
     if min(size) < MIN_SIDE:
         raise ExportError(f'--size {size[0]} {size[1]}: sides of at least {MIN_SIDE} pixels')
     if task.square_images and size[0] != size[1]:
         raise ExportError(f'--size {size[0]} {size[1]}: models of {task.name!r} see square images')
     return tuple(size)
+
+
+def _input_size(cfg: Config, task: Task, size: tuple[int, int] | None) -> tuple[int, int]:
+    """Height and width: the given ones, else those that the config's test pipeline leads to."""
+    if size is None:
+        return task.input_size(cfg)
+    return checked_size(task, size)

@@ -175,8 +175,10 @@ def _write_annotations(
     model: Predictor, lines: Lines | None, out: Path, part: Shard, score_thr: float | None
 ) -> None:
     path = out / part.name('annotations', '.json')
-    told = model.task.collect_annotations(lines, path, model.classes, model.category_ids, score_thr)
-    print(told or f'masks in {out / "masks"}')
+    told = model.task.collect_annotations(
+        lines, path, model.classes, model.category_ids, score_thr, model.dataset
+    )
+    print(told)
 
 
 def _kind(pictures: bool, format: str | None) -> str:

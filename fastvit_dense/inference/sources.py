@@ -33,7 +33,10 @@ def list_images(source: str | os.PathLike, recursive: bool = False) -> list[Path
         paths = sorted(_inside(root) if recursive else root.iterdir())
         found = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
         if not found:
-            raise ImageError(f'{source}: no pictures ({" ".join(IMAGE_SUFFIXES)}) in this folder')
+            below = not recursive and any(p.suffix.lower() in IMAGE_SUFFIXES for p in _inside(root))
+            hint = '; those in its folders are taken with --recursive' if below else ''
+            kinds = ' '.join(IMAGE_SUFFIXES)
+            raise ImageError(f'{source}: no pictures ({kinds}) in this folder{hint}')
         return found
     if root.suffix == LIST_SUFFIX and root.is_file():
         return named_images(root.read_text(encoding='utf-8-sig').splitlines(), str(source))

@@ -135,6 +135,7 @@ class Task:
         classes: Sequence[str],
         ids: Sequence[int],
         threshold: float | None,
+        dataset: ConfigDict,
     ) -> str:
         """Write the one annotation file of all pictures, where the format has one.
 
@@ -144,6 +145,7 @@ class Task:
             classes: Names by label.
             ids: Ids by label.
             threshold: What scores less is left out; None: what pictures leave out.
+            dataset: Of the config: how its annotations are to be read.
 
         Returns:
             What to tell of it; '' where there is no such file.

@@ -149,6 +149,7 @@ class InstanceTask(Task):
         classes: Sequence[str],
         ids: Sequence[int],
         threshold: float | None,
+        dataset: ConfigDict,
     ) -> str:
         """Write a COCO file; see `Task.collect_annotations`."""
         from ..results.coco_file import write_coco

@@ -30,7 +30,7 @@ def apply_own_data(cfg: Config, folder: str | Path, classes: Sequence[str] | Non
     for loader in LOADERS:
         if not cfg.get(loader):
             raise ConfigError(f'{cfg.filename}: --data: expected a {loader}, found none')
-    found = read_own_data(folder)
+    found = read_own_data(folder, testing=classes is not None)
     task_of(cfg).use_data(cfg, found, Path(cfg.work_dir), classes)
     cfg.dataset_name = Path(folder).resolve().name
     cfg.pop('expected_results', None)
@@ -38,6 +38,7 @@ def apply_own_data(cfg: Config, folder: str | Path, classes: Sequence[str] | Non
 
 
 def own_splits(found: Found) -> Iterable[tuple[str, str]]:
-    """Pairs of a dataloader and the split that it reads; the test reads val where there is none."""
-    test = 'test' if found.of('test') else 'val'
-    return (('train_dataloader', 'train'), ('val_dataloader', 'val'), ('test_dataloader', test))
+    """Pairs of a dataloader and the split that it reads: another where it has no pictures."""
+    for first, *others in (('train', 'test', 'val'), ('val', 'test'), ('test', 'val')):
+        there = (split for split in (first, *others) if found.of(split))
+        yield f'{first}_dataloader', next(there)

@@ -1,5 +1,6 @@
 """Semantic segmentation: a class for every pixel, scored by mean IoU."""
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 from PIL import Image
 from torch import Tensor, nn
 
+from ..checkpoints.files import replacing
 from ..config.classes import set_num_classes
 from ..config.loaders import datasets_of
 from ..datasets.formats.records import Found
@@ -116,7 +118,23 @@ class SemanticTask(Task):
 
     def annotate(self, result: Any, base: Path, dataset: ConfigDict) -> None:
         """Write a mask as the dataset reads them: see `Task.annotate`."""
-        result.save_labels(f'{base}.png', offset=int(bool(dataset.get('reduce_zero_label'))))
+        result.save_labels(f'{base}.png', offset=_offset(dataset))
+
+    def collect_annotations(
+        self,
+        records: Any,
+        path: Path,
+        classes: Sequence[str],
+        ids: Sequence[int],
+        threshold: float | None,
+        dataset: ConfigDict,
+    ) -> str:
+        """Write the names of the masks' values; see `Task.collect_annotations`."""
+        path = path.with_name('classes.json')
+        names = dict(enumerate(classes, start=_offset(dataset)))
+        with replacing(path) as part:
+            part.write_text(json.dumps(names, ensure_ascii=False), encoding='utf-8')
+        return f'masks in {path.parent / "masks"}, the names of their values in {path}'
 
     def draw(
         self, cfg: Config, dataset: ConfigDict, ids: Iterable[Any], predictions: Path
@@ -267,6 +285,11 @@ class SemanticTask(Task):
     def compare(self, pairs: Sequence[Pair]) -> Iterator[Line]:
         """See `Task.compare`."""
         yield from compare_label_maps(pairs)
+
+
+def _offset(dataset: ConfigDict) -> int:
+    """Value of the first class in masks that a dataset reads."""
+    return int(bool(dataset.get('reduce_zero_label')))
 
 
 def _threshold(model: Any) -> float:

@@ -9,8 +9,11 @@ from PIL import Image
 
 from fastvit_dense.datasets.alike import groups_of
 from fastvit_dense.datasets.formats.records import Found, Object, Picture
+from fastvit_dense.datasets.own_data import read_own_data
 from fastvit_dense.datasets.splitting import complete_splits
 from fastvit_dense.errors import DataError
+
+from .formats import annotated
 
 
 def scene(rng):
@@ -143,3 +146,40 @@ def test_what_cannot_be_split_is_told(tmp_path):
     found.pictures[0].split = 'val'
     with pytest.raises(DataError, match='expected pictures for training'):
         complete_splits(found)
+
+
+def only_on(folder, *names):
+    """Objects in these pictures alone."""
+    found = found_in(folder)
+    for picture in found.pictures:
+        picture.objects = picture.objects if picture.path.name in names else []
+    return found
+
+
+def test_there_are_objects_to_train_on_and_to_validate_with(stills):
+    for seed in range(4):
+        found = only_on(stills, 'img_003.jpg', 'img_017.jpg')
+        complete_splits(found, seed)
+        assert {p.split for p in found.pictures if p.objects} == {'train', 'val'}
+    with pytest.raises(DataError, match=r'objects to validate with.* 1 other pictures have some'):
+        complete_splits(only_on(stills, 'img_003.jpg'))
+    found = only_on(stills, 'img_003.jpg', 'img_017.jpg')
+    for picture in found.pictures:
+        picture.split = 'train' if picture.objects else 'val'
+    with pytest.raises(DataError, match=r'objects to validate with, found none in 38 pictures'):
+        complete_splits(found)
+
+
+def test_a_folder_to_test_with_needs_no_training(tmp_path):
+    scene(np.random.default_rng(0)).save(tmp_path / 'a.png')
+    found = found_in(tmp_path)
+    found.pictures[0].split = 'test'
+    complete_splits(found, testing=True)
+    assert [p.split for p in found.pictures] == ['test']
+
+
+def test_labels_that_are_not_found_are_told_where_objects_are_missing(tmp_path):
+    annotated.yolo(tmp_path)
+    (tmp_path / 'train/labels').rename(tmp_path / 'train/annotations')
+    with pytest.raises(DataError, match=r'objects to train on.* 3 pictures without a label file'):
+        read_own_data(tmp_path)

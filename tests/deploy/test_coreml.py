@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from fastvit_dense.backbones.variants import VARIANTS
-from fastvit_dense.deploy.coreml import channel_scalings, check_structure, convert, operations
+from fastvit_dense.deploy.coreml import (
+    ResizesByFactors,
+    channel_scalings,
+    check_structure,
+    convert,
+    input_sizes,
+    operations,
+)
 from fastvit_dense.deploy.description import Description
 from fastvit_dense.deploy.export import export
 from fastvit_dense.deploy.job import prepare
@@ -75,6 +82,40 @@ def test_whole_models(request, task, tmp_path, capsys):
     assert operations(program)['batch_norm'] == 0
 
 
+def test_several_sizes(tiny_semantic, random_semantic, tmp_path, capsys):
+    """A segmentor whose maps are resized by factors: right in each size, and in the program."""
+    path, sizes = tmp_path / 'model.mlpackage', [(64, 96), (96, 64), (128, 128)]
+    status = export(
+        tiny_semantic, random_semantic, 'coreml', path, size=sizes[0], more_sizes=sizes[1:]
+    )
+    out = capsys.readouterr().out
+    assert status == 0, out
+    assert all(f'{h}x{w}' in out for h, w in sizes)
+    program = load(path)
+    assert input_sizes(program) == sizes
+    assert Description.from_strings(program.user_defined_metadata, path).dynamic_size
+
+
+def test_several_sizes_are_for_core_ml(tiny_semantic, random_semantic, tmp_path):
+    arguments = (tiny_semantic, random_semantic, 'onnx', tmp_path / 'model.onnx')
+    with raises_naming(ExportError, '--size', 'any size'):
+        export(*arguments, size=(64, 64), more_sizes=[(96, 96)])
+
+
+def test_resizing_by_factors():
+    """The same numbers, with the factor of one size where another size comes in."""
+
+    def upsample(x):
+        return torch.nn.functional.interpolate(x, size=[2 * n for n in x.shape[2:]], mode='nearest')
+
+    with ResizesByFactors():
+        traced = torch.jit.trace(upsample, torch.rand(1, 2, 4, 6))
+        other = torch.rand(1, 2, 3, 5)
+        assert torch.equal(upsample(other), other.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert torch.equal(traced(other), other.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert 'aten::size' not in str(traced.graph)
+
+
 class Scaled(torch.nn.Module):
     """A layer scale on a sum, and a BatchNorm on it: nothing that the converter could fold."""
 
@@ -92,10 +133,10 @@ class Scaled(torch.nn.Module):
 
 def test_what_is_left_unfolded_is_seen():
     traced = torch.jit.trace(Scaled().eval(), torch.rand(1, 3, 32, 32))
-    program = convert(traced, torch.Size([1, 3, 32, 32]), ('out',))
+    program = convert(traced, [(32, 32)], ('out',))
     assert operations(program)['batch_norm'] == 1
     assert channel_scalings(program) == 1
-    failed = [line for line in check_structure(program, 'backbone') if not line.passed]
+    failed = [line for line in check_structure(program, [(32, 32)]) if not line.passed]
     assert len(failed) == 2
 
 
@@ -112,7 +153,7 @@ class Head(torch.nn.Module):
 
 def test_constants_of_a_head_are_no_layer_scale():
     traced = torch.jit.trace(Head(), torch.rand(1, 3, 32, 32))
-    program = convert(traced, torch.Size([1, 3, 32, 32]), ('out',))
+    program = convert(traced, [(32, 32)], ('out',))
     assert operations(program)['mul'] == 1
     assert channel_scalings(program) == 0
 
@@ -125,4 +166,4 @@ class Foreign(torch.nn.Module):
 def test_operator_that_cannot_be_converted():
     traced = torch.jit.trace(Foreign(), torch.rand(1, 3, 32, 32))
     with raises_naming(ExportError, 'coremltools', 'special_i0e', '--part backbone'):
-        convert(traced, torch.Size([1, 3, 32, 32]), ('out',))
+        convert(traced, [(32, 32)], ('out',))

@@ -2,10 +2,14 @@
 
 import io
 import json
+import os
 import re
 import resource
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -15,6 +19,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from fastvit_dense import engine, load_model
+from fastvit_dense.datasets.formats.mask_folders import read_labels
+from fastvit_dense.datasets.formats.recognising import read_folder
 from fastvit_dense.engine.prediction_files import Lines, Shard
 from fastvit_dense.errors import ConfigError, ImageError, PredictionError
 from fastvit_dense.tasks.config import load_config
@@ -148,6 +154,18 @@ def test_annotations_are_trained_on(trained, album, tmp_path):
         assert len(sample.masks) == len(sample.labels) > 0
 
 
+def test_annotations_beside_the_pictures_are_a_folder(trained, album, tmp_path):
+    settings = dict(as_annotations=True, score_thr=0.1)
+    engine.predict(str(trained), None, f'{album}/*.png', str(tmp_path / 'out'), **settings)
+    shutil.rmtree(album / 'sub')
+    shutil.copy(tmp_path / 'out/annotations.json', album)
+    found = read_folder(album)
+    records = read_lines(tmp_path / 'out/predictions.jsonl')
+    assert found.classes == load_model(trained).classes
+    assert found.objects == sum(len(record['instances']) for record in records) > 0
+    assert not found.boxes_alone
+
+
 def test_masks_are_trained_on(tiny_semantic, trained_semantic, album, tmp_path):
     """Values are those that the dataset's `reduce_zero_label` takes back to the labels."""
     out = tmp_path / 'out'
@@ -158,6 +176,15 @@ def test_masks_are_trained_on(tiny_semantic, trained_semantic, album, tmp_path):
     for path in album.glob('*.png'):
         mask = np.asarray(Image.open(out / f'masks/{path.name}'))
         np.testing.assert_array_equal(mask, model(path).labels + 1)
+    folder = tmp_path / 'drafts'
+    shutil.copytree(album, folder / 'images', ignore=shutil.ignore_patterns('sub'))
+    shutil.copytree(out / 'masks', folder / 'masks')
+    shutil.copy(out / 'classes.json', folder)
+    found = read_folder(folder)
+    assert found.mask_classes == model.classes
+    for picture in found.pictures:
+        labels = read_labels(picture.mask, found.mask_code)
+        np.testing.assert_array_equal(labels, model(picture.path).labels)
 
 
 def test_shards_and_a_run_that_goes_on(trained, album, tmp_path, monkeypatch, capsys):
@@ -183,6 +210,53 @@ def test_shards_and_a_run_that_goes_on(trained, album, tmp_path, monkeypatch, ca
         str(trained), None, '-', str(out), pictures=False, shard='1/2', resume=True
     )
     assert again == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('format', ['jsonl', 'parquet'])
+def test_killed_and_gone_on_with(trained, photo, root_dir, format, tmp_path):
+    """SIGKILL while it writes; what the second run leaves is what one run writes."""
+    if format == 'parquet':
+        pytest.importorskip('pyarrow', reason='extra [parquet] is not installed')
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for number in range(60):
+        Image.fromarray(photo[number : number + 64, :64]).save(folder / f'{number:02}.png')
+    words = [sys.executable, '-m', 'fastvit_dense', 'predict', trained, folder, '--no-pictures']
+    words += ['--format', format, '--resume']
+    environment = {**os.environ, 'PYTHONPATH': str(root_dir)}
+
+    def lines(out):
+        found = [path for path in out.rglob('*.jsonl*') if path.is_file()]
+        return sum(path.read_bytes().count(b'\n') for path in found)
+
+    with subprocess.Popen(
+        [*words, '--out-dir', tmp_path / 'out'], env=environment, stdout=subprocess.DEVNULL
+    ) as first:
+        until = time.monotonic() + 120
+        while lines(tmp_path / 'out') < 5 and time.monotonic() < until:
+            assert first.poll() is None
+            time.sleep(0.01)
+        first.kill()
+    done = lines(tmp_path / 'out')
+    assert 5 <= done < 60
+    again = subprocess.run(
+        [*words, '--out-dir', tmp_path / 'out'], env=environment, capture_output=True, text=True
+    )
+    assert again.returncode == 0, again.stderr
+    assert 'pictures are done already' in again.stdout
+    subprocess.run([*words, '--out-dir', tmp_path / 'whole'], env=environment, check=True)
+    if format == 'jsonl':
+        name = 'predictions.jsonl'
+        assert (tmp_path / 'out' / name).read_bytes() == (tmp_path / 'whole' / name).read_bytes()
+    else:
+        from pyarrow import parquet
+
+        tables = [
+            parquet.read_table(tmp_path / x / 'predictions.parquet') for x in ('out', 'whole')
+        ]
+        assert tables[0].equals(tables[1])
+        assert tables[0].num_rows == 60
 
 
 def test_pictures_that_are_there_stay(trained, album, tmp_path):

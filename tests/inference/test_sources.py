@@ -35,6 +35,10 @@ def test_folders_patterns_and_lists(tree):
 
 
 def test_nothing_is_named(tree):
+    (tree / 'albums').mkdir()
+    (tree / 'sub').rename(tree / 'albums/sub')
+    with raises_naming(ImageError, tree / 'albums', 'no pictures', 'with --recursive'):
+        list_images(tree / 'albums')
     with raises_naming(ImageError, f'{tree}/*.bmp', 'no file fits'):
         list_images(f'{tree}/*.bmp')
     with raises_naming(ImageError, 'standard input', 'one picture a line'):

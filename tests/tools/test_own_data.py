@@ -1,12 +1,14 @@
 """`--data FOLDER`: from annotated pictures as a tool wrote them to a report."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from fastvit_dense.datasets.check.datasets import quick_check
 from tests.datasets.formats import annotated
 from tests.tiny import ROOT, read_log, read_report
 
@@ -149,6 +151,31 @@ def test_classes_of_a_model_are_those_of_the_test(tmp_path):
             assert set(np.unique(Image.open(path))) == {0, 1}
 
 
+def test_a_folder_of_test_pictures_will_do_for_a_test(tmp_path):
+    """Without any to train on: of objects, and of masks."""
+    from fastvit_dense.tasks.config import load_config
+
+    annotated.write_json(
+        tmp_path / 'boxes/test/_annotations.coco.json',
+        annotated.coco(tmp_path / 'boxes/test', 'ab', folders=False),
+    )
+    annotated.masks(tmp_path / 'areas')
+    for folder in ('images', 'masks'):
+        (tmp_path / 'areas' / folder / 'train').rename(tmp_path / 'areas' / folder / 'test')
+        shutil.rmtree(tmp_path / 'areas' / folder / 'val')
+    for name, data in (('maskrcnn_fastvit_t8', 'boxes'), ('semfpn_fastvit_t8', 'areas')):
+        classes = ('background', *annotated.CLASSES)[data == 'boxes' :]
+        cfg = load_config(
+            f'configs/{name}.py',
+            data=tmp_path / data,
+            classes=classes,
+            pretrained=False,
+            work_dir=tmp_path / name,
+        )
+        report = quick_check(cfg, 'test_dataloader')
+        assert [dataset.images for dataset in report.datasets] == [2 + (data == 'areas')]
+
+
 def test_convert_data_tells_what_it_understood(run_tool, tmp_path):
     annotated.labelme(tmp_path / 'parts')
     done = run_tool('convert_data', tmp_path / 'parts', tmp_path / 'out')
@@ -156,6 +183,9 @@ def test_convert_data_tells_what_it_understood(run_tool, tmp_path):
     assert 'labelme' in done.out
     assert '2 classes: hex nut 2, screw 2' in done.out
     assert 'the data is sound' in done.out
+    about = (tmp_path / 'out/about.txt').read_text()
+    assert about.splitlines()[0] in done.out
+    assert 'the data is sound' in about
     done = run_tool('convert_data', tmp_path / 'parts', tmp_path / 'out')
     assert 'expected no such folder yet' in done.error
     done = run_tool('convert_data', tmp_path / 'out', tmp_path / 'masks', '--to', 'masks')

@@ -86,6 +86,13 @@ def test_words_that_do_not_work(run_tool, tiny_semantic, trained, photo, tmp_pat
     Image.fromarray(photo).save(tmp_path / 'a.png')
     for words in (('test', tiny_semantic), ('predict', tiny_semantic, tmp_path)):
         assert 'expected a checkpoint after it' in run_tool(*words).error
+    for option, value, expected in (
+        ('--score-thr', 50, 'a number from 0 to 1'),
+        ('--score-thr', 'x', 'a number from 0 to 1'),
+        ('--batch-size', 0, 'a whole number above 0'),
+    ):
+        done = run_tool('predict', trained, tmp_path / 'a.png', option, value)
+        assert f"argument {option}: expected {expected}, found '{value}'" in done.err
     (tmp_path / 'a.mp4').write_bytes(b'nothing')
     done = run_tool('predict', trained, tmp_path / 'a.mp4', '--shard', '1/2')
     assert done.status == 2

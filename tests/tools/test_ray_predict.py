@@ -11,6 +11,8 @@ import time
 
 import numpy as np
 import pytest
+import torch
+from mmengine.config import Config
 from PIL import Image
 
 from fastvit_dense import engine
@@ -71,6 +73,44 @@ def test_batches_become_files_and_are_not_done_again(tool, tmp_path):
     assert (out / '2_labels.png').read_bytes() == b'2'
     assert not (out / '1_labels.png').exists()
     assert [row['image'] for row in tool.todo(paths, out)] == [str(paths[1])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('task', ['instance', 'hand'])
+def test_other_tasks(request, task, pictures, root_dir, tmp_path):
+    """What `predict` writes, of objects and of hands; bad pictures are named."""
+    pytest.importorskip('ray', reason='extra [ray] is not installed')
+    model = tmp_path / 'model.pth'
+    if task == 'instance':
+        model = request.getfixturevalue('trained')
+    else:
+        content = torch.load(request.getfixturevalue('random_hand'), weights_only=True)
+        config = Config.fromfile(request.getfixturevalue('tiny_hand'))
+        torch.save({**content, 'meta': {'cfg': config.pretty_text}}, model)
+    names = [*sorted(pictures.glob('00?.png')), pictures / 'bad.png']
+    (tmp_path / 'names.txt').write_text(''.join(f'{name}\n' for name in names))
+    words = [sys.executable, root_dir / 'tools/ray_predict.py', model, tmp_path / 'names.txt']
+    done = subprocess.run(
+        [*words, '--out-dir', tmp_path / 'out', '--batch-size', '4'],
+        env={**os.environ, 'PYTHONPATH': str(root_dir)},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '10 pictures predicted, 1 could not be read' in done.stdout
+    assert f'skipped: {pictures / "bad.png"}: ' in done.stdout
+    found = [record for records in lines_of(tmp_path / 'out').values() for record in records]
+    settings = dict(pictures=False, batch_size=8, fuse=True)
+    engine.predict(str(model), None, str(tmp_path / 'names.txt'), str(tmp_path), **settings)
+    expected = [json.loads(x) for x in (tmp_path / 'predictions.jsonl').read_text().splitlines()]
+    for record, other in zip(sorted(found, key=lambda r: r['image']), expected, strict=True):
+        assert (record['image'], record['task']) == (other['image'], task)
+        if task == 'hand':
+            np.testing.assert_allclose(record['vertices'], other['vertices'], atol=1e-5)
+        else:
+            for one, same in zip(record['instances'], other['instances'], strict=True):
+                np.testing.assert_allclose(one['score'], same['score'], atol=1e-4)
 
 
 @pytest.mark.slow

@@ -11,11 +11,17 @@ from typing import Any
 from ..decoding import OPENCV_PIXELS
 from ..formats.coco import FLAGS
 from ..formats.rle import rle_extent, rle_problem
+from ..formats.slips import (
+    MOST_OUTSIDE,
+    Extent,
+    area_of,
+    has_area,
+    share_outside,
+    shared_area,
+)
 from ..values import is_box, is_integer, is_number
 from .coco_doubled import doubled_findings
 from .findings import Finding
-
-Extent = tuple[float, float, float, float]  # left, top, right, bottom
 
 FIELDS: dict[str, dict[str, type]] = {
     'images': {'id': int, 'height': int, 'width': int},
@@ -24,7 +30,6 @@ FIELDS: dict[str, dict[str, type]] = {
 }
 LONGEST_SIDE = 1 << 20  # of a picture that OpenCV reads; masks of larger ones take the memory
 ROUNDING = 0.5  # pixels that a box may stand out without a word
-MOST_OUTSIDE = 0.5  # share of a box or polygon
 LEAST_OVERLAP = 0.5  # intersection over union of the extents of mask and box
 # Official files hold a few damaged entries, which mmdet leaves out (COCO train2017: 2 boxes of no
 # area among 860 001). Up to this share of the annotations they are warnings.
@@ -245,9 +250,8 @@ def _box_fault(annotation: dict, size: tuple[int, int]) -> tuple[str, str] | Non
 
 def _outside_fault(extent: Extent, size: tuple[int, int], field: str) -> tuple[str, str] | None:
     height, width = size
-    inside = _intersection(extent, (0, 0, width, height))
-    area = _area(extent)
-    if not area or 1 - inside / area <= MOST_OUTSIDE:
+    outside = share_outside(extent, size)
+    if outside <= MOST_OUTSIDE:
         return None
     left, top, right, bottom = extent
     found = [left, top, right - left, bottom - top] if field == 'bbox' else list(extent)
@@ -255,7 +259,7 @@ def _outside_fault(extent: Extent, size: tuple[int, int], field: str) -> tuple[s
     return (
         'outside',
         f'{field}: expected {form} inside {width}x{height} pixels, found {found}, '
-        f'{1 - inside / area:.0%} of it outside',
+        f'{outside:.0%} of it outside',
     )
 
 
@@ -268,7 +272,7 @@ def mask_extent(mask: list | dict) -> Extent | None:
     """The box of a sound mask, in pixels; None: it is empty."""
     if isinstance(mask, dict):
         return rle_extent(mask)
-    full = [polygon for polygon in mask if _has_area(polygon)]
+    full = [polygon for polygon in mask if has_area(polygon)]
     if not full:
         return None
     xs = [x for polygon in full for x in polygon[::2]]
@@ -276,31 +280,12 @@ def mask_extent(mask: list | dict) -> Extent | None:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def _has_area(polygon: list[float]) -> bool:
-    """Tell whether the corners do not lie on one line."""
-    x0, y0 = polygon[:2]
-    return any(
-        (polygon[i] - x0) * (polygon[i + 3] - y0) != (polygon[i + 2] - x0) * (polygon[i + 1] - y0)
-        for i in range(2, len(polygon) - 2, 2)
-    )
-
-
-def _area(extent: Extent) -> float:
-    return (extent[2] - extent[0]) * (extent[3] - extent[1])
-
-
-def _intersection(a: Extent, b: Extent) -> float:
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    return max(width, 0) * max(height, 0)
-
-
 def _overlap(box: Extent, extent: Extent | None) -> float:
     """Intersection over union of two extents."""
     if extent is None:
         return 0.0
-    shared = _intersection(box, extent)
-    return shared / (_area(box) + _area(extent) - shared)
+    shared = shared_area(box, extent)
+    return shared / (area_of(box) + area_of(extent) - shared)
 
 
 def _mismatch(box: Extent, extent: Extent | None) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 from ...errors import DataError
 from ..values import is_box, is_integer, is_number
-from .coco import make_whole
-from .records import Format, Found, Object, Picture, box_of, split_of
+from .coco import FLAGS, make_whole
+from .records import Format, Found, Object, Picture, box_of, once, split_of, unused_note
 from .rle import rle_extent, rle_problem
 from .tree import Tree, mapping, picture_size, text
 
@@ -45,6 +45,7 @@ def read(tree: Tree) -> Found:
     pictures: list[Picture] = []
     names: dict[str, None] = {}
     seen: dict[Path, Path] = {}
+    tree.refuse_cut_json()
     files = _chosen(tree, notes)
     for path in files:
         content = tree.json(path)
@@ -57,13 +58,11 @@ def read(tree: Tree) -> Found:
             else None
         )
         for picture in _pictures(tree, path, content, categories, split, notes):
-            first = seen.setdefault(picture.path, path)
-            if first != path:
-                raise DataError(
-                    f'{path}: {picture.path} is annotated in {first}, too; leave one of the two '
-                    'files in the folder'
-                )
+            once(seen, picture.path, path)
             pictures.append(picture)
+        if not content['images']:
+            notes.append(f'{path}: no picture in it')
+    notes += unused_note(tree.pictures, seen, 'that no file names')
     return Found(FORMAT.name, tree.root, tuple(names), pictures, notes=list(dict.fromkeys(notes)))
 
 
@@ -91,6 +90,8 @@ def _categories(content: dict, path: Path, notes: list[str]) -> dict[int, str]:
         entry = mapping(entry, where)
         if not is_integer(entry.get('id')):
             raise DataError(f'{where}.id: expected a whole number, found {entry.get("id")!r:.40}')
+        if entry['id'] in found:
+            raise DataError(f'{where}.id: expected an id of its own, found {entry["id"]} again')
         found[entry['id']] = text(entry.get('name'), f'{where}.name')
         heads.add(entry.get('supercategory'))
     used = {a.get('category_id') for a in content['annotations'] if isinstance(a, dict)}
@@ -125,7 +126,7 @@ def _pictures(
             )
         name = text(entry.get('file_name'), f'{where}.file_name')
         picture = tree.picture(name, *folders)
-        if picture is None:
+        if picture is None or not picture.is_file():  # a link may lead nowhere
             missing.append(name)
             continue
         by_id[entry['id']] = Picture(picture, _size(entry) or picture_size(picture), split)
@@ -184,6 +185,9 @@ def _object(entry: dict, label: str, size: tuple[int, int], where: str) -> Objec
         rle = shape
     elif shape:
         rings = _rings(shape, f'{where}.segmentation')
+    for flag in FLAGS:
+        if entry.get(flag) not in (None, 0, 1):
+            raise DataError(f'{where}.{flag}: expected 0 or 1, found {entry[flag]!r:.40}')
     return Object(
         label,
         _box(entry, rings, rle, where),
@@ -193,6 +197,7 @@ def _object(entry: dict, label: str, size: tuple[int, int], where: str) -> Objec
         ignore=bool(entry.get('ignore')),
         area=entry['area'] if is_number(entry.get('area')) and entry['area'] > 0 else None,
         extra={key: value for key, value in entry.items() if key not in READ},
+        where=where,
     )
 
 
@@ -224,6 +229,23 @@ def _box(
     return extent
 
 
+def nearly(tree: Tree) -> str | None:
+    """Tell of files that CVAT and Label Studio write beside their COCO exports."""
+    for path in tree.of('.xml'):
+        with path.open('rb') as file:
+            if b'<annotations' in file.read(1024):
+                return f'{path} is of CVAT\'s own format: export it as "COCO 1.0"'
+    for path in tree.of('.json'):
+        content = tree.json_or_none(path)
+        first = content[0] if isinstance(content, list) and content else None
+        if isinstance(first, dict) and {'data', 'annotations'} <= first.keys():
+            return f"{path} is of Label Studio's own format: export it as COCO"
+        if isinstance(content, dict) and {'images', 'categories'} <= content.keys():
+            kinds = [f'{key}: {type(content.get(key)).__name__}' for key in LISTS]
+            return f'{path}: expected lists {", ".join(LISTS)}, found {", ".join(kinds)}'
+    return None
+
+
 FORMAT = Format(
     'COCO',
     'a .json file with lists of images, annotations and categories (COCO, Roboflow, CVAT, Label '
@@ -231,4 +253,5 @@ FORMAT = Format(
     recognise,
     read,
     order=10,
+    nearly=nearly,
 )

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
-from .tree import Tree, number, read_text, text
+from .records import each_once
+from .tree import Tree, class_lines, number, read_text, text
 
 Color = tuple[int, int, int]
 
@@ -32,10 +33,11 @@ def read_value_names(tree: Tree) -> dict[int, str] | None:
     """Names of the values of masks, from the first file of classes that there is; else None."""
     for path in tree.files:
         if path.name in ('classes.txt', 'class_names.txt', 'labels.txt'):
-            lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-            return dict(enumerate(lines))
+            return dict(enumerate(each_once(class_lines(path), str(path))))
         if path.name in ('classes.json', 'class_names.json', 'id2label.json'):
-            return _of_json(path, tree.json(path))
+            found = _of_json(path, tree.json(path))
+            each_once(list(found.values()), str(path))
+            return found
         if path.name == '_classes.csv':  # Roboflow's
             return dict(_of_csv(path))
     return None

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from ...errors import DataError, reason_of
 from ..decoding import PILLOW_FAULTS
-from .records import Format, Found, Object, Picture, Ring, box_of, ellipse, split_of
+from .records import Format, Found, Object, Picture, Ring, box_of, ellipse, once, split_of
 from .tree import Tree, mapping, numbers, picture_size, text
 
 LOOKED_AT = 20  # files that may be something else
@@ -41,9 +41,13 @@ def read(tree: Tree) -> Found:
     """Read every file; pictures without one have no objects."""
     count: Counter[str] = Counter()
     pictures, names = [], set()
+    tree.refuse_cut_json()
+    _refuse_others(tree)
+    told_of: dict[Path, Path] = {}
     for path in annotation_files(tree):
         content = tree.json(path)
         picture = _picture(tree, path, content)
+        once(told_of, picture, path)
         size = picture_size(picture)
         for key, side in (('imageHeight', size[0]), ('imageWidth', size[1])):
             if content.get(key) not in (None, side):
@@ -63,6 +67,16 @@ def read(tree: Tree) -> Found:
             pictures.append(Picture(picture, picture_size(picture), split))
     notes = [f'{n} {what}' for what, n in count.items()]
     return Found(FORMAT.name, tree.root, tuple(sorted(names)), pictures, notes=notes)
+
+
+def _refuse_others(tree: Tree) -> None:
+    """See that no JSON file named as a picture is something else."""
+    stems = {picture.stem for picture in tree.pictures}
+    for path in sorted(set(tree.of('.json')) - set(annotation_files(tree))):
+        if path.stem in stems:
+            raise DataError(
+                f'{path}: shapes: expected a list, as in the other files of labelme, found none'
+            )
 
 
 def _picture(tree: Tree, path: Path, content: dict) -> Path:
@@ -122,13 +136,13 @@ def _object(shape: dict, size: tuple[int, int], where: str, count: Counter[str])
         return _mask(shape, label, flat, size, where, extra)
     if kind == 'rectangle':
         xs, ys = flat[::2], flat[1::2]
-        return Object(label, (min(xs), min(ys), max(xs), max(ys)), extra=extra)
+        return Object(label, (min(xs), min(ys), max(xs), max(ys)), extra=extra, where=where)
     ring: Ring = flat
     if kind == 'circle':
         (x, y), (u, v) = flat[:2], flat[2:4]
         radius = math.hypot(u - x, v - y)
         ring = ellipse(x, y, radius, radius)
-    return Object(label, box_of([ring]), [ring], extra=extra)
+    return Object(label, box_of([ring]), [ring], extra=extra, where=where)
 
 
 def _mask(
@@ -154,7 +168,8 @@ def _mask(
     code = coco_mask.encode(whole)
     left, top, width, height = coco_mask.toBbox(code).tolist()
     rle = {'size': list(size), 'counts': code['counts'].decode()}
-    return Object(label, (left, top, left + width, top + height), rle=rle, extra=extra)
+    box = (left, top, left + width, top + height)
+    return Object(label, box, rle=rle, extra=extra, where=where)
 
 
 FORMAT = Format(

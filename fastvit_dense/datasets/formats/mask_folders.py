@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,12 @@ def read(tree: Tree) -> Found:
         )
     notes = [f'{len(alone)} pictures without a mask are left out ({alone[0]})'] if alone else []
     masks = [mask for _, mask in pairs]
-    if _is_colored(masks[0]):
+    colored = _is_colored(masks[0])
+    odd = next((mask for mask in masks if _is_colored(mask) != colored), None)
+    if odd:
+        kinds = ('values', 'colours') if colored else ('colours', 'values')
+        raise DataError(f'{odd}: expected {kinds[1]}, as {masks[0]} holds, found {kinds[0]}')
+    if colored:
         names, code = _colors(tree, masks, notes)
     else:
         names, code = _values(tree, masks, notes)
@@ -60,14 +65,46 @@ def _pairs(tree: Tree) -> tuple[list[tuple[Path, Path]], list[Path], list[Path]]
     """Pairs of picture and mask; pictures, and masks, that have no other half."""
     masks: dict[Key, Path] = {}
     pictures: dict[Key, Path] = {}
-    for path in tree.pictures:
-        key, is_mask = _key(path.relative_to(tree.root))
-        (masks if is_mask and path.suffix.lower() in MASK_SUFFIXES else pictures)[key] = path
+    twice: dict[Key, tuple[Path, Path]] = {}
+    for path, key, is_mask in _halves(tree):
+        first = (masks if is_mask else pictures).setdefault(key, path)
+        if first != path:
+            twice[key] = first, path
     both = sorted(pictures.keys() & masks.keys())
+    for key in both:
+        if key in twice:
+            one, other = twice[key]
+            raise DataError(
+                f'{other}: expected one file for each picture, and one for its mask, found {one}, '
+                'too; leave one of the two in the folder'
+            )
     return (
         [(pictures[key], masks[key]) for key in both],
         sorted(path for key, path in pictures.items() if key not in masks),
         sorted(path for key, path in masks.items() if key not in pictures),
+    )
+
+
+def _halves(tree: Tree) -> Iterable[tuple[Path, Key, bool]]:
+    """The pictures with the part of their names that both halves share, those of masks' names last.
+
+    Those are masks where their suffix is one of a lossless format.
+    """
+    named = [(path, *_key(path.relative_to(tree.root))) for path in tree.pictures]
+    for path, key, is_mask in sorted(named, key=lambda entry: entry[2]):
+        yield path, key, is_mask and path.suffix.lower() in MASK_SUFFIXES
+
+
+def nearly(tree: Tree) -> str | None:
+    """Tell of masks in a format that changes values."""
+    named = [(path, *_key(path.relative_to(tree.root))) for path in tree.pictures]
+    pictures = {key for _, key, is_mask in named if not is_mask}
+    lossy = [path for path, key, is_mask in named if is_mask and key in pictures]
+    if not lossy:
+        return None
+    return (
+        f'{lossy[0]} seems to be a mask, which {lossy[0].suffix} changes the values of: masks are '
+        f'files {" ".join(MASK_SUFFIXES)}'
     )
 
 
@@ -117,7 +154,7 @@ def _values(
         if not labels:
             raise DataError(f'{next(iter(seen.values()))}: expected classes, found 255 alone')
         notes.append('no file names the classes (classes.txt or classes.json would)')
-        named = {value: f'class_{value}' for value in range(max(labels) + 1)}
+        named = {value: f'class_{value}' for value in labels}
     elif IGNORED in named and len(named) > 1:
         named = {value: name for value, name in named.items() if value != IGNORED}
     unknown = [value for value in labels if value not in named and value != 0]
@@ -134,7 +171,7 @@ def _values(
 
 
 def _colors(
-    tree: Tree, masks: Iterable[Path], notes: list[str]
+    tree: Tree, masks: Sequence[Path], notes: list[str]
 ) -> tuple[tuple[str, ...], MaskCode]:
     """Classes and code of masks of colours."""
     named = read_labelmap(tree)
@@ -151,6 +188,15 @@ def _colors(
                 f'{path}: expected at most {MAX_COLORS} colours in the masks, found more; masks '
                 'are PNG files without smoothing, and labelmap.txt names their colours'
             )
+    values = read_value_names(tree) if named is None else None
+    if values and all(red == green == blue for red, green, blue in seen):
+        notes.append('masks are grey in three channels, which are read as values')
+        named = {(value, value, value): name for value, name in values.items()}
+    elif values:
+        raise DataError(
+            f'{masks[0]}: expected the values of {len(values)} named classes, found colours; '
+            'labelmap.txt names those: name:red,green,blue::, one a line'
+        )
     if named is None:
         notes.append('no labelmap.txt names the colours of the masks')
         order = sorted(seen, key=lambda color: (color != (0, 0, 0), -counts[color], color))
@@ -158,7 +204,7 @@ def _colors(
     unknown = next((color for color in seen if color not in named), None)
     if unknown:
         raise DataError(
-            f'{seen[unknown]}: expected the {len(named)} colours of labelmap.txt, found {unknown}'
+            f'{seen[unknown]}: expected the {len(named)} named colours, found {unknown}'
         )
     names = tuple(dict.fromkeys(named.values()))
     return names, {color: names.index(name) for color, name in named.items()}
@@ -208,4 +254,5 @@ FORMAT = Format(
     recognise,
     read,
     order=60,
+    nearly=nearly,
 )

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from ...errors import DataError
 from .records import SPLITS, Format, Found
+from .slips import without_slips
 from .tree import Tree
 
 EXAMPLES = 4
+ARCHIVES = ('.zip', '.tar', '.gz', '.tgz', '.7z', '.rar')
 
 
 @cache
@@ -41,11 +43,29 @@ def read_folder(folder: str | Path) -> Found:
             found = format_.read(tree)
             if not found.pictures:
                 raise DataError(f'{folder}: {format_.name}: no annotated picture in it')
+            if not found.objects and not found.mask_classes:
+                raise DataError(
+                    f'{folder}: {format_.name}: expected annotated objects, found none in '
+                    f'{len(found.pictures)} pictures'
+                )
+            found.notes += _alike(found.classes or found.mask_classes)
             found.pictures.sort(key=lambda p: (SPLITS.index(p.split) if p.split else 0, p.path))
-            return found
+            return without_slips(found)
     looked_for = '; '.join(f'{f.name}: {f.looks_for}' for f in formats())
-    found_there = f'{_inventory(tree)}{_broken(tree)}'
+    nearly = '; '.join(filter(None, (f.nearly(tree) for f in formats())))
+    found_there = f'{_inventory(tree)}{_broken(tree)}{"; " * bool(nearly)}{nearly}'
     raise DataError(f'{folder}: {found_there}. Annotations were looked for as {looked_for}')
+
+
+def _alike(classes: tuple[str, ...]) -> list[str]:
+    """Notes on classes that differ by case or spaces alone."""
+    first: dict[str, str] = {}
+    pairs = [(first.setdefault(''.join(name.lower().split()), name), name) for name in classes]
+    return [
+        f'{known!r} and {name!r} are two classes; their names differ by case or spaces alone'
+        for known, name in pairs
+        if known != name
+    ]
 
 
 def _broken(tree: Tree) -> str:
@@ -65,4 +85,6 @@ def _inventory(tree: Tree) -> str:
     kinds = Counter(path.suffix.lower() or 'without suffix' for path in tree.files)
     counted = ', '.join(f'{n} {kind}' for kind, n in kinds.most_common(6))
     names = ', '.join(str(path.relative_to(tree.root)) for path in tree.files[:EXAMPLES])
-    return f'found no annotations of a known format in {len(tree.files)} files ({counted}: {names})'
+    found = f'found no annotations of a known format in {len(tree.files)} files'
+    packed = next(iter(tree.of(*ARCHIVES)), None)
+    return f'{found} ({counted}: {names})' + (f'; unpack {packed} first' if packed else '')

@@ -5,7 +5,7 @@ A format is a module of this package with an object `FORMAT`; see `Format`.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Object:
         ignore: Left out of training (VOC's `difficult`).
         area: In pixels, as the file tells it; None: that of the mask, else of the box.
         extra: Other fields of its annotation, kept as they are.
+        where: File and field of its annotation, for messages.
     """
 
     label: str
@@ -52,6 +53,7 @@ class Object:
     ignore: bool = False
     area: float | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    where: str = ''
 
     @property
     def drawn_as_box(self) -> bool:
@@ -133,6 +135,8 @@ class Format:
         recognise: Tells whether a folder is of this format, from names and beginnings of files.
         read: Reads the folder.
         order: Formats are asked in this order; the first that recognises a folder reads it.
+        nearly: Tells in words what keeps a folder from being of this format, asked where it is of
+            none.
     """
 
     name: str
@@ -140,6 +144,7 @@ class Format:
     recognise: Callable[[Any], bool]
     read: Callable[[Any], Found]
     order: int = 50
+    nearly: Callable[[Any], str | None] = lambda _: None
 
 
 def split_of(*words: str) -> str | None:
@@ -190,6 +195,46 @@ def ring_area(ring: Ring) -> float:
     xs, ys = ring[::2], ring[1::2]
     twice = sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs)))
     return abs(twice) / 2
+
+
+def each_once(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """Names of classes, of which none stands there twice.
+
+    Raises:
+        DataError: One does; the message begins with `where`.
+    """
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            first = names.index(name)
+            raise DataError(
+                f'{where}: expected each class once, found {name!r} as {first} and {place}'
+            )
+    return tuple(names)
+
+
+def once(told_of: dict[Path, Path], picture: Path, path: Path) -> None:
+    """See that no picture is annotated in two files.
+
+    Args:
+        told_of: Files of pictures, to which this one is added.
+        picture: A picture.
+        path: Its file.
+
+    Raises:
+        DataError: It is in another file, too.
+    """
+    first = told_of.setdefault(picture, path)
+    if first != path:
+        raise DataError(
+            f'{path}: {picture} is annotated in {first}, too; leave one of the two files in the '
+            'folder'
+        )
+
+
+def unused_note(pictures: Iterable[Path], used: Iterable[Path], what: str) -> list[str]:
+    """A note on pictures that are not used; none where all are."""
+    left = sorted(set(pictures) - set(used))
+    return [f'{len(left)} pictures {what} are left out ({left[0]})'] if left else []
 
 
 def in_order(names: Sequence[str]) -> tuple[str, ...]:

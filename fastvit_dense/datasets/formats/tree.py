@@ -17,6 +17,7 @@ from ..picture_suffixes import PICTURE_SUFFIXES
 from ..values import is_number
 from .coco import read_json
 
+ENDS = (b'}', b']')  # of JSON files
 UNSEEN = ('__MACOSX', '__pycache__')
 
 
@@ -49,7 +50,7 @@ class Tree:
         self.pictures = [f for f in self.files if f.suffix.lower() in PICTURE_SUFFIXES]
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for path in self.pictures:
-            self._by_name[path.name].append(path)
+            self._by_name[path.name.lower()].append(path)
         self._known = set(self.pictures)
         self._json: dict[Path, Any] = {}
 
@@ -89,6 +90,16 @@ class Tree:
         except DataError:
             return None
 
+    def refuse_cut_json(self) -> None:
+        """See that every JSON file has an end: one that was cut may hold annotations.
+
+        Raises:
+            DataError: One has none.
+        """
+        for path in self.of('.json'):
+            if path.is_file() and _last_bytes(path).replace(b'\0', b'').rstrip()[-1:] not in ENDS:
+                self.json(path)  # which tells what is wrong
+
     def picture(self, name: str, *folders: Path) -> Path | None:
         """Find a picture by the name that an annotation gives it.
 
@@ -97,8 +108,8 @@ class Tree:
             *folders: Where to look first.
 
         Returns:
-            The file in one of the folders, or the only picture of that name; None: there is none,
-            or several.
+            The file in one of the folders, or the only picture of that name, if need be but for
+            capitals; None: there is none, or several.
         """
         plain = name.replace('\\', '/')
         parts = Path(plain).parts
@@ -107,12 +118,19 @@ class Tree:
                 for path in (folder / plain, folder / parts[-1] if parts else folder):
                     if path in self._known:
                         return path
-        found = self._by_name.get(parts[-1] if parts else '', [])
+        like = self._by_name.get(parts[-1].lower() if parts else '', [])
+        found = [path for path in like if path.name == parts[-1]] or like
         return found[0] if len(found) == 1 else None
 
     def shown(self, path: Path) -> str:
         """A path as messages name it."""
         return str(path)
+
+
+def _last_bytes(path: Path, count: int = 1024) -> bytes:
+    with path.open('rb') as file:
+        file.seek(max(0, path.stat().st_size - count))
+        return file.read()
 
 
 def _refuse(error: OSError) -> None:
@@ -127,8 +145,16 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     size = size_of(path)
     if size is None:
-        raise DataError(f'{path}: expected a picture, found a file that cannot be read as one')
+        found = 'found a file that cannot be read as one' if _length(path) else 'found 0 bytes'
+        raise DataError(f'{path}: expected a picture, {found}; mend it, or take it out')
     return size
+
+
+def _length(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # such as a link that leads nowhere
+        return 1
 
 
 def read_bytes(path: Path) -> bytes:
@@ -160,6 +186,23 @@ def read_text(path: Path) -> str:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         raise DataError(f'{path}: expected text in UTF-8, found {reason_of(error)}') from None
+
+
+def class_lines(path: Path) -> list[str]:
+    """The names of classes in a text file, one a line; their places count.
+
+    Raises:
+        DataError: There is none, or an empty line between two.
+    """
+    lines = [line.strip() for line in read_text(path).rstrip().splitlines()]
+    if not any(lines):
+        raise DataError(f'{path}: expected one class a line, found none')
+    if '' in lines:
+        raise DataError(
+            f'{path}: line {lines.index("") + 1}: expected a class, found an empty line, which '
+            'leaves open what the numbers of the classes behind it are'
+        )
+    return lines
 
 
 def read_yaml(path: Path) -> Any:

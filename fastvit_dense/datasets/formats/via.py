@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
-from .records import Format, Found, Object, Picture, box_of, ellipse, split_of
+from .records import Format, Found, Object, Picture, box_of, ellipse, split_of, unused_note
 from .tree import Tree, mapping, number, numbers, picture_size, read_text, text
 
 PROJECT = '_via_img_metadata'
@@ -49,6 +49,7 @@ def read(tree: Tree) -> Found:
     count: Counter[str] = Counter()
     pictures: dict[Path, Picture] = {}
     entries = []
+    tree.refuse_cut_json()
     for path in annotation_files(tree):
         content = _of_csv(path) if path.suffix.lower() == '.csv' else _entries(tree.json(path))
         entries += [(path, key, mapping(e, f'{path}: {key}')) for key, e in (content or {}).items()]
@@ -71,6 +72,7 @@ def read(tree: Tree) -> Found:
                 pictures[picture].objects.append(found)
     names = sorted({o.label for picture in pictures.values() for o in picture.objects})
     notes = [f'{n} {what}' for what, n in count.items()]
+    notes += unused_note(tree.pictures, pictures, 'that no file names')
     notes.append(
         f'the class is the attribute {class_key!r} of regions'
         if class_key
@@ -107,7 +109,7 @@ def _object(region: dict, class_key: str | None, where: str, count: Counter[str]
     label = _label(region.get('region_attributes') or {}, class_key, where)
     if kind == 'rect':
         x, y, w, h = (number(shape.get(k), f'{at}.{k}') for k in ('x', 'y', 'width', 'height'))
-        return Object(label, (x, y, x + w, y + h))
+        return Object(label, (x, y, x + w, y + h), where=where)
     if kind in ('circle', 'ellipse'):
         radii = ('r', 'r') if kind == 'circle' else ('rx', 'ry')
         x, y, rx, ry = (number(shape.get(k), f'{at}.{k}') for k in ('cx', 'cy', *radii))
@@ -123,7 +125,7 @@ def _object(region: dict, class_key: str | None, where: str, count: Counter[str]
             f'{at}.name: expected rect, circle, ellipse, polygon, point or polyline, found '
             f'{kind!r:.40}'
         )
-    return Object(label, box_of([ring]), [ring])
+    return Object(label, box_of([ring]), [ring], where=where)
 
 
 def _label(attributes: Any, class_key: str | None, where: str) -> str:

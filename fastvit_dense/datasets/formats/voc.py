@@ -1,5 +1,6 @@
 """Pascal VOC's format: an XML file for each picture, class masks and object masks beside them."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -11,7 +12,18 @@ from ...errors import DataError
 from ..decoding import TURNED, orientation_of
 from ..loading import IGNORED, read_mask
 from .labelmap import read_labelmap
-from .records import Format, Found, MaskCode, Object, Picture, Ring, box_of, split_of
+from .records import (
+    Format,
+    Found,
+    MaskCode,
+    Object,
+    Picture,
+    Ring,
+    box_of,
+    once,
+    split_of,
+    unused_note,
+)
 from .tree import Tree, number, picture_size, read_text, read_xml
 
 # PASCAL VOC 2012, in the order of its class masks
@@ -31,23 +43,26 @@ def recognise(tree: Tree) -> bool:
 
 def _is_annotation(path: Path) -> bool:
     with path.open('rb') as file:
-        return b'<annotation' in file.read(1024).replace(b'\0', b'')
+        return re.search(rb'<annotation[\s>]', file.read(1024).replace(b'\0', b'')) is not None
 
 
 def read(tree: Tree) -> Found:
     """Read every XML file and the masks of its picture."""
     files = tree.of('.xml')
     stems = {picture.stem: picture for picture in tree.pictures if not _holds_masks(picture)}
-    splits = _split_lists(tree)
+    notes: list[str] = []
+    splits = _split_lists(tree, notes)
+    told_of: dict[Path, Path] = {}
     object_masks = _masks(tree, 'SegmentationObject')
     class_masks = _masks(tree, 'SegmentationClass')
     labelmap = read_labelmap(tree)
-    roots = {path: read_xml(path) for path in files}
+    roots = {path: _root(path) for path in files}
     shift = _one_based(roots)
     count: Counter[str] = Counter()
     pictures = []
     for path, root in roots.items():
         picture_path = _picture(tree, path, root, stems)
+        once(told_of, picture_path, path)
         size = picture_size(picture_path)
         _check_size(path, root, picture_path, size)
         split = splits.get(path.stem) or split_of(*path.relative_to(tree.root).parts[:-1])
@@ -56,7 +71,17 @@ def read(tree: Tree) -> Found:
             _add_masks(object_masks[path.stem], found, size, count)
         pictures.append(Picture(picture_path, size, split, found, class_masks.get(path.stem)))
     names, mask_classes, code = _classes(pictures, labelmap)
-    notes = [f'{n} {what}' for what, n in count.items()]
+    notes += [f'{n} {what}' for what, n in count.items()]
+    notes += unused_note(stems.values(), (p.path for p in pictures), 'without an XML file')
+    beside = [p.path for p in pictures if splits and not p.split]
+    if beside:
+        notes.append(
+            f'{len(beside)} pictures are in no list of ImageSets and are taken for training '
+            f'({beside[0]})'
+        )
+    missing = sorted(splits.keys() - {p.path.stem for p in pictures})
+    if missing:
+        notes.append(f'{len(missing)} names of ImageSets have no XML file ({missing[0]})')
     if shift:
         notes.append('coordinates count from 1, as in PASCAL VOC (source.database): 1 is taken off')
     if not any(picture.mask for picture in pictures):
@@ -65,19 +90,31 @@ def read(tree: Tree) -> Found:
     return found_data
 
 
+def _root(path: Path) -> Element:
+    root = read_xml(path)
+    if root.tag != 'annotation':
+        raise DataError(f'{path}: expected <annotation>, found <{root.tag[:40]}>')
+    return root
+
+
 def _holds_masks(picture: Path) -> bool:
     return picture.parent.name.startswith('Segmentation')
 
 
-def _split_lists(tree: Tree) -> dict[str, str]:
+def _split_lists(tree: Tree, notes: list[str]) -> dict[str, str]:
     """Split by the stem of a picture, from ImageSets; Main before Segmentation."""
     found: dict[str, str] = {}
     lists = [path for path in tree.of('.txt') if 'ImageSets' in path.parts]
     for path in sorted(lists, key=lambda p: (p.parent.name != 'Main', p)):
         if path.stem in ('train', 'val', 'test'):
-            for line in read_text(path).splitlines():
+            lines = read_text(path).splitlines()
+            if not any(map(str.strip, lines)):
+                notes.append(f'{path}: no picture in it')
+            for line in lines:
                 if words := line.split():
-                    found.setdefault(Path(words[0]).stem, path.stem)
+                    first = found.setdefault(Path(words[0]).stem, path.stem)
+                    if first != path.stem:
+                        notes.append(f'{path}: {words[0]} is in {first}, too, and stays there')
     return found
 
 
@@ -139,7 +176,7 @@ def _object(entry: Element, path: Path, place: int, shift: float, count: Counter
     if difficult:
         count['difficult objects are left out of training (ignore=1)'] += 1
         extra['difficult'] = '1'
-    return Object(name, corners, rings, ignore=difficult, extra=extra)
+    return Object(name, corners, rings, ignore=difficult, extra=extra, where=where)
 
 
 def _corners(box: Element, where: str, shift: float) -> tuple[float, float, float, float]:
@@ -163,7 +200,9 @@ def _polygon(entry: Element, where: str, shift: float) -> Ring:
         for axis in 'xy':
             name = f'{axis}{k}'
             ring.append(number(polygon.findtext(name), f'{where}.polygon.{name}') - shift)
-    return ring if len(ring) >= 6 else []
+    if len(ring) < 6:
+        raise DataError(f'{where}.polygon: expected 3 corners or more, found {len(ring) // 2}')
+    return ring
 
 
 def _add_masks(path: Path, found: list[Object], size: tuple[int, int], count: Counter[str]) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 from ...errors import DataError
 from ..picture_suffixes import PICTURE_SUFFIXES
-from .records import Format, Found, Object, Picture, box_of, split_of
-from .tree import Tree, number, picture_size, read_text, read_yaml, text
+from .records import Format, Found, Object, Picture, box_of, each_once, split_of, unused_note
+from .tree import Tree, class_lines, number, picture_size, read_text, read_yaml, text
 
+MOST = 2  # of what is to be a share of a side
 KEYS = {'train': 'train', 'val': 'val', 'valid': 'val', 'test': 'test'}
 
 
@@ -20,11 +21,13 @@ def recognise(tree: Tree) -> bool:
 
 def _settings(tree: Tree) -> tuple[Path, dict] | None:
     """The first YAML file that names classes, the nearest to the root."""
-    for path in sorted(tree.of('.yaml', '.yml'), key=lambda p: (len(p.parts), p)):
+    usual = ('data', 'dataset')
+    places = tree.of('.yaml', '.yml')
+    for path in sorted(places, key=lambda p: (len(p.parts), p.stem not in usual, p)):
         try:
             content = read_yaml(path)
         except DataError:
-            if path.stem in ('data', 'dataset'):
+            if path.stem in usual:
                 raise
             continue
         if isinstance(content, dict) and 'names' in content:
@@ -48,14 +51,13 @@ def read(tree: Tree) -> Found:
     settings = _settings(tree)
     if settings:
         names = _names(*settings)
-        listed = list(_listed(tree, *settings))
+        listed = list(_listed(tree, *settings, notes))
         if 'kpt_shape' in settings[1]:
             notes.append('keypoints (kpt_shape): their boxes are read, the points left out')
     else:
         path = _class_list(tree)
         assert path is not None
-        lines = read_text(path).splitlines()
-        names = _each_once(path, tuple(line.strip() for line in lines if line.strip()))
+        names = each_once(class_lines(path), str(path))
         listed = []
     points = tuple((settings[1] if settings else {}).get('kpt_shape') or ())
     if not listed:
@@ -78,6 +80,9 @@ def read(tree: Tree) -> Found:
     notes += [f'{n} {what}' for what, n in count.items()]
     stems = {picture.stem for picture in tree.pictures}
     alone = [p for p in tree.of('.txt') if p.parent.name == 'labels' and p.stem not in stems]
+    notes += unused_note(
+        tree.pictures, (p.path for p in pictures), 'of no folder or list of the YAML file'
+    )
     if alone:
         notes.append(f'{len(alone)} label files have no picture and are left out ({alone[0]})')
     return Found(FORMAT.name, tree.root, names, pictures, notes=notes)
@@ -97,21 +102,21 @@ def _names(path: Path, content: dict) -> tuple[str, ...]:
         raise DataError(f'{path}: names: expected a list of class names, found {names!r:.60}')
     if content.get('nc') not in (None, len(names)):
         raise DataError(f'{path}: nc: expected {len(names)}, as names has, found {content["nc"]!r}')
-    told = tuple(text(str(name), f'{path}: names[{k}]') for k, name in enumerate(names))
-    return _each_once(path, told)
+    return each_once(
+        [_name(n, f'{path}: names[{k}]') for k, n in enumerate(names)], f'{path}: names'
+    )
 
 
-def _each_once(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
-    for k, name in enumerate(names):
-        if name in names[:k]:
-            raise DataError(
-                f'{path}: names: expected each class once, found {name!r} as {names.index(name)} '
-                f'and {k}'
-            )
-    return names
+def _name(name: Any, where: str) -> str:
+    """A class, whose name may be a number; YAML reads `no` and `null` as something else."""
+    if isinstance(name, str | int | float) and not isinstance(name, bool):
+        return text(str(name), where)
+    raise DataError(f'{where}: expected a text, found {name!r:.60}; write it in quotes')
 
 
-def _listed(tree: Tree, path: Path, content: dict) -> Iterator[tuple[Path, str | None]]:
+def _listed(
+    tree: Tree, path: Path, content: dict, notes: list[str]
+) -> Iterator[tuple[Path, str | None]]:
     """The pictures of each split that data.yaml names."""
     base = Path(str(content.get('path') or '.'))
     seen: dict[Path, str] = {}
@@ -119,9 +124,18 @@ def _listed(tree: Tree, path: Path, content: dict) -> Iterator[tuple[Path, str |
         entries = content.get(key)
         for entry in entries if isinstance(entries, list) else [entries] if entries else []:
             place = text(entry, f'{path}: {key}').replace('\\', '/')
-            for picture in _pictures_at(tree, path, base, place, key):
-                known = seen.setdefault(picture, split)
-                if known == split:
+            pictures = _pictures_at(tree, path, base, place, key)
+            others = [p for p in pictures if seen.get(p, split) != split]
+            if not pictures and key != 'test':  # which Roboflow names even where there is none
+                notes.append(f'{path}: {key}: no picture in {place}')
+            if others:
+                notes.append(
+                    f'{path}: {key}: {len(others)} of its {len(pictures)} pictures are in '
+                    f'{seen[others[0]]}, too, and stay there ({others[0]})'
+                )
+            for picture in pictures:
+                if picture not in seen:
+                    seen[picture] = split
                     yield picture, split
     if len(set(seen.values())) == 0 and any(content.get(key) for key in KEYS):
         raise DataError(f'{path}: none of the folders that train, val and test name has pictures')
@@ -137,7 +151,7 @@ def _pictures_at(tree: Tree, path: Path, base: Path, place: str, key: str) -> li
         tail = '/'.join(Path(place).parts[-2:])
         ends = {p.parent for p in tree.pictures if str(p.parent).endswith(f'/{tail}')}
         if len(ends) != 1:
-            if key == 'test':  # which Roboflow names even where there is none
+            if key == 'test':
                 return []
             raise DataError(
                 f'{path}: {key}: expected a folder or a list of pictures, found no '
@@ -146,7 +160,8 @@ def _pictures_at(tree: Tree, path: Path, base: Path, place: str, key: str) -> li
         found = ends.pop()
     if found.is_dir():
         inside = found.resolve()
-        known = [p for p in tree.pictures if p.resolve().is_relative_to(inside)]
+        places = {folder: folder.resolve() for folder in {p.parent for p in tree.pictures}}
+        known = [p for p in tree.pictures if places[p.parent].is_relative_to(inside)]
         return known or sorted(p for p in found.rglob('*') if p.suffix.lower() in PICTURE_SUFFIXES)
     listed = []
     for place_in, line in enumerate(read_text(found).splitlines()):
@@ -196,6 +211,11 @@ def _objects(
         if len(values) == 5:  # a confidence, as predictions have it
             count['confidences at the end of lines are left out'] += 1
             values.pop()
+        if max(map(abs, values), default=0) > MOST:
+            raise DataError(
+                f'{where}: expected shares of the width and height of the picture, 0 to 1, found '
+                f'{line:.60}; are these pixels?'
+            )
         if len(values) == 4:
             x, y, w, h = (
                 values[0] * width,
@@ -203,9 +223,7 @@ def _objects(
                 values[2] * width,
                 values[3] * height,
             )
-            if w < 0 or h < 0:
-                raise DataError(f'{where}: expected a width and height above 0, found {line:.60}')
-            yield Object(name, (x - w / 2, y - h / 2, x + w / 2, y + h / 2))
+            yield Object(name, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), where=where)
             continue
         if len(values) < 6 or len(values) % 2:
             raise DataError(
@@ -213,7 +231,18 @@ def _objects(
                 f'{len(values)} numbers'
             )
         ring = [v * (height if k % 2 else width) for k, v in enumerate(values)]
-        yield Object(name, box_of([ring]), [ring])
+        yield Object(name, box_of([ring]), [ring], where=where)
+
+
+def nearly(tree: Tree) -> str | None:
+    """Tell of label files whose classes no file names."""
+    files = _label_files(tree)
+    if not files:
+        return None
+    return (
+        f'{files[0]} may be a label file of YOLO: write the names of its classes into '
+        f'{tree.root / "classes.txt"}, one a line, from class 0 on'
+    )
 
 
 FORMAT = Format(
@@ -222,4 +251,5 @@ FORMAT = Format(
     recognise,
     read,
     order=20,
+    nearly=nearly,
 )

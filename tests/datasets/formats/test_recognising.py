@@ -166,7 +166,7 @@ def test_masks_of_colours_follow_the_labelmap(tmp_path):
     expected = np.array([2, 1, 0])[annotated.class_mask('a')]
     np.testing.assert_array_equal(labels, expected)
     (tmp_path / 'labelmap.txt').write_text('\n'.join(lines))
-    with pytest.raises(DataError, match=r'colours of labelmap.txt, found \(0, 0, 0\)'):
+    with pytest.raises(DataError, match=r'named colours, found \(0, 0, 0\)'):
         read_folder(tmp_path)
 
 
