@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None) -> None:
     parser.add_argument('--work-dir', default='work_dirs/demo', help='(default: %(default)s)')
     args = parser.parse_args(argv)
 
+    from fastvit_dense.evaluation.report.content import measured_text
     from fastvit_dense.tasks import TASKS, find_task
 
     names = args.tasks or [name for name, task in TASKS.items() if task.demo_config]
@@ -30,11 +31,12 @@ def main(argv: Sequence[str] | None) -> None:
         step('train.py', config, '--sample', '--work-dir', folder, '--overwrite')
         trained = time.time()
         checkpoint = (folder / 'last_checkpoint').read_text().strip()
-        step('test.py', config, checkpoint, '--sample', '--work-dir', folder)
+        options = ('--cfg-options', *task.demo_options) if task.demo_options else ()
+        step('test.py', config, checkpoint, '--sample', '--work-dir', folder, *options)
         report = json.loads((folder / 'report.json').read_text())
         metrics, mean_pose = report['metrics'], report['protocol'].get('mean_pose')
         numbers = ', '.join(
-            f'{metric} {metrics[metric]:.3f}' for metric in task.presentation.headlines
+            f'{metric} {measured_text(report, metric)}' for metric in task.presentation.headlines
         )
         numbers += f' (the mean pose: {mean_pose})' if mean_pose else ''
         minutes = {

@@ -16,7 +16,7 @@ from ..datasets.loading import use_checked_loading
 from ..errors import ConfigError
 from ..evaluation.predictions import evaluate_predictions
 from ..evaluation.record import EvaluationResult
-from ..evaluation.report.content import measured_text
+from ..evaluation.report.content import change_note, change_text, measured_text
 from ..evaluation.report.pictures import make_gallery, save_gallery
 from ..evaluation.report.references import backbone_arch, find_references
 from ..evaluation.report.writing import write_report
@@ -126,6 +126,12 @@ def report_result(
     print(json.dumps({name: round(value, 4) for name, value in result.metrics.items()}))
     if report['uncertainty']:
         print('; '.join(f'{name} {measured_text(report, name)}' for name in report['uncertainty']))
+    if changed := change_note(report):
+        told = dict.fromkeys(
+            [*task.presentation.leading(report['metrics']), *report['uncertainty']]
+        )
+        changes = [f'{name} {text}' for name in told if (text := change_text(report, name))]
+        print(f'{changed} {"; ".join(changes)}')
     print(f'report: {Path(cfg.work_dir) / "report.html"}')
     if gallery:
         print(f'pictures: {Path(cfg.work_dir) / "pictures"}')

@@ -23,7 +23,12 @@ from ..datasets.corruptions import chosen_corruptions
 from ..errors import ConfigError
 from ..evaluation.base import TaskMetric
 from ..evaluation.record import EvaluationResult
-from ..evaluation.report.compare import add_baseline, change_from, read_report
+from ..evaluation.report.compare import (
+    add_baseline,
+    change_from,
+    check_baseline,
+    read_report,
+)
 from ..evaluation.report.model import model_info
 from ..evaluation.report.training_log import training_curves
 from ..evaluation.report.verify import check_results, verify_results
@@ -105,6 +110,8 @@ def evaluate_checkpoint(
         prepare_corruptions(cfg)
     check_checkpoint(checkpoint)
     before = read_report(baseline) if baseline else None
+    if before:
+        check_baseline(before, task=task_of(cfg).name)
     kept = read_statistics(baseline, before['metrics']) if baseline and before else None
     model_cfg, exported = cfg.model, is_exported(checkpoint)
     if tta:
@@ -121,6 +128,8 @@ def evaluate_checkpoint(
             dataset.pipeline = without_resizing(dataset.pipeline)
     with explained_building(cfg):
         runner = build_runner(cfg, ('test_dataloader',), training=False)
+    if before:  # now, not after hours
+        check_baseline(before, samples=len(runner.test_dataloader.dataset))
     cfg.model = model_cfg  # the report tells of the network, whatever runs it
 
     model = getattr(runner.model, 'module', runner.model)

@@ -70,6 +70,15 @@ class FederatedMetric(InstanceMetric):
             numbers[name] = mean_defined(found.precision[:, :, chosen, 0, -1])
         return numbers
 
+    def _rule(self) -> str:
+        """One line on what is scored and how."""
+        return (
+            f'IoU 0.50–0.95; at most {DETECTIONS} detections an image, over all categories; a '
+            'category counts in images that hold it or are known not to (federated); sizes by the '
+            "annotations' areas, unmatched detections by their own; what is ignored neither found "
+            'nor missed'
+        )
+
     def _by_frequency(self) -> dict[str, np.ndarray]:
         """Numbers of the rare, common and frequent categories, by the name of their AP."""
         assert self.truth is not None
@@ -95,10 +104,7 @@ class FederatedMetric(InstanceMetric):
         assert isinstance(result.statistics, Detections)
         result.statistics.names = ('AP', 'AP50', 'AP75')
         result.statistics.groups = self._by_frequency()
-        result.protocol |= {
-            'max_detections': f'{DETECTIONS} of an image',
-            'images of a category': 'those that hold it or are known not to (federated)',
-        }
+        result.protocol['max_detections'] = f'{DETECTIONS} of an image'
         return result
 
 

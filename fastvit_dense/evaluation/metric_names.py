@@ -40,6 +40,11 @@ _LABELS = {
     'mesh_al_mean3d': 'vertex error, aligned',
     'mesh_al_auc3d': 'vertex AUC, 0-50 mm, aligned',
 }
+_FREQUENCIES = {  # LVIS's
+    'APr': 'AP, rare classes',
+    'APc': 'AP, common classes',
+    'APf': 'AP, frequent classes',
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ def describe(name: str) -> MetricInfo:
     if kind in KINDS and rest == 'ECE':
         return MetricInfo(f'{KINDS[kind]} calibration error', '', 4, False)
     if kind in KINDS:
+        rest = _FREQUENCIES.get(rest, rest)
         label = f'{KINDS[kind]} {rest.replace("mAP_", "AP").replace("mAP", "AP")}'
         return MetricInfo(label, '', 4, True)
     return MetricInfo(_LABELS.get(name, name), '', 4, True)

@@ -126,6 +126,9 @@ class PanopticMetric(TaskMetric):
 
     def score(self, samples: list[dict]) -> EvaluationResult:
         """Panoptic quality over the images that were predicted."""
+        if not samples:
+            raise PredictionError('there are no images to score')
+        samples = list({sample['id']: sample for sample in reversed(samples)}.values())[::-1]
         chosen = {sample['id'] for sample in samples}
         truth = {
             **self.truth,
@@ -154,9 +157,15 @@ class PanopticMetric(TaskMetric):
             },
             per_class=per_class,
             statistics=self._statistics(samples, by_image),
+            per_sample=[
+                {'id': sample['id'], 'score': max(by_image[sample['id']]['All']['pq'], 0.0)}
+                for sample in samples
+            ],
             protocol={
+                'rule': 'a segment is found by one of its category above IoU 0.5; void pixels and '
+                'crowd regions ignored; means over the categories that occur',
                 'categories': len(per_class),
-                'match': 'IoU above 0.5',
+                'image_score': 'panoptic quality of the image alone, 0-1',
                 'evaluator': f'hotcoco {hotcoco_version}',
             },
         )
@@ -164,7 +173,10 @@ class PanopticMetric(TaskMetric):
     def _qualities(self, truth: dict, written: dict, folder: str) -> dict[str, Any]:
         """Hotcoco's results of panoptic content of predictions whose PNGs lie in a folder."""
         evaluator = PanopticEval(truth, written, gt_folder=self.seg_prefix, pred_folder=folder)
-        evaluator.evaluate()
+        try:
+            evaluator.evaluate()
+        except ValueError as error:
+            raise PredictionError(f'panoptic predictions: {error}') from None
         return evaluator.results()
 
     def _statistics(self, samples: list[dict], by_image: dict[int, dict]) -> Segments:

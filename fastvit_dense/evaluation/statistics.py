@@ -16,6 +16,7 @@ import numpy as np
 from .coco_matches import RECALLS, Matches
 
 GROUP = 'group '  # how the names of groups begin in a file
+CATEGORIES = 100_000  # of a file at most; memory is taken for each
 
 
 class Statistics(ABC):
@@ -243,8 +244,14 @@ class Detections(Statistics):
             for name in ('matched', 'ignored'):
                 bits = np.unpackbits(fields[name], axis=1, count=len(fields['scores']))
                 fields[name] = bits.astype(bool)
+            starts = fields['starts']
+            if (np.diff(starts) < 0).any() or starts[0] or starts[-1] != len(fields['scores']):
+                raise ValueError('starts: expected ascending, up to the number of scores')
         matches = {kind: Matches(**fields) for kind, fields in kinds.items()}
-        found = cls(arrays['ids'], matches, arrays['thresholds'], int(arrays['categories']))
+        categories = int(arrays['categories'])
+        if not 0 <= categories <= CATEGORIES:
+            raise ValueError(f'expected at most {CATEGORIES:,} categories, found {categories:,}')
+        found = cls(arrays['ids'], matches, arrays['thresholds'], categories)
         if 'names' in arrays:  # files of versions before have none
             found.names = tuple(arrays['names'].tolist())
         found.groups = {

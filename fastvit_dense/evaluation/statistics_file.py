@@ -1,7 +1,9 @@
 """`per_image.npz`: the statistics of an evaluation, beside its report."""
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,10 @@ from ..limits import STATISTICS_BYTES
 from .statistics import Confusions, Detections, Means, Segments, Statistics
 
 STATISTICS_FILE = 'per_image.npz'
-_BROKEN = (OSError, EOFError, KeyError, ValueError, TypeError, IndexError, zipfile.BadZipFile)
+_BROKEN = (
+    *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError),
+    *(RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error),
+)
 KINDS: dict[str, type[Statistics]] = {
     'means': Means,
     'confusions': Confusions,

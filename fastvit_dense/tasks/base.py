@@ -48,6 +48,7 @@ class Task:
         encoded_arrays: Names of what `Result.encoded_arrays` gives of its results.
         unsupported_formats: Export formats that cannot hold its models, and why.
         demo_config: Name of the config that the demo trains; None: it is left out.
+        demo_options: `key=value` of the demo's test, which measures more than a config asks for.
         counted: What `draw_input` counts; of 'pixels' pages show the share.
     """
 
@@ -64,6 +65,7 @@ class Task:
     encoded_arrays: ClassVar[tuple[str, ...]] = ()
     unsupported_formats: ClassVar[Mapping[str, str]] = {}
     demo_config: str | None = None
+    demo_options: Sequence[str] = ()
     counted = 'objects'
 
     # ------------------------------------------------------------------------ prediction

@@ -89,6 +89,7 @@ class InstanceTask(Task):
         'detectors need; --part backbone exports its backbone'
     }
     demo_config = 'maskrcnn_fastvit_sa24'
+    demo_options = ('test_evaluator.metric=[boundary,bbox,segm]',)
 
     def result(
         self,
@@ -169,8 +170,13 @@ class InstanceTask(Task):
         from ..evaluation.predictions import coco_entries
         from ..visualization.instance import draw_instances
         from ..visualization.layout import read_picture, side_by_side
+        from .panoptic import draw_panoptic
 
         evaluators = evaluators_of(cfg, 'test_evaluator')
+        for metric in evaluators:
+            if metric.get('seg_prefix'):
+                yield from draw_panoptic(metric, dataset, ids, predictions)
+                return
         ann_file = next((e['ann_file'] for e in evaluators if e.get('ann_file')), None)
         if not ann_file:
             raise DataError('test_evaluator.ann_file is not set')

@@ -72,6 +72,7 @@ class SemanticTask(Task):
     macs_size = (512, 512)
     encoded_arrays = ('labels',)
     demo_config = 'semfpn_fastvit_sa24'
+    demo_options = ('test_evaluator.iou_metrics=[mIoU,boundary_mIoU]',)
     counted = 'pixels'
 
     def result(

@@ -1,6 +1,7 @@
 """8-bit files: what is quantised, what it is calibrated with, what it costs."""
 
 import json
+import re
 
 import cv2
 import numpy as np
@@ -42,7 +43,7 @@ def test_every_convolution_is_quantised(file):
 
 
 @pytest.mark.parametrize('kind', ['onnx', pytest.param('openvino', marks=pytest.mark.slow)])
-def test_loss_is_in_the_report(file, kind, tiny_semantic, trained_semantic, tmp_path):
+def test_loss_is_in_the_report(file, kind, tiny_semantic, trained_semantic, tmp_path, capsys):
     if kind == 'openvino':
         pytest.importorskip('openvino')
         file = tmp_path / 'int8.xml'
@@ -63,6 +64,81 @@ def test_loss_is_in_the_report(file, kind, tiny_semantic, trained_semantic, tmp_
     for name, difference in change.items():
         assert difference == pytest.approx(report['metrics'][name] - before[name])
     assert abs(change['aAcc']) < 20
+    assert_told(tmp_path / 'int8', capsys.readouterr().out, ('mIoU', 'mAcc', 'aAcc', 'mDice'))
+
+
+def assert_told(folder, printed, names):
+    """Console, report.json and both pages tell by how much each changed, and how sure that is."""
+    in_words = json.loads((folder / 'report.json').read_text())['protocol']['change with interval']
+    (line,) = [line for line in printed.splitlines() if line.startswith('Change from the baseline')]
+    page, text = (folder / 'report.html').read_text(), (folder / 'report.md').read_text()
+    for name in names:
+        words = in_words[name]
+        assert re.fullmatch(r'[+−][\d.]+ \[−?[\d.]+, −?[\d.]+\] (not )?shown', words), words
+        assert f'{name} {words}' in line
+        assert page.count(f'</span> {words}</div>') >= 1
+        assert f'{words} |' in text
+    assert 'change from baseline' not in page, 'no number twice'
+
+
+@pytest.mark.slow
+def test_detections_of_an_int8_file_beside_those_of_fp32(tiny_instance, tmp_path, capsys):
+    """A model that has learnt its few pictures: AP, calibration and best thresholds."""
+    options = ['train_cfg.max_epochs=40', 'default_hooks.checkpoint.interval=40']
+    options += [
+        'param_scheduler=[]',
+        'train_cfg.val_interval=40',
+        'model.backbone.drop_path_rate=0.0',
+    ]
+    engine.train(tiny_instance, work_dir=str(tmp_path / 'run'), cfg_options=options)
+    checkpoint, file = tmp_path / 'run/epoch_40.pth', tmp_path / 'int8.onnx'
+    assert export(tiny_instance, checkpoint, 'onnx', file, int8=True, calibration_images=6) == 0
+    annotations = tiny_instance.with_name('train.json')
+    seen = [
+        f'test_dataloader.dataset.ann_file={annotations}',
+        f'test_evaluator.ann_file={annotations}',
+        'test_dataloader.dataset.data_prefix.img=train2017/',
+    ]
+    engine.evaluate_checkpoint(
+        tiny_instance, str(checkpoint), work_dir=str(tmp_path / 'fp32'), cfg_options=seen
+    )
+    capsys.readouterr()
+    engine.evaluate_checkpoint(
+        tiny_instance,
+        str(file),
+        work_dir=str(tmp_path / 'int8'),
+        cfg_options=seen,
+        baseline=str(tmp_path / 'fp32/report.json'),
+    )
+    names = ('bbox_mAP', 'segm_mAP', 'bbox_mAP_50', 'segm_mAP_50')
+    assert_told(tmp_path / 'int8', capsys.readouterr().out, names)
+    before, now = (
+        json.loads((tmp_path / name / 'report.json').read_text()) for name in ('fp32', 'int8')
+    )
+    assert before['metrics']['bbox_mAP_50'] > 0.1, 'nothing learnt'
+    page = (tmp_path / 'int8/report.html').read_text()
+    for kind, word in (('bbox', 'box'), ('segm', 'mask')):
+        own, fp32 = (r['diagnosis']['calibration'][kind] for r in (now, before))
+        for name in ('expected_error', 'bins', 'thresholds'):
+            assert own['baseline'][name] == fp32[name]
+        assert any(row['threshold'] for row in own['thresholds'])
+        errors = f'{own["expected_error"]:.4f} (baseline {fp32["expected_error"]:.4f})'
+        assert f'{word} {errors}' in page
+        assert f'{word}, baseline threshold' in page
+
+
+@pytest.mark.slow
+def test_hands_of_an_int8_file_beside_those_of_fp32(tiny_hand, random_hand, tmp_path, capsys):
+    file = tmp_path / 'int8.onnx'
+    assert export(tiny_hand, random_hand, 'onnx', file, int8=True, calibration_images=4) == 0
+    engine.evaluate_checkpoint(tiny_hand, str(random_hand), work_dir=str(tmp_path / 'fp32'))
+    capsys.readouterr()
+    baseline = str(tmp_path / 'fp32/report.json')
+    engine.evaluate_checkpoint(
+        tiny_hand, str(file), work_dir=str(tmp_path / 'int8'), baseline=baseline
+    )
+    names = ('PA-MPJPE', 'PA-MPVPE', 'f_al_score_5', 'f_al_score_15')
+    assert_told(tmp_path / 'int8', capsys.readouterr().out, names)
 
 
 def test_calibration_uses_training_images(tiny_semantic):

@@ -1,6 +1,9 @@
 """Tests under corruptions: the numbers of pictures corrupted by hand, once each, in the report."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import imagecorruptions
@@ -120,3 +123,32 @@ def test_names_are_checked_before_anything_is_read(tiny_semantic, tmp_path):
         engine.evaluate_checkpoint(
             tiny_semantic, 'none.pth', work_dir=str(tmp_path), corruptions='fogg'
         )
+
+
+@pytest.mark.slow
+def test_two_processes_score_as_one(tiny_semantic, trained_semantic, root_dir, tmp_path):
+    """Over gloo, each with two that load; of three pictures the sampler pads one."""
+    options = ['test_dataloader.dataset.indices=3']
+    names = 'glass_blur,impulse_noise,fog,elastic_transform'
+    engine.evaluate_checkpoint(
+        tiny_semantic,
+        str(trained_semantic),
+        work_dir=str(tmp_path / 'one'),
+        cfg_options=options,
+        corruptions=names,
+    )
+    options += ['test_dataloader.num_workers=2', 'test_dataloader.persistent_workers=True']
+    command = [
+        *(sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--standalone'),
+        *('-m', 'fastvit_dense', 'test', str(tiny_semantic), str(trained_semantic)),
+        *('--launcher', 'pytorch', '--work-dir', str(tmp_path / 'two')),
+        *('--corruptions', names, '--cfg-options', *options),
+    ]
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(root_dir)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, env=environment)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert done.stdout.count('20 of 20, elastic transform at strength 5: mIoU') == 1
+    one, two = (read_report(tmp_path / name) for name in ('one', 'two'))
+    assert two['metrics'] == one['metrics']
+    assert two['robustness'] == one['robustness']
+    assert two['uncertainty'] == one['uncertainty']

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fastvit_dense import engine
-from fastvit_dense.errors import ConfigError
+from fastvit_dense.errors import ConfigError, DataError
 from fastvit_dense.tasks.config import load_config
 from tests.facts import raises_naming
 from tests.tiny import read_report
@@ -110,6 +110,24 @@ def test_verify_names_the_missed_value(tiny_instance, trained, tmp_path, capsys)
     assert not any(line.startswith('bbox_AR@100: ') for line in shown.splitlines())
     passed = [row['passed'] for row in read_report(tmp_path)['expected']]
     assert passed == [False, True]
+
+
+def test_a_baseline_of_other_data_is_told_before_the_test(
+    tiny_instance, trained, evaluated, evaluated_semantic, tmp_path, monkeypatch
+):
+    def test(self):
+        raise AssertionError('the test began')
+
+    monkeypatch.setattr('mmengine.runner.Runner.test', test)
+    arguments = dict(work_dir=str(tmp_path), cfg_options=['test_dataloader.dataset.indices=3'])
+    for baseline, facts in (
+        (evaluated_semantic, ('task', 'instance', 'found', 'semantic')),
+        (evaluated, ('samples', 3, 'found', 4)),
+    ):
+        with raises_naming(DataError, 'baseline', *facts):
+            engine.evaluate_checkpoint(
+                tiny_instance, str(trained), baseline=str(baseline), **arguments
+            )
 
 
 def test_verify_without_expected_results(tiny_instance, trained, tmp_path):

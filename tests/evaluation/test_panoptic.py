@@ -124,6 +124,12 @@ def test_equals_a_plain_loop(tmp_path, seed):
     found = metric.evaluate(len(predictions))
     assert found == pytest.approx(plain_loop(tmp_path, truth, predictions), abs=1e-9)
     assert 0 < found['PQ'] < 100
+    assert 'above IoU 0.5' in metric.result.protocol['rule']
+    scores = {row['id']: row['score'] for row in metric.result.per_sample}
+    for number, predicted in enumerate(predictions, 1):
+        alone = metric_of(tmp_path, path)
+        alone.process({}, [sample(number, predicted)])
+        assert scores[number] == pytest.approx(alone.evaluate(1)['PQ'] / 100)
     rows = metric.result.per_class
     assert [row['name'] for row in rows] == list(CLASSES)
     assert np.mean([row['PQ'] for row in rows]) == pytest.approx(found['PQ'])
@@ -167,6 +173,17 @@ def test_a_perfect_prediction_of_part_of_the_images(tmp_path):
     assert metric.result.protocol['images_scored'] == '1 of 1'
 
 
+def test_an_image_that_is_predicted_twice_counts_once(tmp_path):
+    path, _, predictions = panoptic_file(tmp_path)
+    found = []
+    for ids in ((1, 2), (1, 2, 1)):
+        metric = metric_of(tmp_path, path)
+        for number in ids:
+            metric.process({}, [sample(number, predictions[number - 1])])
+        found.append(metric.evaluate(len(ids)))
+    assert found[0] == found[1]
+
+
 def test_what_cannot_be_scored_is_named(tmp_path):
     path, truth, predictions = panoptic_file(tmp_path)
     with pytest.raises(PredictionError, match='label 7 is no class'):
@@ -174,6 +191,11 @@ def test_what_cannot_be_scored_is_named(tmp_path):
     metric = metric_of(tmp_path, path)
     metric.process({}, [sample(99, predictions[0])])
     with pytest.raises(PredictionError, match='image 99'):
+        metric.evaluate(1)
+    with pytest.raises(PredictionError, match='no images to score'):
+        metric.evaluate(1)
+    metric.process({}, [sample(1, predictions[0][:20])])
+    with pytest.raises(PredictionError, match=r'image 1: .* 20×60'):
         metric.evaluate(1)
     with pytest.raises(MissingFileError, match='nowhere'):
         PanopticMetric(str(path), str(tmp_path / 'nowhere'))

@@ -8,7 +8,8 @@ import pytest
 
 from fastvit_dense.errors import DataError
 from fastvit_dense.evaluation.bootstrap import uncertainty
-from fastvit_dense.evaluation.statistics import Means, image_names
+from fastvit_dense.evaluation.coco_matches import Matches
+from fastvit_dense.evaluation.statistics import Detections, Means, image_names
 from fastvit_dense.evaluation.statistics_file import STATISTICS_FILE, pack, read_statistics
 from tests.facts import raises_naming
 
@@ -51,6 +52,51 @@ def test_a_broken_file_is_named(tmp_path, content):
     path.write_bytes(content)
     with raises_naming(DataError, path, 'whole file'):
         read_statistics(tmp_path, {})
+
+
+def detections():
+    pairs = Matches(
+        images=np.array([0, 1]),
+        categories=np.array([0, 1]),
+        starts=np.array([0, 2, 3]),
+        objects=np.array([2, 1]),
+        scores=np.array([0.9, 0.8, 0.7]),
+        matched=np.array([[True, False, True]]),
+        ignored=np.zeros((1, 3), bool),
+    )
+    return Detections(np.array(['a', 'b']), {'bbox': pairs}, np.array([0.5]), 2)
+
+
+@pytest.mark.parametrize('made', [STATISTICS, detections()], ids=['means', 'detections'])
+def test_a_damaged_file_is_named_or_read(tmp_path, made):
+    """Bytes of the archive, and of the arrays in it, changed at random."""
+    random = np.random.default_rng(0)
+    path, told = tmp_path / STATISTICS_FILE, 0
+    kind = 'detections' if isinstance(made, Detections) else 'means'
+    stored = other_file(kind=np.array(kind), **made.arrays())
+    for content in (pack(made), stored):
+        for _ in range(60):
+            damaged = bytearray(content)
+            for place in random.integers(len(content), size=random.integers(1, 6)):
+                damaged[place] = random.integers(256)
+            path.write_bytes(damaged)
+            try:
+                read_statistics(tmp_path, {})
+            except DataError as error:
+                told += str(path) in str(error)
+    assert told > 60
+
+
+def test_absurd_counts_take_no_memory(tmp_path):
+    path = tmp_path / STATISTICS_FILE
+    for name, value, message in (
+        ('categories', np.array(10**12), 'at most 100,000 categories'),
+        ('bbox.starts', np.array([0, 2, 10**9]), 'starts: expected'),
+    ):
+        arrays = detections().arrays() | {name: value}
+        path.write_bytes(other_file(kind=np.array('detections'), **arrays))
+        with raises_naming(DataError, path, 'expected a whole file', 'found', message):
+            read_statistics(tmp_path, {})
 
 
 def test_an_archive_that_unpacks_without_end_is_refused(tmp_path):

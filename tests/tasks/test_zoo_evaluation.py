@@ -115,5 +115,9 @@ def test_panoptic_quality_through_a_test(tmp_path):
     assert {'PQ', 'SQ', 'RQ', 'PQ_th', 'PQ_st'} <= report['metrics'].keys()
     assert 0 <= report['metrics']['PQ'] < 50
     assert len(report['per_class']) == 133
+    for name in ('1', '2'):
+        (picture,) = (tmp_path / 'run/pictures').glob(f'*_{name}.png')
+        pixels = np.asarray(Image.open(picture))[-120:, -160:]
+        assert (pixels[19, 30:90] == 255).all(), 'the edge of the true segment'
     again = score_predictions(str(config), str(tmp_path / 'run/predictions'), work_dir=tmp_path)
     assert again == pytest.approx(report['metrics'])

@@ -21,7 +21,7 @@ from ..metric_names import (
 )
 from ..record import EvaluationResult
 from ..statistics import Statistics
-from ..statistics_file import read_statistics
+from ..statistics_file import STATISTICS_FILE, read_statistics
 from . import tables as markdown
 
 SHOWN_THRESHOLDS = 20
@@ -58,6 +58,21 @@ def read_report(path: str | Path) -> dict[str, Any]:
     return report
 
 
+def check_baseline(report: dict[str, Any], **expected: Any) -> None:
+    """See that a report is of what is measured now.
+
+    Args:
+        report: From `read_report`.
+        **expected: Its fields as they must be.
+
+    Raises:
+        DataError: A field has another value.
+    """
+    for name, value in expected.items():
+        if report[name] != value:
+            raise DataError(f'baseline: field {name!r}: expected {value!r}, found {report[name]!r}')
+
+
 def change_from(
     report: dict[str, Any], result: EvaluationResult, statistics: Statistics | None = None
 ) -> dict[str, Any]:
@@ -70,18 +85,14 @@ def change_from(
 
     Returns:
         `baseline`, the form of the model then; `change from baseline`: the difference of
-        each metric that is defined both times; and with statistics of the same images
-        `change with interval`: differences, their intervals and whether they are shown, in words.
+        each metric that is defined both times; with statistics of the same images
+        `change with interval`: differences, their intervals and whether they are shown, in words;
+        else `change without interval`: why.
 
     Raises:
         DataError: The report is of another task, or of another number of samples.
     """
-    for name in ('task', 'samples'):
-        if report[name] != getattr(result, name):
-            raise DataError(
-                f'baseline: field {name!r}: expected {getattr(result, name)!r}, '
-                f'found {report[name]!r}'
-            )
+    check_baseline(report, task=result.task, samples=result.samples)
     before = report['metrics']
     found = None
     if statistics is not None and result.statistics is not None:
@@ -98,8 +109,20 @@ def change_from(
             for name, value in result.metrics.items()
             if name in before and is_defined(name, value) and is_defined(name, before[name])
         },
-        **({'change with interval': in_words} if in_words else {}),
+        **(
+            {'change with interval': in_words}
+            if in_words
+            else {'change without interval': _why_no_interval(statistics, result.statistics)}
+        ),
     }
+
+
+def _why_no_interval(before: Statistics | None, now: Statistics | None) -> str:
+    if before is None:
+        return f'the baseline has no {STATISTICS_FILE} of the same evaluation beside its report'
+    if now is None:
+        return 'the metric keeps nothing of single images'
+    return 'the images are not the same, or fewer than two'
 
 
 def difference_text(name: str, difference: float, interval: Interval | None) -> str:
@@ -123,12 +146,31 @@ def _calibration(report: dict[str, Any]) -> dict[str, Any]:
     """Calibration as a report tells it, by kind; reports of earlier versions tell nothing."""
     diagnosis = report.get('diagnosis')
     found = diagnosis.get('calibration') if isinstance(diagnosis, dict) else None
-    names = {'expected_error', 'bins', 'thresholds'}
     return {
-        kind: {name: entry[name] for name in sorted(names)}
+        kind: {name: entry[name] for name in ('bins', 'expected_error', 'thresholds')}
         for kind, entry in (found if isinstance(found, dict) else {}).items()
-        if isinstance(entry, dict) and names <= entry.keys()
+        if _is_calibration(entry)
     }
+
+
+def _is_calibration(entry: Any) -> bool:
+    """Tell whether an entry holds all that is shown of a calibration."""
+    if not isinstance(entry, dict) or not is_number(entry.get('expected_error')):
+        return False
+    bins, thresholds = (entry.get(name) for name in ('bins', 'thresholds'))
+    if not isinstance(bins, list) or not isinstance(thresholds, list) or not bins:
+        return False
+    return all(
+        isinstance(row, dict)
+        and is_number(row.get('confidence'))
+        and is_number(row.get('precision'))
+        for row in bins
+    ) and all(
+        isinstance(row, dict)
+        and isinstance(row.get('name'), str)
+        and all(row.get(key) is None or is_number(row[key]) for key in ('threshold', 'f1'))
+        for row in thresholds
+    )
 
 
 def _numbers(report: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +186,7 @@ def _moved_thresholds(runs: Sequence[str], reports: Sequence[dict[str, Any]]) ->
         for kind, entry in _calibration(report).items():
             for line in entry['thresholds']:
                 row = tables.setdefault((kind, line['name']), [None] * len(runs))
-                row[run] = line['threshold']
+                row[run] = line.get('threshold')
     rows = [
         {'kind': kind, 'class': name, 'thresholds': values}
         for (kind, name), values in tables.items()
@@ -173,7 +215,8 @@ def compare_reports(
         the score thresholds of the best F1 that differ most, by `kind` and `class`. Where runs
         have `per_image.npz` of the same images beside their reports, the rows of their numbers
         have `intervals` of the differences, by a bootstrap in pairs, and `shown`: whether they
-        leave 0 out.
+        leave 0 out. `uncertainty` of a row are the intervals of the values, where reports have
+        them.
 
     Raises:
         DataError: Fewer than two reports, a broken one, or reports of different tasks.
@@ -185,12 +228,17 @@ def compare_reports(
     if len(set(tasks)) > 1:
         found = ', '.join(f'{path}: {task}' for path, task in zip(paths, tasks, strict=True))
         raise DataError(f'compare: expected reports of one task, found {found}')
+    statistics = [
+        read_statistics(path, report['metrics'])
+        for path, report in zip(paths, reports, strict=True)
+    ]
+    runs = _run_names(paths)
     table = {
         'task': tasks[0],
-        'runs': _run_names(paths),
-        'rows': _rows(reports, _intervals(paths, reports)),
-        'thresholds': _moved_thresholds(_run_names(paths), reports),
-        'warnings': _warnings(_run_names(paths), reports),
+        'runs': runs,
+        'rows': _rows(reports, _intervals(statistics)),
+        'thresholds': _moved_thresholds(runs, reports),
+        'warnings': [*_warnings(runs, reports), *_other_images(runs, statistics)],
     }
     text = comparison_markdown(table)
     print(text)
@@ -201,7 +249,7 @@ def compare_reports(
 
 
 def comparison_markdown(table: dict[str, Any]) -> str:
-    """The table of `compare_reports` as Markdown: values, and in brackets the difference."""
+    """The table of `compare_reports` as Markdown: values, and after each the difference."""
     rows = []
     for row in table['rows']:
         name, unit = row['metric'], describe(row['metric']).unit
@@ -213,7 +261,9 @@ def comparison_markdown(table: dict[str, Any]) -> str:
             if run and difference is not None:
                 ends = row['intervals'][run] if 'intervals' in row else None
                 change = f' ({difference_text(name, difference, ends and Interval(**ends))})'
-            cells.append(format_value(name, value) + change)
+            own = row['uncertainty'][run] if 'uncertainty' in row else None
+            interval = f' {format_interval(name, own)}' if own else ''
+            cells.append(f'{format_value(name, value)}{interval}{change}')
         rows.append(cells)
     header = ['metric', *(markdown.cell(run) for run in table['runs'])]
     lines = [f'# Comparison: {table["task"]}', '', markdown.table(header, rows)]
@@ -243,16 +293,30 @@ def _run_names(paths: Sequence[str | Path]) -> list[str]:
     return [f'{index + 1}: {file}' for index, file in enumerate(files)]
 
 
-def _intervals(
-    paths: Sequence[str | Path], reports: Sequence[dict[str, Any]]
-) -> list[dict[str, Interval]]:
+def _intervals(statistics: Sequence[Statistics | None]) -> list[dict[str, Interval]]:
     """Intervals of the differences of each run to the first, by metric."""
-    first, *others = (
-        read_statistics(path, report['metrics'])
-        for path, report in zip(paths, reports, strict=True)
-    )
+    first, *others = statistics
     found = [first and other and differences(first, other) for other in others]
     return [{}, *(by_name or {} for by_name in found)]
+
+
+def _ends(report: dict[str, Any], name: str) -> dict[str, float] | None:
+    """Interval of a metric as a report tells it; None where it tells none."""
+    told = report.get('uncertainty')
+    ends = told.get(name) if isinstance(told, dict) else None
+    if not isinstance(ends, dict) or not all(is_number(ends.get(end)) for end in ('low', 'high')):
+        return None
+    return {end: ends[end] for end in ('low', 'high')}
+
+
+def _other_images(runs: Sequence[str], statistics: Sequence[Statistics | None]) -> list[str]:
+    """Warnings of runs that scored other images than the first."""
+    first, *others = statistics
+    return [
+        f'images: other ones in {run} than in {runs[0]}, hence no intervals'
+        for run, other in zip(runs[1:], others, strict=True)
+        if first and other and sorted(first.ids.tolist()) != sorted(other.ids.tolist())
+    ]
 
 
 def _rows(
@@ -273,6 +337,9 @@ def _rows(
         if any(ends):
             row['intervals'] = [end and asdict(end) for end in ends]
             row['shown'] = [end and end.excludes_zero for end in ends]
+        own = [_ends(report, name) for report in reports]
+        if any(own):
+            row['uncertainty'] = own
         rows.append(row)
     return rows
 

@@ -4,9 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..metric_names import describe, format_interval, format_value, is_defined
+from ..metric_names import (
+    describe,
+    format_difference,
+    format_interval,
+    format_value,
+    is_defined,
+)
 from .presentation import Presentation
 from .references import is_sample
+
+_CHANGES = ('change from baseline', 'change with interval', 'change without interval')
 
 
 def data_labels(report: Mapping[str, Any]) -> list[str]:
@@ -48,7 +56,7 @@ def protocol_line(report: Mapping[str, Any]) -> str:
 
 def other_protocol(report: Mapping[str, Any]) -> dict[str, Any]:
     """The protocol without what its line tells."""
-    told = ('rule', 'images_scored', 'form')
+    told = ('rule', 'images_scored', 'form', *_CHANGES)
     return {name: value for name, value in report['protocol'].items() if name not in told}
 
 
@@ -91,6 +99,31 @@ def measured_text(report: Mapping[str, Any], name: str) -> str:
     return f'{value} {format_interval(name, ends)}' if ends else value
 
 
+def change_text(report: Mapping[str, Any], name: str) -> str:
+    """A metric's change from the baseline: the difference, its interval and the word, if any."""
+    differences, in_words, _ = (report['protocol'].get(key) or {} for key in _CHANGES)
+    if name in in_words:
+        return str(in_words[name])
+    return format_difference(name, differences[name]) if name in differences else ''
+
+
+def change_note(report: Mapping[str, Any]) -> str:
+    """A line on what the changes are from, and how sure they are; empty without a baseline."""
+    protocol = report['protocol']
+    if 'baseline' not in protocol:
+        return ''
+    without = protocol.get('change without interval')
+    how = (
+        f'without intervals: {without}' if without else 'with the interval of a bootstrap in pairs'
+    )
+    return f'Change from the baseline (model {protocol["baseline"]}), {how}.'
+
+
+def notes(report: Mapping[str, Any]) -> str:
+    """Lines under the numbers: on intervals, and on a baseline."""
+    return ' '.join(filter(None, (uncertainty_note(report), change_note(report))))
+
+
 def uncertainty_note(report: Mapping[str, Any]) -> str:
     """A line on what the intervals of a report are; empty without any."""
     for ends in (report.get('uncertainty') or {}).values():
@@ -122,7 +155,7 @@ def scored_on(report: Mapping[str, Any]) -> str:
 
 def facts(mapping: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name and text of every entry of a mapping, in order."""
-    return [(name, say(value)) for name, value in mapping.items()]
+    return [(name.replace('_', ' '), say(value)) for name, value in mapping.items()]
 
 
 def say(value: Any) -> str:

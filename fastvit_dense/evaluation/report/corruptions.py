@@ -9,20 +9,22 @@ from PIL import Image
 
 from ...datasets.corruptions import FAMILIES
 from ..metric_names import describe, format_value
+from .content import measured_text
 from .pictures import data_uri
 from .plots import line_plot
 
 
-def robustness_rows(robustness: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Metric, clean score, mPC and rPC as text, one row a metric."""
+def robustness_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Metric, clean score with its interval, mPC and rPC as text, one row a metric."""
+    robustness = report['robustness']
     return [
         (
             describe(name).label,
-            format_value(name, clean, unit=True),
+            measured_text(report, name),
             format_value(name, robustness['mPC'][name], unit=True),
             _share(robustness['rPC'][name]),
         )
-        for name, clean in robustness['clean'].items()
+        for name in robustness['clean']
     ]
 
 
@@ -60,7 +62,7 @@ def robustness_section(
     header, rows = corruption_table(robustness)
     return {
         'note': robustness_note(robustness),
-        'means': robustness_rows(robustness),
+        'means': robustness_rows(report),
         'plots': _plots(robustness),
         'header': header,
         'rows': rows,

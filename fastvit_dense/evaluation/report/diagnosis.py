@@ -9,29 +9,39 @@ from ..metric_names import KINDS
 from . import tables as markdown
 from .plots import bar_plot, reliability_plot
 
-# score of a class, the same near its edge, and the unit of their difference
-BOUNDARIES = (('IoU', 'boundary_IoU', 'points of IoU'), ('segm_AP', 'boundary_AP', 'AP'))
+# score of a class, the same near its edge, the unit of their difference, and the mean
+BOUNDARIES = (
+    ('IoU', 'boundary_IoU', 'points of IoU', 'boundary_mIoU'),
+    ('segm_AP', 'boundary_AP', 'AP', 'boundary_mAP'),
+)
 SHOWN_CLASSES = 12
+MANY_CLASSES = 100  # more fill no table of report.md
 
 
 def diagnosis_blocks(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A picture with a note and a table for each thing that was found; empty without a diagnosis.
 
     Returns:
-        Dicts with `title`, `plot`, `note`, `summary` (of the table), `header`, `rows` and `numbers`
-        (whether all columns but the first hold numbers).
+        Dicts with `title`, `plot`, `metric` (the name of the mean, or None), `note`, `summary` (of
+        the table), `header`, `rows` and `numbers` (whether all columns but the first hold numbers).
     """
     found = report.get('diagnosis') or {}
-    blocks = [_breakdown(entry) for entry in found.get('breakdowns', [])]
-    blocks += [block for scores in BOUNDARIES if (block := _boundaries(report, *scores))]
-    calibration = found.get('calibration') or {}
-    if calibration:
-        blocks.append(_reliability(calibration))
-    return blocks
+    return [*(_breakdown(entry) for entry in found.get('breakdowns', [])), *more_blocks(report)]
+
+
+def more_blocks(report: Mapping[str, Any], of: str = '') -> list[dict[str, Any]]:
+    """The blocks that are no breakdown: what classes lose at boundaries, and the calibration.
+
+    Args:
+        report: The content of a report.
+        of: Told by a screen reader, where a page has the same plots of several.
+    """
+    blocks = [_boundaries(report, of, *scores) for scores in BOUNDARIES]
+    return [block for block in (*blocks, _reliability(report, of)) if block]
 
 
 def _boundaries(
-    report: Mapping[str, Any], score: str, at_boundary: str, unit: str
+    report: Mapping[str, Any], of: str, score: str, at_boundary: str, unit: str, mean: str
 ) -> dict[str, Any] | None:
     """The classes that lose most where only pixels near their edge count."""
     rows = [
@@ -47,7 +57,8 @@ def _boundaries(
     )
     return {
         'title': title,
-        'plot': Markup(bar_plot(title, dict(rows[:SHOWN_CLASSES]), unit)),
+        'plot': Markup(bar_plot(_told(title, of), dict(rows[:SHOWN_CLASSES]), unit)),
+        'metric': mean,
         'note': f'By how much the score of a class is lower where the pixels near the edge count '
         f'alone; of {len(rows)} classes those that lose most.',
         'summary': 'All classes',
@@ -63,6 +74,7 @@ def _breakdown(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {
         'title': entry['title'],
         'plot': Markup(bar_plot(entry['title'], bars, entry['unit'])),
+        'metric': None,
         'note': entry['note'],
         'summary': 'What the kinds are',
         'header': ('kind', 'how many', 'what it is'),
@@ -75,7 +87,14 @@ def _count(value: int | None) -> str:
     return '–' if value is None else f'{value:,}'
 
 
-def _reliability(calibration: Mapping[str, Any]) -> dict[str, Any]:
+def _told(title: str, of: str) -> str:
+    return f'{title}, {of}' if of else title
+
+
+def _reliability(report: Mapping[str, Any], of: str) -> dict[str, Any] | None:
+    calibration = (report.get('diagnosis') or {}).get('calibration') or {}
+    if not calibration:
+        return None
     lines = {}
     for kind, entry in calibration.items():
         kind = KINDS.get(kind, kind)
@@ -84,9 +103,11 @@ def _reliability(calibration: Mapping[str, Any]) -> dict[str, Any]:
             bins = entry['baseline']['bins']
             lines[f'{kind}, baseline'] = [(b['confidence'], b['precision']) for b in bins]
     header, rows = threshold_table(calibration)
+    label = 'Reliability: precision over confidence'
     return {
         'title': 'How far scores can be trusted',
-        'plot': Markup(reliability_plot('Reliability: precision over confidence', lines)),
+        'plot': Markup(reliability_plot(_told(label, of), lines)),
+        'metric': None,
         'note': 'On the diagonal a score is the share that is right. '
         + calibration_note(calibration),
         'summary': 'Score threshold of the best F1, by class',
@@ -108,7 +129,10 @@ def calibration_note(calibration: Mapping[str, Any]) -> str:
 
 
 def threshold_table(calibration: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the best threshold and its F1 by class, of all kinds of detections."""
+    """Header and rows of the best threshold and its F1 by class, of all kinds of detections.
+
+    Classes without any, of which there are no objects or no detections, are left out.
+    """
     header, columns = ['class'], []
     for kind, entry in calibration.items():
         if 'thresholds' not in entry:
@@ -122,6 +146,7 @@ def threshold_table(calibration: Mapping[str, Any]) -> tuple[list[str], list[lis
     rows = [
         [name, *(_number(column.get(name, {}).get(key)) for column in columns for key in _KEYS)]
         for name in names
+        if any(column.get(name, {}).get('threshold') is not None for column in columns)
     ]
     return header, rows
 
@@ -143,7 +168,9 @@ def diagnosis_markdown(report: Mapping[str, Any]) -> list[str]:
     if calibration:
         parts += ['## How far scores can be trusted', calibration_note(calibration)]
         header, lines = threshold_table(calibration)
-        if lines:
+        if len(lines) > MANY_CLASSES:
+            parts.append(f'report.json has the score thresholds of the best F1 of {len(lines):,}.')
+        elif lines:
             parts.append(markdown.table([markdown.cell(name) for name in header], lines))
     if found.get('doubts'):
         doubts = [(doubt['name'], doubt['what']) for doubt in found['doubts']]

@@ -18,10 +18,12 @@ from ..metric_names import (
     short_label,
 )
 from .content import (
+    change_text,
     data_labels,
     facts,
     headline_rows,
     measured_text,
+    notes,
     other_metrics,
     other_protocol,
     protocol_line,
@@ -29,7 +31,6 @@ from .content import (
     report_title,
     say,
     scored_on,
-    uncertainty_note,
 )
 from .corruptions import robustness_section
 from .costs import class_score, cost_groups
@@ -61,7 +62,7 @@ def render_report(
         labels=data_labels(report),
         headlines=headline_cards(report),
         protocol=protocol_line(report),
-        note=uncertainty_note(report),
+        note=notes(report),
         costs=cost_groups(report),
         worst=[f for group in groups if group['name'] == WORST for f in group['figures'][::-1]],
         expected=report.get('expected', []),
@@ -130,6 +131,7 @@ def _headline(row: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, An
             else format_difference(name, difference, digits=min(info.digits, 3))
         ),
         'verdict': verdict,
+        'change': change_text(report, name),
     }
 
 
@@ -223,6 +225,7 @@ def _metric_tables(report: Mapping[str, Any]) -> list[list[dict[str, str]]]:
             'name': name,
             'label': describe(name).label,
             'value': measured_text(report, name),
+            'change': change_text(report, name),
         }
         groups.setdefault(name.partition('_')[0] if '_' in name else '', []).append(row)
     return list(groups.values())

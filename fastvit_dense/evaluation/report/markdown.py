@@ -7,25 +7,26 @@ from ...datasets.values import is_number
 from ..metric_names import describe, format_difference, format_published
 from . import tables as markdown
 from .content import (
+    change_text,
     data_labels,
     facts,
     headline_rows,
     measured_text,
     metric_label,
+    notes,
     other_metrics,
     other_protocol,
     protocol_line,
     published_rows,
     report_title,
     scored_on,
-    uncertainty_note,
 )
 from .corruptions import corruption_table, robustness_note, robustness_rows
 from .costs import CLASS_SCORES, class_score, cost_groups
-from .diagnosis import diagnosis_markdown
+from .diagnosis import MANY_CLASSES, diagnosis_markdown
 from .presentation import Presentation
 
-MANY_CLASSES, SHOWN_CLASSES = 100, 20
+SHOWN_CLASSES = 20
 
 
 def render_markdown(report: Mapping[str, Any]) -> str:
@@ -34,7 +35,7 @@ def render_markdown(report: Mapping[str, Any]) -> str:
     parts[1] += f'Scored on {markdown.cell(scored_on(report))}.'
     parts += [f'**{label}.**' for label in data_labels(report)]
     parts.append(_headline_table(report))
-    parts += filter(None, [_protocol(report), uncertainty_note(report)])
+    parts += filter(None, [_protocol(report), notes(report)])
     for group in cost_groups(report):
         rows = [(row.name, row.text) for row in group.rows]
         parts += [f'## What costs most: {group.title}', group.note]
@@ -50,7 +51,7 @@ def render_markdown(report: Mapping[str, Any]) -> str:
         parts += [f'## Per {word}', *_class_tables(report)]
     parts += diagnosis_markdown(report)
     if report.get('robustness'):
-        parts += ['## Under corruptions', *_robustness(report['robustness'])]
+        parts += ['## Under corruptions', *_robustness(report)]
     sections = {
         'Protocol': other_protocol(report),
         'Model': report['model'] or {},
@@ -73,9 +74,11 @@ def _headline_table(report: Mapping[str, Any]) -> str:
                 measured_text(report, name),
                 format_published(name, row['paper']),
                 '–' if difference is None else format_difference(name, difference),
+                change_text(report, name),
             )
         )
-    return markdown.table(('', 'measured', 'paper', 'difference'), rows)
+    header = ('', 'measured', 'paper', 'difference', 'from the baseline')
+    return _without_empty_column(header, rows)
 
 
 def _expected_list(report: Mapping[str, Any]) -> str:
@@ -84,10 +87,18 @@ def _expected_list(report: Mapping[str, Any]) -> str:
 
 def _metrics_table(report: Mapping[str, Any]) -> str:
     rows = [
-        (name, metric_label(report, name), measured_text(report, name))
+        (name, metric_label(report, name), measured_text(report, name), change_text(report, name))
         for name in other_metrics(report)
     ]
-    return markdown.table(('metric', '', 'value'), rows, text_columns=2)
+    return _without_empty_column(('metric', '', 'value', 'from the baseline'), rows, 2)
+
+
+def _without_empty_column(
+    header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1
+) -> str:
+    """A table whose last column is left out where nothing stands in it."""
+    end = len(header) if any(row[-1] for row in rows) else -1
+    return markdown.table(header[:end], [row[:end] for row in rows], text_columns=text_columns)
 
 
 def _reference_table(report: Mapping[str, Any]) -> list[str]:
@@ -108,11 +119,12 @@ def _reference_table(report: Mapping[str, Any]) -> list[str]:
     return [markdown.table(header, rows, text_columns=4)]
 
 
-def _robustness(robustness: Mapping[str, Any]) -> list[str]:
+def _robustness(report: Mapping[str, Any]) -> list[str]:
+    robustness = report['robustness']
     header, rows = corruption_table(robustness)
     return [
         robustness_note(robustness),
-        markdown.table(('', 'clean', 'mPC', 'rPC'), robustness_rows(robustness)),
+        markdown.table(('', 'clean', 'mPC', 'rPC'), robustness_rows(report)),
         markdown.table(('mean over strengths', *header), [(name, *cells) for name, cells in rows]),
     ]
 

@@ -35,6 +35,7 @@ _STYLE = {
     'axes.spines.top': False,
     'axes.spines.right': False,
     'axes.grid': True,
+    'axes.axisbelow': True,
     'grid.color': LINE,
     'grid.linewidth': 0.6,
     'xtick.color': FAINT,
@@ -82,6 +83,8 @@ def line_plot(
             axes.plot(x, y, label=name, color=color, alpha=alpha, linestyle=dashes)
         axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, top))
         axes.set_xlim(min(x), max(x))
+        if all(float(place).is_integer() for place in x):  # epochs, steps
+            axes.locator_params(axis='x', integer=True)
         if len(series) > 1:
             axes.legend(loc='best', ncols=2 if len(series) > 6 else 1)
         return _to_svg(figure, title)

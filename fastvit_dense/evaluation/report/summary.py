@@ -16,12 +16,14 @@ from .content import (
     data_labels,
     headline_rows,
     measured_text,
+    metric_label,
+    notes,
     protocol_line,
     report_title,
     scored_on,
-    uncertainty_note,
 )
 from .costs import cost_groups, error_groups
+from .diagnosis import more_blocks
 from .html import headline_cards, plots_of, render
 from .presentation import Presentation
 
@@ -61,6 +63,7 @@ def _run(folder: Path, out: Path, presentations: Mapping[str, Presentation]) -> 
     report = read_report(folder)
     if report['task'] in presentations:
         report = presentations[report['task']].shown(report)
+    of = f'{folder.name}, {report_title(report)}'
     relative = Path(os.path.relpath(folder / 'report.html', out)).as_posix()
     return {
         'task': Presentation.of(report).title,
@@ -74,11 +77,23 @@ def _run(folder: Path, out: Path, presentations: Mapping[str, Presentation]) -> 
         ],
         'link': quote(relative),
         'protocol': protocol_line(report),
-        'note': uncertainty_note(report),
+        'note': notes(report),
         'costs': [*cost_groups(report), *error_groups(report)],
-        'training': plots_of(report, training=True, of=f'{folder.name}, {report_title(report)}'),
+        'blocks': _blocks(report, of),
+        'training': plots_of(report, training=True, of=of),
         'pictures': _pictures(folder / 'report.html'),
     }
+
+
+def _blocks(report: Mapping[str, Any], of: str) -> list[dict[str, Any]]:
+    """Boundaries and calibration, with the number that the class scores are summed up in."""
+    blocks = more_blocks(report, of)
+    for block in blocks:
+        name = block['metric']
+        if name in report['metrics']:
+            number = f'{metric_label(report, name)} {measured_text(report, name)}'
+            block['note'] = f'{number[:1].upper()}{number[1:]}. {block["note"]}'
+    return blocks
 
 
 def _pictures(page: Path) -> list[tuple[str, str]]:

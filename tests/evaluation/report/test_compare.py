@@ -9,6 +9,7 @@ from fastvit_dense.evaluation.record import EvaluationResult
 from fastvit_dense.evaluation.report.compare import change_from, compare_reports, read_report
 from fastvit_dense.evaluation.statistics import Means
 from fastvit_dense.evaluation.statistics_file import pack
+from tests.evaluation.samples import semantic_result, write_task_report
 from tests.facts import raises_naming
 
 
@@ -84,13 +85,25 @@ def test_differences_are_shown_or_not_by_a_bootstrap_in_pairs(tmp_path, capsys):
     second = with_statistics(tmp_path / 'b', values - 0.1)
     third = with_statistics(tmp_path / 'c', values + random.normal(0, 1, 200))
     other = with_statistics(tmp_path / 'd', values[:-1])
-    (row,) = compare_reports([first, second, third, other], tmp_path / 'out')['rows']
+    table = compare_reports([first, second, third, other], tmp_path / 'out')
+    assert table['warnings'] == ['images: other ones in d than in a, hence no intervals']
+    (row,) = table['rows']
     assert row['shown'] == [None, True, False, None]
     assert row['intervals'][1]['low'] == pytest.approx(-0.1)
     assert row['intervals'][2]['low'] < 0 < row['intervals'][2]['high']
     printed = capsys.readouterr().out
     assert '(−0.10 [−0.10, −0.10] shown)' in printed
     assert re.search(r'\([+−]0\.\d\d \[−0\.\d\d, 0\.\d\d\] not shown\)', printed)
+
+
+def test_values_have_their_own_intervals(tmp_path, capsys):
+    first = write(tmp_path / 'a', uncertainty={'mIoU': {'low': 36.5, 'high': 39.25}})
+    broken = {'mIoU': {'low': None}, 'aAcc': 7}
+    table = compare_reports([first, write(tmp_path / 'b', uncertainty=broken)])
+    rows = {row['metric']: row for row in table['rows']}
+    assert rows['mIoU']['uncertainty'] == [{'low': 36.5, 'high': 39.25}, None]
+    assert 'uncertainty' not in rows['aAcc']
+    assert '38.00 [36.50, 39.25] |' in capsys.readouterr().out
 
 
 def test_a_file_of_another_evaluation_gives_no_interval(tmp_path):
@@ -181,6 +194,9 @@ def test_change_from_an_earlier_report(tmp_path):
     assert change_from(earlier, result) == {
         'baseline': 'as trained',
         'change from baseline': {'mIoU': -0.5},
+        'change without interval': (
+            'the baseline has no per_image.npz of the same evaluation beside its report'
+        ),
     }
     values = [30.0, 45.0]
     kept = Means(np.array(['a', 'b']), np.array(['mIoU']), np.array(values)[:, None])
@@ -188,6 +204,26 @@ def test_change_from_an_earlier_report(tmp_path):
     assert change_from(earlier, result, kept)['change with interval'] == {
         'mIoU': '−0.50 [−0.50, −0.50] shown'
     }
+    other = Means(np.array(['a', 'c']), kept.names, kept.values)
+    told = change_from(earlier, result, other)
+    assert told['change without interval'] == 'the images are not the same, or fewer than two'
     result.samples = 10
     with raises_naming(DataError, 'baseline', 'samples', 10, 'found', 2000):
         change_from(earlier, result)
+
+
+def test_pages_tell_the_change_once_beside_each_number(tmp_path):
+    result = semantic_result()
+    result.protocol |= {
+        'baseline': 'as trained',
+        'change from baseline': {'mIoU': -0.5, 'mAcc': 0.25},
+        'change with interval': {'mIoU': '−0.50 [−0.90, −0.10] shown'},
+    }
+    write_task_report(result, tmp_path)
+    page, text = ((tmp_path / f'report.{ending}').read_text() for ending in ('html', 'md'))
+    for words in ('−0.50 [−0.90, −0.10] shown', '+0.25'):
+        assert page.count(f'<span class="faint">baseline</span> {words}</div>') == 1
+        assert text.count(f'{words} |') == 1
+    note = 'Change from the baseline (model as trained), with the interval of a bootstrap in pairs.'
+    assert page.count(note) == text.count(note) == 1
+    assert '−0.5,' not in page

@@ -24,7 +24,9 @@ def test_means_curves_and_examples(tmp_path):
     robust(result, 'mIoU', [20.0, 16.0, 12.0, 8.0, 4.0])
     report = write_task_report(result, tmp_path)
     assert report['robustness']['mPC'] == {'mIoU': pytest.approx(18.0)}
-    assert robustness_rows(report['robustness']) == [('mean IoU', '40.00 %', '18.00 %', '45.0 %')]
+    assert robustness_rows(report) == [('mean IoU', '40.00 %', '18.00 %', '45.0 %')]
+    report['uncertainty'] = {'mIoU': {'low': 38.0, 'high': 41.5}}
+    assert robustness_rows(report)[0][1] == '40.00 % [38.00, 41.50]'
     page = (tmp_path / 'report.html').read_text(encoding='utf-8')
     section = page[page.index('Under corruptions') : page.index('Gallery')]
     assert '2 corruptions at 5 strengths each, by some 1.0' in section

@@ -2,13 +2,15 @@
 
 import json
 
+import pytest
 from PIL import Image
 
 from fastvit_dense.evaluation.diagnosis import Breakdown, Diagnosis, Doubt, Part
 from fastvit_dense.evaluation.report.compare import add_baseline, compare_reports, read_report
 from fastvit_dense.evaluation.report.pictures import DOUBTS, make_gallery, save_gallery
+from fastvit_dense.evaluation.report.summary import write_summary
 from fastvit_dense.visualization.layout import close_up, side_by_side
-from tests.evaluation.samples import instance_result, write_task_report
+from tests.evaluation.samples import PRESENTATIONS, instance_result, write_task_report
 
 
 def diagnosis(expected_error=0.0432, threshold=0.65):
@@ -100,6 +102,27 @@ def test_a_baseline_stands_beside(tmp_path):
     assert '>0.650<' in page
 
 
+def test_a_summary_shows_what_boundaries_cost(tmp_path):
+    result = instance_result()
+    result.metrics['boundary_mAP'] = 0.3141
+    for row in result.per_class[:2]:
+        row['boundary_AP'] = row['segm_AP'] - 0.1
+    write_task_report(result, tmp_path / 'a')
+    page = write_summary([tmp_path / 'a'], tmp_path / 'out', PRESENTATIONS).read_text()
+    assert page.count('aria-label="What classes lose at their boundaries: masks, a, ') == 1
+    assert 'Boundary AP 0.3141. By how much the score of a class' in page
+
+
+def test_a_summary_shows_how_far_scores_can_be_trusted(tmp_path):
+    for name in 'ab':
+        written(tmp_path / name)
+    path = write_summary([tmp_path / 'a', tmp_path / 'b'], tmp_path / 'out', PRESENTATIONS)
+    page = path.read_text()
+    assert page.count('Expected calibration error: box 0.0432.') == 2
+    for name in 'ab':
+        assert page.count(f'aria-label="Reliability: precision over confidence, {name}, ') == 1
+
+
 def test_reports_are_compared_by_calibration_and_thresholds(tmp_path, capsys):
     written(tmp_path / 'fp32')
     written(tmp_path / 'int8', expected_error=0.06, threshold=0.5)
@@ -119,6 +142,26 @@ def test_reports_of_an_earlier_version_have_no_calibration(tmp_path):
     (tmp_path / 'before/report.json').write_text(json.dumps(before))
     table = compare_reports([tmp_path / 'before', tmp_path / 'now'])
     assert table['thresholds'] == []
+    result = instance_result()
+    result.diagnosis = diagnosis()
+    add_baseline(result, before)
+    assert result.diagnosis == diagnosis()
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'expected_error': None},
+        {'bins': []},
+        {'bins': [1]},
+        {'bins': [{'confidence': 0.1}]},
+        {'thresholds': None},
+        {'thresholds': [{'name': ['cat'], 'threshold': 0.5, 'f1': 1}]},
+        {'thresholds': [{'name': 'cat', 'threshold': 'high', 'f1': 1}]},
+    ],
+)
+def test_a_calibration_that_cannot_be_shown_is_left_out(changes):
+    before = {'diagnosis': {'calibration': {'bbox': diagnosis()['calibration']['bbox'] | changes}}}
     result = instance_result()
     result.diagnosis = diagnosis()
     add_baseline(result, before)

@@ -54,6 +54,8 @@ def pages(tmp_path_factory):
         'hostile': (semantic_result(HOSTILE, dataset='<b>x</b>' * 30), 't8', entries()),
         'mean': (instance_result(HOSTILE), None, ()),
     }
+    of_training = {'step': [1, 2, 3], 'loss': [3.0, 2.0, 1.5]}
+    results['hand'][0].curves['training_loss'] = of_training
     results['hostile'][0].protocol['<i>' + 'k' * 300] = '<script>v</script>' + 'v' * 300
     for name, (result, arch, gallery) in results.items():
         info = {'config': f'configs/{name}.py', 'checkpoint_sha256': 'a' * 64, 'parameters': 10**7}
@@ -162,7 +164,9 @@ def test_first_things_first_and_no_number_twice(tmp_path):
     heads = re.findall(r'<h2>(.*?)</h2>', text)
     assert heads[:3] == ['What costs most', 'The worst pictures', 'Beside published results']
     assert text.index('class="value number">0.419') < text.index('What costs most')
-    assert text.count('At most 100 detections; 40 of 5000 images scored.') == 2  # cards and table
+    rule = 't most 100 detections; 40 of 5000 images scored.'
+    assert text.count(f'>A{rule}') == 3  # cards, table, classes
+    assert text.count(f'>This run: a{rule}') == 1  # published rows
     assert '<td>images_scored</td>' not in text
     more = text[text.index('More numbers') : text.index('<h2>Curves')]
     assert 'bbox_mAP_75' in more
