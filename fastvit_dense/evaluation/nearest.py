@@ -128,6 +128,9 @@ def _search_windows(left: Points, right: Points, reach: float) -> tuple[np.ndarr
 
 def _places(heights: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Places of the ends (N, B, 2) among the sorted heights (N, V), each (N, B)."""
+    # what lies beyond all ends of its set may lie anywhere there: one wild hand must not take the
+    # digits of all others
+    heights = heights.clip(*(f(axis=(1, 2))[:, None] for f in (ends.min, ends.max)))
     # all sets in one search, each beyond the one before
     lowest = min(float(heights.min()), float(ends.min()))
     step = max(float(heights.max()), float(ends.max())) - lowest + 1.0
