@@ -79,7 +79,11 @@ def test_transformers_values(deeplab, recorded, save):
 @pytest.mark.slow
 @pytest.mark.parametrize('arch', ['xxs', 'xs', 's'])
 def test_agrees_with_transformers(arch, save):
-    """From the picture's pixels to its labels, at the size that the files are made for."""
+    """From the picture's pixels to its labels, at the size that the files are made for.
+
+    A label may differ where two classes are nearer to each other than the two programs' logits:
+    one pixel of S, by 7e-7 of the rms, where the logits are 7e-6 apart.
+    """
     pytest.importorskip('transformers', reason='transformers is not installed; see CONTRIBUTING.md')
     oracle = golden.build(arch)
     shapes = {name: tensor.shape for name, tensor in oracle.state_dict().items()}
@@ -89,9 +93,15 @@ def test_agrees_with_transformers(arch, save):
     image = golden.picture(512, 512)
     with torch.no_grad():
         expected = oracle(golden.pixels(image)).logits
-    assert relative_error(logits_of(predictor.model, image), expected) < 1e-4
+    logits = logits_of(predictor.model, image)
+    assert relative_error(logits, expected) < 1e-4
+    assert torch.equal(logits.argmax(1), expected.argmax(1))
     whole = F.interpolate(expected, (512, 512), mode='bilinear', align_corners=False)
-    assert (torch.from_numpy(predictor(image).labels) == whole.argmax(1)[0]).all()
+    first, second = whole.topk(2, 1).values[0]
+    apart = (logits - expected).abs().max()
+    differ = torch.from_numpy(predictor(image).labels) != whole.argmax(1)[0]
+    assert not differ[first - second > 2 * apart].any()
+    assert differ.sum() <= 5
 
 
 # name in CVNets' file, ours
