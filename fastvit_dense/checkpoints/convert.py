@@ -1,7 +1,8 @@
 """Checkpoints from one layout to another, and files that are fit to be published.
 
-Converting renames tensors and changes none of them, so a way there and back gives the same file
-content.
+Converting a FastViT renames tensors and changes none of them, so a way there and back gives the
+same file content. A MobileViT's are brought into our form, which is timm's: RGB, queries, keys and
+values in one.
 """
 
 from pathlib import Path
@@ -12,7 +13,14 @@ from torch import Tensor
 from ..errors import CheckpointError, CheckpointMismatch
 from .download import resolve
 from .files import file_sha256
-from .layouts import STYLES, backbone_names, detect_layout, from_ours
+from .layouts import STYLES, backbone_names, detect_layout, from_ours, refuse_bgr
+from .mobilevit_dense import dense_tensors
+from .mobilevit_layouts import (
+    check_channel_order,
+    detect_mobilevit,
+    mobilevit_classifier,
+    mobilevit_tensors,
+)
 from .reader import load_checkpoint_file
 from .state import WRAPPERS, find_state_dict, kind_fault, shortened
 
@@ -22,20 +30,28 @@ KEPT_META = ('dataset_meta', 'cfg', 'epoch', 'iter', 'experiment_name', 'mmengin
 
 
 def convert_file(
-    source: str | Path, out: str | Path, to: str, publish: bool = False, ema: bool = False
+    source: str | Path,
+    out: str | Path,
+    to: str,
+    publish: bool = False,
+    ema: bool = False,
+    channel_order: str | None = None,
 ) -> Path:
     """Write the weights of a checkpoint in another layout.
 
     What else a checkpoint holds, the state of the optimizer above all, is left out. Towards
     'fastvit_dense' a whole model of ours stays whole; otherwise the backbone and its classifier
-    are written, and what stands beside them (a text encoder, a detector's heads) is left out.
+    are written, and what stands beside them (a text encoder, a detector's heads) is left out. Of
+    published dense models on MobileViT decoder and head are kept.
 
     Args:
         source: A file, address or published name.
         out: The file to write; `.safetensors` is possible.
-        to: 'fastvit_dense', 'apple' or 'timm'.
+        to: 'fastvit_dense', 'apple' or 'timm'; of a MobileViT not 'apple'.
         publish: Put the first eight digits of the file's SHA-256 into its name.
         ema: Write the averaged weights. mmengine's EMAHook saves them as the weights already.
+        channel_order: 'RGB' or 'BGR', what a MobileViT's file was made for; None: what is known of
+            its layout. What is written is for RGB.
 
     Returns:
         The file that was written.
@@ -47,12 +63,13 @@ def convert_file(
     """
     if to not in STYLES:
         raise CheckpointError(f'unknown layout {to!r}, known are {", ".join(STYLES)}')
+    check_channel_order(channel_order)
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     path = resolve(source)
     checkpoint = load_checkpoint_file(path)
     state = weights_of(checkpoint, path, ema)
-    state = convert_state_dict(state, to, path)
+    state = convert_state_dict(state, to, path, channel_order)
     meta = checkpoint.get('meta') if to == 'fastvit_dense' else None
     content: dict = {'state_dict': state} if to != 'timm' else state
     if isinstance(meta, dict):
@@ -60,17 +77,23 @@ def convert_file(
     return write_weights(content, state, out, publish)
 
 
-def convert_state_dict(state: dict[str, Tensor], to: str, path: str | Path) -> dict[str, Tensor]:
-    """Rename the tensors of a FastViT to another layout, order and tensors kept.
+def convert_state_dict(
+    state: dict[str, Tensor], to: str, path: str | Path, channel_order: str | None = None
+) -> dict[str, Tensor]:
+    """Rename the tensors of a FastViT, or bring those of a MobileViT into our form.
 
     Args:
         state: Of any layout.
         to: One of `layouts.STYLES`.
         path: For messages.
+        channel_order: As of `convert_file`.
+
+    Returns:
+        A FastViT's tensors are the same, in the same order.
 
     Raises:
-        CheckpointMismatch: No FastViT is in it, or it is in our folded form, which has no
-            counterpart in the other layouts.
+        CheckpointMismatch: Neither is in it, or it is in our folded form, which has no counterpart
+            in the other layouts.
     """
     for name, tensor in state.items():
         fault = kind_fault(tensor, tensor.dtype if _is_counter(tensor) else torch.float32)
@@ -81,7 +104,8 @@ def convert_state_dict(state: dict[str, Tensor], to: str, path: str | Path) -> d
     try:
         layout = detect_layout(state)
         if layout is None:
-            raise ValueError('no FastViT in it')
+            return _convert_mobilevit(state, to, channel_order)
+        refuse_bgr(channel_order)
         if layout.style == to == 'fastvit_dense':
             return dict(state)
         keys = backbone_names(state, layout)
@@ -94,6 +118,37 @@ def convert_state_dict(state: dict[str, Tensor], to: str, path: str | Path) -> d
     except ValueError as error:
         raise CheckpointMismatch(f'{path}: {error}') from error
     return {new[name]: state[key] for name, key in keys.items()}
+
+
+def _convert_mobilevit(
+    state: dict[str, Tensor], to: str, channel_order: str | None
+) -> dict[str, Tensor]:
+    """Bring a MobileViT's tensors into our form, with its classifier or, of ours, its heads.
+
+    Raises:
+        ValueError: None is in it, or the layout is not one of MobileViT's.
+    """
+    layout = detect_mobilevit(state)
+    if layout is None:
+        raise ValueError('no FastViT and no MobileViT in it')
+    if to == 'apple':
+        raise ValueError(
+            "it is a MobileViT, which has no layout 'apple': expected --to timm, or ours"
+        )
+    whole = dense_tensors(state, channel_order)
+    if whole is not None and to == 'fastvit_dense':
+        return whole
+    named = mobilevit_tensors(state, layout, channel_order)
+    if layout.name == to == 'fastvit_dense':
+        stem = 'stem.conv.weight'
+        return state | {layout.prefix + stem: named.tensors[stem]}
+    if to == 'timm' and 'stem.conv.bias' in named.tensors:
+        raise ValueError(
+            'it is folded, and layout timm has norms behind the convolutions: convert the weights '
+            'as they were before reparameterize'
+        )
+    tensors = {n: t for n, t in named.tensors.items() if not n.startswith('out_norms.')}
+    return tensors | mobilevit_classifier(state, layout)
 
 
 def _is_counter(tensor: Tensor) -> bool:

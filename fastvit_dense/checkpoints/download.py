@@ -30,6 +30,7 @@ from .published import (
     nearest_names,
     published_name,
 )
+from .reader import foreign_kind
 
 TIMEOUT = 30  # seconds without a byte
 ATTEMPTS = 4  # connections, each going on where the one before broke off
@@ -164,6 +165,10 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
         if not found.startswith(wanted):
             part.unlink()
             raise _Incomplete(f'its SHA-256 begins with {found[:8]}, {source} {wanted}')
+    with part.open('rb') as file:
+        if kind := foreign_kind(file.read(64)):  # of a network that asks to sign in first
+            part.unlink()
+            raise _Incomplete(f'what came is {kind}')
     _validator(part).unlink(missing_ok=True)
     part.replace(path)
 

@@ -117,6 +117,16 @@ def backbone_names(keys: Iterable[str], layout: Layout) -> dict[str, str]:
     return {name: layout.prefix + key for key, name in to_ours(inside, layout.style).items()}
 
 
+def refuse_bgr(channel_order: str | None) -> None:
+    """Refuse to take a FastViT's file for one for BGR.
+
+    Raises:
+        CheckpointError: The caller says that it is.
+    """
+    if channel_order == 'BGR':
+        raise CheckpointError("channel_order='BGR' is for MobileViT: FastViT's files are for RGB")
+
+
 def is_classifier(name: str) -> bool:
     """Tell whether a tensor (our name) belongs to the classifier behind the backbone."""
     return name.startswith(_CLASSIFIER)

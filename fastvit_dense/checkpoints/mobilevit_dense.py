@@ -49,10 +49,16 @@ _ANCHORS, _LAST_ANCHORS = 6, 4  # of a cell: two squares, and two shapes for eac
 _BOX = 4
 
 
-def dense_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+def dense_tensors(
+    state: Mapping[str, Tensor], channel_order: str | None = None
+) -> dict[str, Tensor] | None:
     """Give the tensors of a published dense model by the names of ours; None where it is none.
 
     What no table knows keeps its name, to be reported.
+
+    Args:
+        state: Of a file.
+        channel_order: As of `mobilevit_tensors`.
 
     Raises:
         CheckpointError: Several MobileViTs are in it, or two keys would get one name.
@@ -62,7 +68,7 @@ def dense_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     layout = detect_mobilevit(state)
     if layout is None:
         return None
-    named = mobilevit_tensors(state, layout)
+    named = mobilevit_tensors(state, layout, channel_order)
     tensors = {f'backbone.{name}': tensor for name, tensor in named.tensors.items()}
     for key, tensor in state.items():
         if key.startswith(layout.prefix):

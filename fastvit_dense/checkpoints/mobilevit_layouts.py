@@ -6,12 +6,21 @@
 | `huggingface` | transformers' `MobileViTModel` and `MobileViTV2Model`, and what holds them |
 | `cvnets` | apple/ml-cvnets, where both come from |
 
-Our networks take RGB of 0-1, without a mean. So do timm's files. CVNets' and transformers' files of
-the first version were trained on OpenCV's BGR (transformers' documentation says so), and their
-first convolution is turned round here; but for the DeepLabv3 that CVNets 0.2 trained. The second
-version came with CVNets 0.2, whose `dataset_base.py` reads RGB by Pillow, and transformers'
-converter leaves its tensors as they are: they stay. (The image processor of transformers gives it
-BGR nevertheless.)
+Our networks take RGB of 0-1, without a mean, and a file for BGR is turned round on loading: the
+input channels of its first convolution. The order that a file was trained with:
+
+- timm: RGB. "If I've adapted any weights that were BGR I flip them around save the weights in RGB"
+  (its author, huggingface/pytorch-image-models discussion 439).
+- CVNets' first version, and transformers' copies of it: BGR. CVNets 0.1 reads by `cv2.imread`
+  (`dataset_base.py`); 0.2 keeps a dataset `imagenet_opencv` for it (`imagenet/mobilevit.yaml`:
+  "MobileViT is trained using OpenCV while the current CVNets version uses PIL"). Its DeepLabv3
+  that CVNets 0.2 trained is for RGB.
+- The second version: RGB. It came with CVNets 0.2, and `imagenet/mobilevit_v2.yaml` names the
+  dataset `imagenet`, which reads by Pillow, `convert("RGB")`. transformers' converter copies the
+  tensors as they are. Its documentation says BGR, and `do_flip_channel_order` of its image
+  processor is true: both are the first version's, taken over.
+
+A file that none of this fits, trained anew by somebody: `channel_order`.
 """
 
 import re
@@ -26,6 +35,7 @@ from ..errors import CheckpointError
 from .layouts import Layout
 from .state import kind_fault
 
+CHANNEL_ORDERS = ('RGB', 'BGR')
 _BGR = ('huggingface', 'cvnets')  # styles of the first version's files for BGR
 _OF_CVNETS_2 = 'seg_head.classifier.block.conv.weight'  # its DeepLabv3 has it; that of 0.1 has not
 _FIRST_CONV = {  # style -> name of the first convolution's weight
@@ -102,10 +112,12 @@ class NamedTensors:
     Attributes:
         tensors: In our form: RGB, queries, keys and values in one.
         keys: The names in the file of what each was made of.
+        channel_order: What the file was made for, one of `CHANNEL_ORDERS`.
     """
 
     tensors: dict[str, Tensor]
     keys: dict[str, tuple[str, ...]]
+    channel_order: str = 'RGB'
 
 
 def detect_mobilevit(keys: Iterable[str]) -> Layout | None:
@@ -162,8 +174,26 @@ def mobilevit_names(keys: Iterable[str], style: str) -> dict[str, str]:
     return names
 
 
-def mobilevit_tensors(state: Mapping[str, Tensor], layout: Layout) -> NamedTensors:
-    """Return the tensors behind a layout's prefix by our names, the classifier left out."""
+def check_channel_order(order: str | None) -> None:
+    """Check what a caller says of a file.
+
+    Raises:
+        CheckpointError: It is not one of `CHANNEL_ORDERS`.
+    """
+    if order is not None and order not in CHANNEL_ORDERS:
+        raise CheckpointError(f"channel_order: expected 'RGB' or 'BGR', found {order!r}")
+
+
+def mobilevit_tensors(
+    state: Mapping[str, Tensor], layout: Layout, channel_order: str | None = None
+) -> NamedTensors:
+    """Return the tensors behind a layout's prefix by our names, the classifier left out.
+
+    Args:
+        state: Of a file.
+        layout: As found in it.
+        channel_order: What the file was made for; None: what is known of its layout.
+    """
     prefix = layout.prefix
     inside = [key.removeprefix(prefix) for key in state if key.startswith(prefix)]
     keys: dict[str, tuple[str, ...]] = {
@@ -182,9 +212,26 @@ def mobilevit_tensors(state: Mapping[str, Tensor], layout: Layout) -> NamedTenso
     first = tensors['stem.conv.weight']
     is_first_version = any('.attn.qkv.' in name for name in tensors)
     is_bgr = layout.style in _BGR and is_first_version and _OF_CVNETS_2 not in state
-    if is_bgr and first.dim() == 4 and not kind_fault(first):
+    order = channel_order or ('BGR' if is_bgr else 'RGB')
+    if order == 'BGR' and first.dim() == 4 and not kind_fault(first):
         tensors['stem.conv.weight'] = first.flip(1)
-    return NamedTensors(tensors, keys)
+    return NamedTensors(tensors, keys, order)
+
+
+def mobilevit_classifier(state: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+    """Return the classifier's tensors by timm's names; empty where the file has none."""
+    tensors = {}
+    for key, tensor in state.items():
+        beside = layout.style == 'huggingface' and key.startswith('classifier.')
+        if not beside and not key.startswith(layout.prefix):
+            continue
+        short = key if beside else key.removeprefix(layout.prefix)
+        name = mobilevit_names([short], layout.style)[short]
+        if name.startswith(_CLASSIFIER):
+            name = re.sub(r'^conv_1x1_exp\.(block\.)?', 'final_conv.', name)
+            name = re.sub(r'^classifier\.((fc|1)\.)?', 'head.fc.', name)
+            tensors[name.replace('.norm.', '.bn.')] = tensor
+    return tensors
 
 
 def _can_be_joined(parts: list[Tensor | None]) -> bool:

@@ -50,8 +50,8 @@ def fitting_weights(model: nn.Module, path: str) -> tuple[dict[str, Tensor], str
 
     Args:
         model: It is not changed.
-        path: A file or address, as mmengine takes it. Of averaged and other weights in it, the
-            averaged are taken.
+        path: A file, address or published name, as mmengine takes it; published dense models
+            (`mobilevit_dense`), too. Of averaged and other weights in it, the averaged are taken.
 
     Returns:
         The tensors, and a line that tells how many there are and which are not loaded.
@@ -65,6 +65,7 @@ def fitting_weights(model: nn.Module, path: str) -> tuple[dict[str, Tensor], str
     checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
     state = find_state_dict(checkpoint, path)[1]
     state = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
+    state = dense_tensors(state) or state
     needed = model.state_dict()
     fitting = {n: t for n, t in state.items() if n in needed and needed[n].shape == t.shape}
     wanted = [name for name in needed if not name.endswith('num_batches_tracked')]

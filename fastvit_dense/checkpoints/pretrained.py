@@ -24,9 +24,11 @@ from .layouts import (
     detect_layout,
     is_classifier,
     is_foreign_output_norm,
+    refuse_bgr,
 )
 from .mobilevit_layouts import (
     NamedTensors,
+    check_channel_order,
     detect_mobilevit,
     identify_mobilevit,
     mobilevit_tensors,
@@ -57,6 +59,7 @@ class LoadReport:
             raise.
         ignored: Tensors of the file that are not the backbone's: the classifier, other parts of a
             larger model, stages behind the last output; as the file names them.
+        channel_order: What the file was made for; one for 'BGR' was turned round to RGB.
     """
 
     file: str
@@ -68,12 +71,14 @@ class LoadReport:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     ignored: tuple[str, ...]
+    channel_order: str = 'RGB'
 
     def __str__(self) -> str:
         form = 'folded' if self.fused else 'unfolded'
         where = f', entry {self.entry!r}' if self.entry else ''
         loaded, missing = (Counter(map(_part, names)) for names in (self.loaded, self.missing))
-        lines = [f'{self.file} ({self.variant}, layout {self.layout}, {form}{where})']
+        turned = ', for BGR, turned round to RGB' if self.channel_order == 'BGR' else ''
+        lines = [f'{self.file} ({self.variant}, layout {self.layout}, {form}{where}{turned})']
         for part in dict.fromkeys(map(_part, (*self.loaded, *self.missing))):
             lines.append(
                 f'  {part:12} {loaded[part]:4} of {loaded[part] + missing[part]:4} tensors'
@@ -91,21 +96,26 @@ class PretrainedFastViT:
 
     Args:
         checkpoint: As of `load_pretrained`.
+        channel_order: As of `load_pretrained`.
 
     Raises:
         ConfigError: No checkpoint is named.
     """
 
-    def __init__(self, checkpoint: str | Path = '') -> None:
+    def __init__(self, checkpoint: str | Path = '', channel_order: str | None = None) -> None:
         if not checkpoint:
             raise ConfigError("init_cfg: type 'Pretrained' needs a 'checkpoint', found none")
         self.checkpoint = checkpoint
+        self.channel_order = channel_order
 
     def __call__(self, module: nn.Module) -> None:
-        print_log(str(load_pretrained(module, self.checkpoint)), logger='current')
+        report = load_pretrained(module, self.checkpoint, self.channel_order)
+        print_log(str(report), logger='current')
 
 
-def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
+def load_pretrained(
+    backbone: nn.Module, checkpoint: str | Path, channel_order: str | None = None
+) -> LoadReport:
     """Load published weights, or our own, into a backbone.
 
     Every layout of the published files is recognised from its tensor names: Apple's FastViT, timm
@@ -120,6 +130,8 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
         checkpoint: A file, an http(s) address, or the name of a published file such as
             `'apple/fastvit_sa24'`, `'apple_dist/fastvit_sa24'` (distilled) or, as timm has them,
             `'timm/fastvit_sa24.apple_in1k'`.
+        channel_order: 'RGB' or 'BGR', what a MobileViT's file was made for; None: what is known of
+            its layout (`mobilevit_layouts`). The network takes RGB, whatever the file's order.
 
     Returns:
         What was loaded and what was left aside.
@@ -127,8 +139,10 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
     Raises:
         CheckpointMismatch: The file cannot be read, or does not hold exactly what the backbone
             needs, its output norms aside; the backbone is unchanged.
-        CheckpointError: The file cannot be downloaded, or no published file has that name.
+        CheckpointError: The file cannot be downloaded, no published file has that name, or
+            `channel_order` is another word.
     """
+    check_channel_order(channel_order)
     family = next((f for f in _FAMILIES if isinstance(backbone, f.backbone)), None)
     if family is None or not isinstance(backbone, StagedBackbone):
         known = ' or '.join(f.backbone.__name__ for f in _FAMILIES)
@@ -145,7 +159,7 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
             raise ValueError(
                 f'no {family.backbone.__name__} in it; its tensors are {_first_names(state)}'
             )
-        named = family.read(state, layout)
+        named = family.read(state, layout, channel_order)
     except ValueError as error:
         raise CheckpointMismatch(f'{path}: {error}') from error
 
@@ -179,6 +193,7 @@ def load_pretrained(backbone: nn.Module, checkpoint: str | Path) -> LoadReport:
         missing=tuple(name for name in needed if name not in kept),
         unexpected=(),
         ignored=tuple(key for key in state if key in ignored),
+        channel_order=named.channel_order,
     )
 
 
@@ -304,18 +319,21 @@ def _looks_like(tensors: Mapping[str, Tensor], layers: Counter, variant: Variant
 
 
 def explain_model(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> list[str]:
-    """Tell in lines why a checkpoint's FastViT is not that of a whole model.
+    """Tell in lines why a checkpoint's backbone is not that of a whole model.
 
     Args:
         state: Tensors of the file.
         needed: `state_dict()` of the model.
     """
     try:
-        layout, own = detect_layout(state), detect_layout(needed)
+        family = next((family for family in _FAMILIES if family.detect(needed)), None)
+        if family is None:
+            return []
+        layout, own = family.detect(state), family.detect(needed)
         if layout is None or own is None:
             return []
-        of_file = {name: state[key] for name, key in backbone_names(state, layout).items()}
-        of_model = {name: needed[key] for name, key in backbone_names(needed, own).items()}
+        of_file = family.read(state, layout, None).tensors
+        of_model = family.read(needed, own, None).tensors
     except ValueError:  # several backbones
         return []
     lines = []
@@ -324,11 +342,11 @@ def explain_model(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> 
             f'  The file is a backbone in layout {layout.name}, not this model: name it in '
             "init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone."
         )
-    variants = identify(of_file), identify(of_model)
+    variants = family.identify(of_file), family.identify(of_model)
     if variants[0] != variants[1]:
         lines.append(f'  The file looks like {variants[0]}, the model is {variants[1]}.')
     lines += explain_switches(of_file, of_model)
-    folded = _FOLDED_STEM in of_file, _FOLDED_STEM in of_model
+    folded = family.folded_first in of_file, family.folded_first in of_model
     if folded == (True, False):
         lines.append(
             '  The file is folded: reparameterize the model before loading, or build its backbone '
@@ -359,7 +377,7 @@ class _Family:
         backbone: Its class.
         folded_first: A tensor that only the folded form has.
         detect: Finds the layout in the names of a file.
-        read: Gives the tensors by our names.
+        read: Gives the tensors by our names, of a file for the given order of channels.
         identify: Names the variant that tensors by our names look like.
         fold_rest: Folds what a published folded file has not.
     """
@@ -367,12 +385,15 @@ class _Family:
     backbone: type[StagedBackbone]
     folded_first: str
     detect: Callable[[Iterable[str]], Layout | None]
-    read: Callable[[Mapping[str, Tensor], Layout], NamedTensors]
+    read: Callable[[Mapping[str, Tensor], Layout, str | None], NamedTensors]
     identify: Callable[[Mapping[str, Tensor]], str | None]
     fold_rest: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 
-def _fastvit_tensors(state: Mapping[str, Tensor], layout: Layout) -> NamedTensors:
+def _fastvit_tensors(
+    state: Mapping[str, Tensor], layout: Layout, channel_order: str | None
+) -> NamedTensors:
+    refuse_bgr(channel_order)
     keys = backbone_names(state, layout)
     tensors = {name: state[key] for name, key in keys.items()}
     return NamedTensors(tensors, {name: (key,) for name, key in keys.items()})

@@ -2,9 +2,11 @@
 
 What is not known here is None, or no address; nothing is guessed. Sources: Apple's addresses are
 those of its repository's README; timm's names, addresses and licences are those of its
-`default_cfgs` (models fastvit, mobilevit), whose hub serves `model.safetensors`. Of MobileViTv2 on
-Hugging Face those four are here whose pages are known. Where the name of a hub's file is not
-known, the two that its own libraries try are tried, in that order.
+`default_cfgs` (models fastvit, mobilevit), whose hub serves `model.safetensors`; CVNets' are those
+of its `examples/README-mobilevit.md` (0.1) and `docs/source/en/general/README-model-zoo.md` (0.2);
+MobileCLIP2's and FastVLM's those of Apple's pages on Hugging Face. Of MobileViTv2 there those four
+are here whose pages are known. Where the name of a hub's file is not known, the two that its own
+libraries try are tried, in that order.
 """
 
 import difflib
@@ -119,6 +121,7 @@ def _mobileclip() -> list[PublishedFile]:
             f'{CLIP} (MobileCLIP-{model.upper()})',
             'apple-amlr',
             (f'{_MOBILECLIP}/mobileclip_{model}.pt',),
+            other_names=(f'apple/MobileCLIP-{model.upper()}',),
         )
         for model, arch in MOBILECLIP.items()
     ]
@@ -138,7 +141,7 @@ def _mobileclip() -> list[PublishedFile]:
 
 
 def _mobileclip2() -> list[PublishedFile]:
-    """MobileCLIP2: the image towers by timm's names; Apple's own files, addresses not known."""
+    """MobileCLIP2: the image towers by timm's names, and Apple's files with both towers."""
     uses = {model: f'{CLIP} (MobileCLIP2-{model.upper()})' for model in MOBILECLIP2}
     towers = [
         _timm(f'fastvit_{arch}.apple_mclip2_dfndr2b', 'FastViT', arch, uses[model], 'apple-amlr')
@@ -146,7 +149,13 @@ def _mobileclip2() -> list[PublishedFile]:
     ]
     whole = [
         PublishedFile(
-            f'mobileclip2/mobileclip2_{model}', 'FastViT', arch, uses[model], 'apple-amlr', ()
+            f'mobileclip2/mobileclip2_{model}',
+            'FastViT',
+            arch,
+            uses[model],
+            'apple-amlr',
+            hub_addresses(f'apple/MobileCLIP2-{model.upper()}', (f'mobileclip2_{model}.pt',)),
+            other_names=(f'apple/MobileCLIP2-{model.upper()}',),
         )
         for model, arch in MOBILECLIP2.items()
     ]
@@ -154,14 +163,24 @@ def _mobileclip2() -> list[PublishedFile]:
 
 
 def _fastvlm() -> list[PublishedFile]:
-    use = 'features, trained in a vision language model'
+    """FastViTHD inside the smallest FastVLM; the file, 1.5 GB, holds the language model, too."""
+    name = 'apple/FastVLM-0.5B'
     return [
-        PublishedFile('fastvlm/fastvithd', 'FastViT', 'mci3', use, 'apple-amlr', (), folded=True)
+        PublishedFile(
+            'fastvlm/fastvithd',
+            'FastViT',
+            'mci3',
+            'features, trained in a vision language model (1.5 GB with it)',
+            'apple-amlr',
+            hub_addresses(name),
+            folded=True,
+            other_names=(name,),
+        )
     ]
 
 
 def _mobilevit() -> list[PublishedFile]:
-    """MobileViT and MobileViTv2 of timm and of Hugging Face; CVNets' own, no address."""
+    """MobileViT and MobileViTv2 of timm and of Hugging Face."""
     licence = 'cvnets-license'
     files = [
         _timm(f'mobilevit_{arch}.cvnets_in1k', 'MobileViT', arch, CLASSES, licence)
@@ -197,32 +216,83 @@ def _mobilevit() -> list[PublishedFile]:
         )
         for name in (f'apple/mobilevitv2-{width}-{trained}',)
     ]
-    archs = [f'mobilevit_{arch}' for arch in MOBILEVIT.values()]
-    archs += [f'mobilevitv2_{width}' for width in WIDTHS]
-    files += [
-        PublishedFile(f'cvnets/{m}', 'MobileViT', m.partition('_')[2], CLASSES, licence, ())
-        for m in archs
-    ]
     return files
 
 
-def _dense(name: str, arch: str, use: str, *addresses: str) -> PublishedFile:
+def _of_cvnets(name: str, arch: str, use: str, *addresses: str) -> PublishedFile:
     return PublishedFile(name, 'MobileViT', arch, use, 'cvnets-license', addresses)
+
+
+def _cvnets() -> list[PublishedFile]:
+    """CVNets' own files: classifiers, and dense models of the second version, as backbones."""
+    files = [
+        _of_cvnets(
+            f'cvnets/mobilevit_{arch}',
+            arch,
+            CLASSES,
+            f'{_CVNETS}/cvnets/classification/mobilevit_{arch}.pt',
+        )
+        for arch in MOBILEVIT.values()
+    ]
+    second = f'{_CVNETS}/cvnets-v2'
+    for data, first, before in (
+        ('imagenet1k', '', ''),
+        ('imagenet21k_to_1k', '_in21k', 'ImageNet-21k first'),
+    ):
+        for pixels, end in ((256, ''), (384, '_384')):
+            more = ', '.join(filter(None, (before, f'{pixels} px' if end else '')))
+            use = f'{CLASSES} ({more})' if more else CLASSES
+            folder = f'{second}/classification/mobilevitv2/{data}/{pixels}x{pixels}'
+            files += [
+                _of_cvnets(
+                    f'cvnets/mobilevitv2_{width}{first}{end}',
+                    width,
+                    use,
+                    f'{folder}/mobilevitv2-{width}.pt',
+                )
+                for width in WIDTHS
+                if not first or float(width) >= 1.5
+            ]
+    for model, place, use, widths in (
+        ('ssd', 'detection/mobilevitv2/coco-ssd', 'boxes of COCO', WIDTHS),
+        (
+            'deeplabv3_ade20k',
+            'segmentation/ade20k/mobilevitv2/deeplabv3',
+            'pixels of ADE20K',
+            WIDTHS,
+        ),
+        (
+            'deeplabv3_voc',
+            'segmentation/pascalvoc/mobilevitv2/deeplabv3',
+            'pixels of VOC',
+            WIDTHS[:5],
+        ),
+    ):
+        files += [
+            _of_cvnets(
+                f'cvnets/{model}_mobilevitv2_{width}',
+                width,
+                f'features, trained on {use} (no config for its head)',
+                f'{second}/{place}-mobilevitv2-{width}.pt',
+            )
+            for width in widths
+        ]
+    return files
 
 
 def _dense_mobilevit() -> list[PublishedFile]:
     """Whole models on MobileViT: DeepLabv3 of Hugging Face and CVNets, SSDLite of CVNets."""
     pixels, boxes = 'pixels of 21 classes (VOC 2012)', 'boxes of 80 classes (COCO)'
     address = f'{_CVNETS}/cvnets-v2/segmentation/pascalvoc/deeplabv3-mobilevitv1.pt'
-    files = [_dense('cvnets/deeplabv3_mobilevit_s_os8', 's', pixels, address)]
+    files = [_of_cvnets('cvnets/deeplabv3_mobilevit_s_os8', 's', pixels, address)]
     for size, arch in MOBILEVIT.items():
         hub, deeplab = f'apple/deeplabv3-mobilevit-{size}', f'deeplabv3_mobilevit_{arch}'
         whole = f'{_CVNETS}/cvnets/segmentation/{deeplab}.pt'
         ssd = f'{_CVNETS}/cvnets/detection/ssd_mobilevit_{arch}_320.pt'
         files += [
-            _dense(hub, arch, pixels, *hub_addresses(hub, ('pytorch_model.bin',))),
-            _dense(f'cvnets/{deeplab}', arch, pixels, whole),
-            _dense(f'cvnets/ssdlite_mobilevit_{arch}', arch, boxes, ssd),
+            _of_cvnets(hub, arch, pixels, *hub_addresses(hub, ('pytorch_model.bin',))),
+            _of_cvnets(f'cvnets/{deeplab}', arch, pixels, whole),
+            _of_cvnets(f'cvnets/ssdlite_mobilevit_{arch}', arch, boxes, ssd),
         ]
     return files
 
@@ -236,6 +306,7 @@ PUBLISHED = {
         _mobileclip2(),
         _fastvlm(),
         _mobilevit(),
+        _cvnets(),
         _dense_mobilevit(),
     )
     for file in files
@@ -245,7 +316,14 @@ OF_CONFIG = {'deeplabv3_mobilevit_s_os8': 'cvnets/deeplabv3_mobilevit_s_os8'}
 for _size, _arch in MOBILEVIT.items():
     OF_CONFIG[f'deeplabv3_mobilevit_{_arch}'] = f'apple/deeplabv3-mobilevit-{_size}'
     OF_CONFIG[f'ssdlite_mobilevit_{_arch}'] = f'cvnets/ssdlite_mobilevit_{_arch}'
+CONFIG_OF = {name: config for config, name in OF_CONFIG.items()}
 _NAMES = {other: file.name for file in PUBLISHED.values() for other in file.other_names}
+# timm's model without a tag -> the first that timm has for it, as its `create_model` takes it
+_FIRST_TAGS = {
+    name.removeprefix('timm/').partition('.')[0]: name
+    for name in reversed(PUBLISHED)
+    if name.startswith('timm/')
+}
 
 
 def published_name(text: str) -> str:
@@ -255,7 +333,8 @@ def published_name(text: str) -> str:
     """
     name = re.sub(r'^(hf[-_]hub:|https?://(www\.)?huggingface\.co/)', '', text)
     name = re.sub(r'(/tree/main)?/*$', '', name)
-    for known in (name, _NAMES.get(name, ''), f'timm/{name}'):
+    first_tag = _FIRST_TAGS.get(name.removeprefix('timm/'), '')
+    for known in (name, _NAMES.get(name, ''), f'timm/{name}', first_tag):
         if known in PUBLISHED:
             return known
     return name

@@ -72,7 +72,7 @@ def _is_safetensors(file: BinaryIO, path: Path) -> bool:
     length, rest = int.from_bytes(start[:8], 'little'), start[8:].lstrip()
     if rest.startswith(b'{') and 2 <= length <= path.stat().st_size - 8:
         return True
-    return path.suffix == '.safetensors' and not _foreign(start) and start[:2] != b'PK'
+    return path.suffix == '.safetensors' and not foreign_kind(start) and start[:2] != b'PK'
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -88,7 +88,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f'{path}: damaged or not a .safetensors file ({reason})') from error
 
 
-def _foreign(start: bytes) -> str | None:
+def foreign_kind(start: bytes) -> str | None:
     """Say what a file is by its first bytes where it is no checkpoint at all."""
     start = start.removeprefix(b'\xef\xbb\xbf').lstrip().lower()
     if start.startswith((b'<!doctype', b'<html', b'<?xml')):
@@ -101,7 +101,7 @@ def _foreign(start: bytes) -> str | None:
 def _read_pickle(
     file: BinaryIO, name: str | Path, map_location: Any, in_place: bool = False
 ) -> Any:
-    foreign = _foreign(file.read(64))
+    foreign = foreign_kind(file.read(64))
     file.seek(0)
     if foreign:
         raise CheckpointError(f'{name}: {foreign}')

@@ -108,7 +108,10 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add CHECKPOINT, which may be an exported file; after a checkpoint it may be left out."""
     parser.add_argument(
-        'checkpoint', nargs='?', help='checkpoint, or a file that `export` wrote; none after one'
+        'checkpoint',
+        nargs='?',
+        help='checkpoint, or a file that `export` wrote; none after one, nor after a config whose '
+        'published weights are meant (`fastvit-dense models`)',
     )
 
 

@@ -2,10 +2,12 @@
 
 fastvit-dense convert-weights apple/fastvit_sa24 sa24.pth --to fastvit_dense
 fastvit-dense convert-weights work_dirs/x/epoch_12.pth x.pth --to fastvit_dense --publish
+fastvit-dense convert-weights apple/mobilevit-small mobilevit_s.pth --to timm
 fastvit-dense convert-weights MANO_RIGHT.pkl mano_right.npz --to npz
 
-Tensors are renamed, not changed, classifier included: there and back gives the same tensors.
-The state of the optimizer is left out.
+A FastViT's tensors are renamed, not changed, classifier included: there and back gives the same
+tensors. A MobileViT's, of timm, Hugging Face or CVNets, become timm's, which are ours: for RGB,
+where the file was made for BGR. The state of the optimizer is left out.
 """
 
 import argparse
@@ -24,13 +26,19 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
         help="put the first 8 digits of the file's SHA-256 into its name",
     )
     parser.add_argument('--ema', action='store_true', help='write the averaged weights')
+    parser.add_argument(
+        '--channel-order',
+        choices=('RGB', 'BGR'),
+        help="what a MobileViT's file was made for (default: what is known of its layout: BGR of "
+        "the first version's files of Hugging Face and CVNets 0.1, else RGB)",
+    )
     args = parser.parse_args(arguments)
 
     if args.to == 'npz':
-        if args.publish or args.ema:
+        if args.publish or args.ema or args.channel_order:
             parser.error(
-                f'{args.source}: --publish and --ema are not for MANO (--to npz): its licence '
-                'forbids passing the file on, and it holds no averaged weights'
+                f'{args.source}: --publish, --ema and --channel-order are not for MANO (--to npz): '
+                'its licence forbids passing the file on, and it holds no averaged weights'
             )
         from ..hand.mano_io import read_mano, save_npz
 
@@ -40,4 +48,12 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
 
     from ..checkpoints.convert import convert_file
 
-    print(convert_file(args.source, args.out, args.to, publish=args.publish, ema=args.ema))
+    written = convert_file(
+        args.source,
+        args.out,
+        args.to,
+        publish=args.publish,
+        ema=args.ema,
+        channel_order=args.channel_order,
+    )
+    print(written)

@@ -3,8 +3,9 @@
 fastvit-dense publish work_dirs/x/epoch_12.pth hub/x --report work_dirs/x_test/report.json
 
 The file of weights has the config and the classes inside, no optimizer, and the first 8 digits of
-its SHA-256 in its name. Numbers on the card are those of the report, which must be of this very
-checkpoint; without a report the card says that there are none.
+its SHA-256 in its name; of folders of this machine only the last names are left. Numbers on the
+card are those of the report, which must be of this very checkpoint; without a report the card says
+that there are none.
 """
 
 import argparse

@@ -54,6 +54,7 @@ OF_TYPE: dict[str, dict[str, set[str]]] = {
     'BaseDataset': {'filter_cfg': {'filter_empty_gt', 'min_size'}},
     'BaseSegmentor': {'test_cfg': {'mode', 'crop_size', 'stride'}},
     'HandMeshRegressor': {'mano': {'path', 'standin'}},
+    'MobileViT': {'init_cfg': {'channel_order'}},
 }
 # of these keys one holds: to set one is to drop the others
 ALTERNATIVES = {('HandMeshRegressor', 'mano'): {'path', 'standin'}}

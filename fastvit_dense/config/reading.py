@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..checkpoints.published import CONFIG_OF, published_name
 from ..errors import ConfigError, FastViTDenseError
 from .loaders import LOADERS
 from .walk import dicts_of
@@ -33,7 +34,8 @@ def find_config(config: str | os.PathLike) -> Path:
     """Find the file of a config.
 
     Args:
-        config: A path, or the name of a config that comes with the package, without `.py`.
+        config: A path, or the name of a config that comes with the package, without `.py`, or that
+            of the published weights of one.
 
     Raises:
         ConfigError: There is neither; with the nearest file or name.
@@ -42,8 +44,9 @@ def find_config(config: str | os.PathLike) -> Path:
     if path.is_file():
         return path
     shipped = shipped_configs()
-    if str(config) in shipped:
-        return CONFIGS / f'{config}.py'
+    name = CONFIG_OF.get(published_name(str(config)), str(config))
+    if name in shipped:
+        return CONFIGS / f'{name}.py'
     beside = [file.name for file in path.parent.glob('*.py')]
     if near := difflib.get_close_matches(path.name, beside, n=1):
         near = [str(path.parent / near[0])]

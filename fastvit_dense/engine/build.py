@@ -4,7 +4,6 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.runner import Runner
 
 from ..checkpoints.model import fitting_weights, load_model_state
 from ..checkpoints.published import PUBLISHED, published_name
@@ -34,7 +33,7 @@ OF_TRAINING = (
 )
 
 
-def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -> Runner:
+def build_runner(cfg: Config, loaders: tuple[str, ...], training: bool = True) -> StrictRunner:
     """Build mmengine's runner after checking the config, and the data that it will read.
 
     Args:

@@ -70,7 +70,8 @@ class MultiScaleBatchSampler(Sampler[list[int]]):
         scales: ((height, width, batch size), ...), ascending.
 
     Raises:
-        ConfigError: An argument out of its range, or a sampler that has no epochs.
+        ConfigError: An argument out of its range, a sampler that has no epochs, or one that leaves
+            a process without any picture.
     """
 
     def __init__(
@@ -112,6 +113,12 @@ class MultiScaleBatchSampler(Sampler[list[int]]):
         self.scales = tuple(
             (h, w, max(1, int(round(height * width * batch_size / (h * w), 2)))) for h, w in sizes
         )
+        total, processes = self._of_all_processes()
+        if 0 < total < processes:
+            raise ConfigError(
+                f'MultiScaleBatchSampler: sampler: expected pictures for all {processes} processes '
+                f'(round_up=True repeats them), found {total}'
+            )
         seed = getattr(sampler, 'seed', None)
         self.seed = sync_random_seed() if seed is None else seed
         self._drawn: tuple[int, np.ndarray] | None = None
@@ -168,10 +175,15 @@ class MultiScaleBatchSampler(Sampler[list[int]]):
 
     def _indices_of_a_process(self) -> int:
         """Indices of an epoch on the process that has most; on that with fewest if some go."""
+        total, processes = self._of_all_processes()
+        return total // processes if self.drop_last else -(-total // processes)
+
+    def _of_all_processes(self) -> tuple[int, int]:
+        """Indices of an epoch and processes that share them, as far as the sampler tells."""
         total, processes = (getattr(self.sampler, n, None) for n in ('total_size', 'world_size'))
         if total is None or processes is None:
-            return len(self.sampler)
-        return total // processes if self.drop_last else -(-total // processes)
+            return len(self.sampler), 1
+        return total, processes
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from ..tasks import task_of
 
 # of a run's config: they name folders of the machine that it ran on
 _OF_THE_MACHINE = ('work_dir', 'load_from', 'resume', 'launcher')
+_IN_A_NAME = re.compile(r'[^\w.-]+')  # what a name of a file does not have
 
 
 def publish(
@@ -37,7 +38,7 @@ def publish(
     Args:
         checkpoint: A file that training wrote.
         out: The folder, made if it does not exist.
-        name: Of the model; by default that of its config.
+        name: Of the model, of letters, digits and `._-`; by default that of its config.
         report: `report.json` of its evaluation, or the folder of it; None: no numbers.
         ema: Take the averaged weights.
 
@@ -46,10 +47,14 @@ def publish(
 
     Raises:
         CheckpointError: The file cannot be read, is not of a training run (no config in it), or
-            its config holds code.
+            its config holds code; or the name is none of a file.
         DataError: The report cannot be read, or is of another checkpoint.
     """
     path, out = Path(checkpoint).expanduser(), Path(out)
+    if name is not None and (not name.strip('.') or _IN_A_NAME.search(name)):
+        raise CheckpointError(
+            f'--name: expected letters, digits, dots, - and _, as of a file, found {name!r}'
+        )
     content = load_checkpoint_file(path)
     meta = content.get('meta') if isinstance(content, Mapping) else None
     text = meta.get('cfg') if isinstance(meta, Mapping) else None
@@ -62,13 +67,15 @@ def publish(
         raise CheckpointError(f'{path}: meta.cfg holds code: such a config is not published')
     scores = _report_of(report, path) if report else None
     state = weights_of(content, path, ema)
+    start = _start_of(Config.fromstring(text, '.py'))
     text = _without_machine(text)
     kept = {key: meta[key] for key in KEPT_META if key in meta} | {'cfg': text}
     name = name or _name_of(meta, path)
     out.mkdir(parents=True, exist_ok=True)
     file = write_weights({'state_dict': state, 'meta': kept}, state, out / f'{name}.pth', True)
     cfg = Config.fromstring(text, '.py')
-    facts = _facts(cfg, kept, name, file) | {'parameters': _count_parameters(state)}
+    facts = _facts(cfg, kept, name, file)
+    facts |= {'parameters': _count_parameters(state), 'start': start}
     row = yaml.safe_dump({'Models': [_metafile_row(facts, scores)]}, sort_keys=False)
     write_files(out, {'README.md': _card(facts, scores), 'metafile.yml': row})
     return [file, out / 'README.md', out / 'metafile.yml']
@@ -87,10 +94,20 @@ def _report_of(report: str | Path, checkpoint: Path) -> dict[str, Any]:
     return scores
 
 
+class _NamesOnly(ast.NodeTransformer):
+    """Leaves the last part of absolute paths: data and weights lay there on one machine."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        """Return the constant, or the name in its path."""
+        if isinstance(node.value, str) and node.value.startswith('/'):
+            return ast.Constant(Path(node.value).name)
+        return node
+
+
 def _without_machine(text: str) -> str:
-    """Drop assignments of a config (literals only) that name folders of one machine."""
+    """Drop what a config (literals only) tells of one machine: assignments and folders."""
     kept = [
-        ast.unparse(statement)
+        ast.unparse(_NamesOnly().visit(statement))
         for statement in ast.parse(text).body
         if not any(getattr(t, 'id', None) in _OF_THE_MACHINE for t in _targets(statement))
     ]
@@ -104,7 +121,17 @@ def _targets(statement: ast.stmt) -> list[ast.expr]:
 def _name_of(meta: Mapping[str, Any], path: Path) -> str:
     """Return the name of the run without its time, fit for a file."""
     name = re.sub(r'_\d{8}_\d{6}$', '', str(meta.get('experiment_name') or path.stem))
-    return re.sub(r'[^\w.-]+', '_', name)
+    return _IN_A_NAME.sub('_', name)
+
+
+def _start_of(cfg: Config) -> str:
+    """Name what training began from, '' for random weights; of a file its name alone."""
+    init_cfg = cfg.model.get('backbone', {}).get('init_cfg')
+    start = cfg.get('load_from') or (
+        init_cfg.get('checkpoint') if isinstance(init_cfg, dict) else None
+    )
+    name = published_name(str(start or ''))
+    return name if name in PUBLISHED or '://' in name else Path(name).name
 
 
 def _count_parameters(state: Mapping[str, Tensor]) -> int:
@@ -116,8 +143,6 @@ def _count_parameters(state: Mapping[str, Tensor]) -> int:
 def _facts(cfg: Config, meta: Mapping[str, Any], name: str, file: Path) -> dict[str, Any]:
     """Collect what card and row say of the model."""
     backbone = cfg.model.get('backbone') or {}
-    start = str((backbone.get('init_cfg') or {}).get('checkpoint') or '')
-    published = PUBLISHED.get(published_name(start))
     return {
         'name': name,
         'file': file.name,
@@ -128,8 +153,6 @@ def _facts(cfg: Config, meta: Mapping[str, Any], name: str, file: Path) -> dict[
         'classes': list((meta.get('dataset_meta') or {}).get('classes') or ()),
         'epoch': meta.get('epoch'),
         'iter': meta.get('iter'),
-        'start': start,
-        'start_licence': published and published.licence,
     }
 
 
@@ -159,10 +182,13 @@ def _metafile_row(facts: Mapping[str, Any], scores: Mapping[str, Any] | None) ->
 
 def _card(facts: Mapping[str, Any], scores: Mapping[str, Any] | None) -> str:
     """Return the model card, a README in the form that Hugging Face reads."""
-    terms = LICENCES.get(facts['start_licence'] or '', '')
-    licence = f' ({facts["start_licence"]}: {terms})' if terms else ''
+    published = PUBLISHED.get(facts['start'])
+    terms = LICENCES.get((published and published.licence) or '', '')
+    licence = f' ({published.licence}: {terms})' if published and terms else ''
     start = f'`{facts["start"]}`{licence}' if facts['start'] else 'random weights'
-    head = dict(library_name='fastvit_dense', license='other', tags=['fastvit', facts['task']])
+    family = facts['backbone'].split(' ')[0].lower()  # 'fastvit', 'mobilevit', another's
+    tags = [tag for tag in (family, facts['task']) if tag]
+    head = dict(library_name='fastvit_dense', license='other', tags=tags)
     use = f'from fastvit_dense import load_model\n\nmodel = load_model({facts["file"]!r})\n'
     use += "model('photo.jpg').save('photo.png')\n"
     parts = [

@@ -18,10 +18,12 @@ from ..tasks.config import load_config
 from .build import build_runner, check_checkpoint
 from .console import close_log
 from .distributed import is_first_process
+from .lone_picture import explained_lone_picture
 from .loops import use_resumable_loop
 from .memory import explained_memory
 from .schedule import fit_schedule
 from .signals import StopHook, StopRequest
+from .strict_runner import StrictRunner
 from .switches import (
     use_accumulation,
     use_balance,
@@ -150,7 +152,7 @@ def _check_overwrite(cfg: Config) -> None:
         )
 
 
-def _run(runner: Runner) -> None:
+def _run(runner: StrictRunner) -> None:
     """Train until the end, or until a signal asks to stop."""
     request = StopRequest()
     watch = Watch(timeout_of(runner.cfg))
@@ -162,6 +164,7 @@ def _run(runner: Runner) -> None:
             request.listening(),
             explained_processes(runner.cfg),
             explained_memory(),
+            explained_lone_picture(runner),
             watch.watching(),
             labels_in_strips(runner.bare_model, kinds),
         ):

@@ -1,5 +1,6 @@
 """From a config and a checkpoint to a model that is called with pictures."""
 
+import copy
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,17 +14,17 @@ from mmengine.registry import MODELS, DefaultScope, init_default_scope
 
 from ..backbones.reparam import reparameterize
 from ..checkpoints.model import load_model_state
-from ..checkpoints.published import LICENCES, OF_CONFIG, PUBLISHED, published_name
+from ..checkpoints.published import LICENCES, PUBLISHED, published_name
 from ..config.building import explained_building, quiet_log
 from ..config.checks import check_channels, check_test_cfg
 from ..config.loaders import dataset_classes, datasets_of
-from ..config.reading import CONFIGS, find_config, remove_pretrained
+from ..config.reading import remove_pretrained
 from ..config.stored import is_exported
 from ..datasets.formats.categories import category_ids
 from ..errors import ExportError, ImageError
 from ..results.base import Result
 from ..tasks import task_of
-from ..tasks.config import load_config, stands_alone
+from ..tasks.config import load_config, published_weights, stands_alone
 from .batches import groups_of_one_shape, read_ahead
 from .exported import exported_model_cfg
 from .reading import ImageInput, PictureReader
@@ -43,7 +44,8 @@ def load_model(
 
     Args:
         model: Config file, the name of a shipped config ('maskrcnn_fastvit_sa24', from any
-            folder), or a config read by `load_config`. Or a file that stands alone: a checkpoint
+            folder), that of its published weights ('apple/deeplabv3-mobilevit-small'), or a config
+            read by `load_config`. Or a file that stands alone: a checkpoint
             that training wrote, which carries its config and classes, or an exported file.
         checkpoint: Weights, loaded strictly: a file, address or published name. None takes the
             published ones of a shipped config that is named, where there are any
@@ -66,7 +68,7 @@ def load_model(
     else:
         cfg = load_config(model, pretrained=False)
         if checkpoint is None:
-            checkpoint = model if stands_alone(model) else _published_weights(model)
+            checkpoint = model if stands_alone(model) else published_weights(model)
     if checkpoint is not None and is_exported(checkpoint):
         return Predictor(MODELS.build(exported_model_cfg(cfg, checkpoint)).eval(), cfg)
     if device is None:
@@ -88,12 +90,6 @@ def load_model(
     return predictor
 
 
-def _published_weights(config: str | os.PathLike) -> str | None:
-    """Name the published weights of a shipped config; None where there are none."""
-    path = find_config(config)
-    return OF_CONFIG.get(path.stem) if path.parent.resolve() == CONFIGS.resolve() else None
-
-
 def build_model(cfg: Config) -> torch.nn.Module:
     """Build the model of a config with initialised weights; no pretrained file is looked for.
 
@@ -105,7 +101,7 @@ def build_model(cfg: Config) -> torch.nn.Module:
     check_channels(cfg)
     scope = cfg.get('default_scope') or 'mmengine'
     init_default_scope(scope)
-    model_cfg = cfg.model.copy()
+    model_cfg = copy.deepcopy(cfg.model)  # the caller's keeps its weights to start from
     remove_pretrained(model_cfg)
     with DefaultScope.overwrite_default_scope(scope):
         model = MODELS.build(model_cfg)

@@ -5,8 +5,9 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..checkpoints.published import PUBLISHED, published_name
 from ..errors import ImageError
-from ..tasks.config import stands_alone
+from ..tasks.config import published_weights, stands_alone
 from .addresses import address_path, is_address
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
@@ -73,12 +74,13 @@ def split_words(model: str, words: Sequence[str]) -> tuple[str | None, list[str]
     """Tell the checkpoint from the sources in what follows the model on a command line.
 
     The first of several words is a checkpoint where the model is a config, unless it names a
-    picture; after a file that stands alone it is one if it is named like one.
+    picture; after a file that stands alone, or a config with published weights, it is one if it is
+    named like one.
     """
     first, *others = words
-    named = stands_alone(first)
+    named = stands_alone(first) or published_name(first) in PUBLISHED
     place = address_path(first) if is_address(first) else Path(first)
     picture = place.suffix.lower() in (*IMAGE_SUFFIXES, LIST_SUFFIX) or first == '-'
-    if others and (named or not (stands_alone(model) or picture)):
+    if others and (named or not (picture or stands_alone(model) or published_weights(model))):
         return first, others
     return None, list(words)

@@ -9,10 +9,17 @@ from mmengine.config import Config
 from mmengine.registry import FUNCTIONS
 from mmengine.utils import import_modules_from_strings
 
+from ..checkpoints.published import OF_CONFIG
 from ..config.classes import spread_classes
 from ..config.following import follow_val, settings_before
 from ..config.options import merge_options
-from ..config.reading import default_work_dir, find_config, read_config, remove_pretrained
+from ..config.reading import (
+    CONFIGS,
+    default_work_dir,
+    find_config,
+    read_config,
+    remove_pretrained,
+)
 from ..config.stored import is_checkpoint, is_exported, read_checkpoint_config
 from ..errors import ConfigError, reason_of
 from .own_data import apply_own_data
@@ -84,14 +91,24 @@ def stands_alone(path: str | os.PathLike) -> bool:
 
 
 def own_weights(path: str | os.PathLike) -> str:
-    """Return the weights of a model that is named by one file: that file.
+    """Return the weights of a model that is named alone: that file, or the published ones.
 
     Raises:
-        ConfigError: It is a config, which has none.
+        ConfigError: It is a config that has none.
     """
-    if not stands_alone(path):
+    weights = str(path) if stands_alone(path) else published_weights(path)
+    if weights is None:
         raise ConfigError(f'{path}: expected a checkpoint after it, or a checkpoint in its place')
-    return str(path)
+    return weights
+
+
+def published_weights(config: str | os.PathLike) -> str | None:
+    """Name the published weights of a shipped config; None where there are none."""
+    try:
+        path = find_config(config)
+    except ConfigError:  # reading it will tell
+        return None
+    return OF_CONFIG.get(path.stem) if path.parent.resolve() == CONFIGS.resolve() else None
 
 
 def _import_modules(cfg: Config) -> None:

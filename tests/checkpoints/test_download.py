@@ -15,6 +15,7 @@ import torch
 from fastvit_dense.backbones import FastViT
 from fastvit_dense.checkpoints import download
 from fastvit_dense.checkpoints.pretrained import load_pretrained
+from fastvit_dense.checkpoints.published import PUBLISHED
 from fastvit_dense.errors import CheckpointError
 from tests.facts import assert_names, raises_naming
 
@@ -254,10 +255,21 @@ def test_hash_of_the_table_is_checked(server, monkeypatch):
     assert download.resolve('apple/mobilevit-small').read_bytes() == CONTENT
 
 
+def test_web_page_in_the_place_of_a_file_is_not_kept(server):
+    """A network that asks to sign in answers every address, with status 200."""
+    url = f'{server.url}/x.pth'
+    server.files['/x.pth'] = b'<!DOCTYPE html><html>Sign in</html>'
+    with raises_naming(CheckpointError, url, 'web page'):
+        download.fetch(url)
+    server.files['/x.pth'] = CONTENT
+    assert download.fetch(url).read_bytes() == CONTENT
+
+
 def test_file_whose_address_is_not_known(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    file = dataclasses.replace(PUBLISHED['fastvlm/fastvithd'], addresses=())
     with raises_naming(CheckpointError, 'fastvlm/fastvithd', 'address is not known', 'path'):
-        download.resolve('fastvlm/fastvithd')
+        download.fetch_published(file)
 
 
 def test_hash_in_the_name_is_checked(server):

@@ -1,4 +1,4 @@
-"""MobileViT's files: timm's, Hugging Face's and CVNets' names, channel order, strictness.
+"""MobileViT's files: timm's, Hugging Face's and CVNets' names, channel order, conversion.
 
 The names of the two others are made here from timm's, in the direction that the package does not
 go; `NAMES` holds some of each as they stand in the published tables.
@@ -9,9 +9,11 @@ import re
 import pytest
 import torch
 
-from fastvit_dense import MobileViT, load_pretrained, reparameterize
+from fastvit_dense import FastViT, MobileViT, load_pretrained, reparameterize
+from fastvit_dense.checkpoints.convert import convert_file
 from fastvit_dense.checkpoints.mobilevit_layouts import detect_mobilevit, mobilevit_names
-from fastvit_dense.errors import CheckpointMismatch
+from fastvit_dense.checkpoints.reader import load_checkpoint_file
+from fastvit_dense.errors import CheckpointError, CheckpointMismatch
 from tests.backbones.randomise import relative_error
 from tests.backbones.timm_oracle import mobilevit_outputs, timm_mobilevit
 from tests.facts import raises_naming
@@ -195,6 +197,7 @@ def test_every_layout_computes_what_timm_computes(save, arch, style):
     assert (report.layout, report.variant, report.fused) == (style, arch, False)
     assert set(report.loaded) == set(model.state_dict())
     assert report.missing == report.unexpected == ()
+    assert report.channel_order == ('RGB' if linear or style == 'timm' else 'BGR')
     assert {key.split('.')[0] for key in report.ignored} <= {
         *('final_conv', 'head', 'conv_1x1_exp', 'classifier'),
         'mobilevit',
@@ -267,6 +270,98 @@ def test_what_does_not_fit_is_refused(save, style):
         load_pretrained(MobileViT('xs'), save(state))
     with raises_naming(CheckpointMismatch, 'xxs', '0.5'):
         load_pretrained(MobileViT('0.5'), save(state))
+
+
+# ------------------------------------------------------------------------ order of channels
+
+
+@pytest.mark.parametrize(
+    ('style', 'arch', 'known'),
+    [('cvnets', 'xxs', 'BGR'), ('huggingface', '0.5', 'RGB'), ('timm', 'xxs', 'RGB')],
+)
+def test_order_of_channels_that_the_user_names(save, style, arch, known):
+    """A network that somebody trained with the other library's names and the other order."""
+    model = MobileViT(arch)
+    linear = arch[0].isdigit()
+    path = save(in_style(model.state_dict(), style, linear))
+    own = load_checkpoint_file(path)
+    first = next(t for key, t in own.items() if t.dim() == 4 and t.shape[1] == 3)
+    other = {'BGR': 'RGB', 'RGB': 'BGR'}[known]
+    for order, found in ((None, known), (known, known), (other, other)):
+        report = load_pretrained(model, path, channel_order=order)
+        assert report.channel_order == found
+        assert ('turned round to RGB' in str(report)) == (found == 'BGR')
+        expected = first.flip(1) if found == 'BGR' else first
+        assert torch.equal(model.stem.conv.weight, expected)
+    init_cfg = dict(type='Pretrained', checkpoint=str(path), channel_order=other)
+    again = MobileViT(arch, init_cfg=init_cfg)
+    again.init_weights()
+    assert torch.equal(again.stem.conv.weight, model.stem.conv.weight)
+
+
+def test_order_of_channels_that_is_none(save):
+    path = save(MobileViT('xxs').state_dict())
+    with raises_naming(CheckpointError, 'channel_order', "'RGB'", "'BGR'", "'bgr'"):
+        load_pretrained(MobileViT('xxs'), path, channel_order='bgr')
+    fastvit = FastViT('t8')
+    with raises_naming(CheckpointMismatch, 'weights.pth', 'BGR', 'MobileViT'):
+        load_pretrained(fastvit, save(fastvit.state_dict()), channel_order='BGR')
+
+
+# ------------------------------------------------------------------------------- conversion
+
+
+def weights(path):
+    content = load_checkpoint_file(path)
+    return content.get('state_dict', content)
+
+
+@pytest.mark.parametrize('style', ['timm', 'huggingface', 'cvnets'])
+@pytest.mark.parametrize('arch', ['xxs', '0.5'])
+def test_every_layout_becomes_timms(save, tmp_path, arch, style):
+    """Bit for bit what timm has, the classifier included; so timm itself can take the file."""
+    expected = timm_mobilevit(arch).state_dict()
+    source = save(in_style(expected, style, linear=arch == '0.5'))
+    for to in ('timm', 'fastvit_dense'):
+        found = weights(convert_file(source, tmp_path / f'{to}.pth', to))
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+        report = load_pretrained(MobileViT(arch), tmp_path / f'{to}.pth')
+        assert report.missing == ()
+        assert report.channel_order == 'RGB'
+
+
+def test_conversion_takes_the_users_word(save, tmp_path):
+    state = timm_mobilevit('xxs').state_dict()
+    source = save(in_style(state, 'cvnets', linear=False))
+    found = weights(convert_file(source, tmp_path / 'x.pth', 'timm', channel_order='RGB'))
+    assert torch.equal(found['stem.conv.weight'], state['stem.conv.weight'].flip(1))
+    with raises_naming(CheckpointError, 'channel_order', "'GBR'"):
+        convert_file(source, tmp_path / 'y.pth', 'timm', channel_order='GBR')
+    fastvit = save(FastViT('t8').state_dict())
+    with raises_naming(CheckpointMismatch, 'weights.pth', 'BGR', 'MobileViT'):
+        convert_file(fastvit, tmp_path / 'y.pth', 'apple', channel_order='BGR')
+    assert not (tmp_path / 'y.pth').exists()
+
+
+def test_own_models_are_converted(save, tmp_path):
+    """Heads stay beside ours and are left out of timm's; output norms timm has not."""
+    model = MobileViT('xxs', out_norm='BN').eval()
+    state = {f'backbone.{name}': tensor for name, tensor in model.state_dict().items()}
+    state['head.fc.weight'] = torch.rand(2, 2)
+    same = weights(convert_file(save(state), tmp_path / 'ours.pth', 'fastvit_dense'))
+    assert list(same) == list(state)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in same.items())
+    turned = convert_file(save(state), tmp_path / 'x.pth', 'fastvit_dense', channel_order='BGR')
+    stem = 'backbone.stem.conv.weight'
+    assert torch.equal(weights(turned)[stem], state[stem].flip(1))
+    timms = weights(convert_file(save(state), tmp_path / 'timm.pth', 'timm'))
+    assert timms.keys() == MobileViT('xxs').state_dict().keys()
+    folded = save(reparameterize(model).state_dict())
+    assert convert_file(folded, tmp_path / 'folded.pth', 'fastvit_dense').is_file()
+    for to, facts in (('timm', ['folded', 'timm']), ('apple', ['MobileViT', 'apple', 'timm'])):
+        with raises_naming(CheckpointMismatch, 'weights.pth', *facts):
+            convert_file(folded, tmp_path / 'no.pth', to)
 
 
 def test_other_networks_are_not_recognised(save):

@@ -11,9 +11,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fastvit_dense import load_model
+from fastvit_dense import load_model, load_pretrained
+from fastvit_dense.checkpoints.convert import convert_file
 from fastvit_dense.checkpoints.mobilevit_dense import dense_tensors
-from fastvit_dense.checkpoints.model import load_model_state
+from fastvit_dense.checkpoints.model import fitting_weights, load_model_state
+from fastvit_dense.checkpoints.reader import load_checkpoint_file
 from fastvit_dense.errors import CheckpointMismatch
 from fastvit_dense.tasks.config import load_config
 from tests.backbones.randomise import randomise, relative_error
@@ -77,7 +79,11 @@ def test_transformers_values(deeplab, recorded, save):
 @pytest.mark.slow
 @pytest.mark.parametrize('arch', ['xxs', 'xs', 's'])
 def test_agrees_with_transformers(arch, save):
-    """From the picture's pixels to its labels, at the size that the files are made for."""
+    """From the picture's pixels to its labels, at the size that the files are made for.
+
+    A label may differ where two classes are nearer to each other than the two programs' logits:
+    one pixel of S, by 7e-7 of the rms, where the logits are 7e-6 apart.
+    """
     pytest.importorskip('transformers', reason='transformers is not installed; see CONTRIBUTING.md')
     oracle = golden.build(arch)
     shapes = {name: tensor.shape for name, tensor in oracle.state_dict().items()}
@@ -87,9 +93,15 @@ def test_agrees_with_transformers(arch, save):
     image = golden.picture(512, 512)
     with torch.no_grad():
         expected = oracle(golden.pixels(image)).logits
-    assert relative_error(logits_of(predictor.model, image), expected) < 1e-4
+    logits = logits_of(predictor.model, image)
+    assert relative_error(logits, expected) < 1e-4
+    assert torch.equal(logits.argmax(1), expected.argmax(1))
     whole = F.interpolate(expected, (512, 512), mode='bilinear', align_corners=False)
-    assert (torch.from_numpy(predictor(image).labels) == whole.argmax(1)[0]).all()
+    first, second = whole.topk(2, 1).values[0]
+    apart = (logits - expected).abs().max()
+    differ = torch.from_numpy(predictor(image).labels) != whole.argmax(1)[0]
+    assert not differ[first - second > 2 * apart].any()
+    assert differ.sum() <= 5
 
 
 # name in CVNets' file, ours
@@ -275,6 +287,18 @@ def test_cvnets_ssdlite(save):
     torch.testing.assert_close(found, expected, atol=1e-2, rtol=0)
 
 
+def test_converted_files_are_ours(deeplab, recorded, save, tmp_path):
+    """Decoder and head come along; the values are those of the file itself."""
+    source = save(golden.seeded(recorded['shapes']))
+    ours = convert_file(source, tmp_path / 'ours.pth', 'fastvit_dense')
+    load_model_state(deeplab.model, ours)
+    found = logits_of(deeplab.model, golden.picture(64, 96))
+    assert relative_error(found, torch.tensor(recorded['logits']).view(1, 21, 4, 6)) < 1e-4
+    assert load_checkpoint_file(ours)['state_dict'].keys() <= deeplab.model.state_dict().keys()
+    backbone = convert_file(source, tmp_path / 'timm.pth', 'timm')
+    assert not load_pretrained(deeplab.model.backbone, backbone).missing
+
+
 def test_what_does_not_fit_is_refused(deeplab, recorded, save):
     state = golden.seeded(recorded['shapes'])
     before = {name: tensor.clone() for name, tensor in deeplab.model.state_dict().items()}
@@ -293,8 +317,24 @@ def test_what_does_not_fit_is_refused(deeplab, recorded, save):
             load_model_state(deeplab.model, save(damaged))
     for name, tensor in deeplab.model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    with raises_naming(CheckpointMismatch, 'weights.bin', 'another shape'):
+    facts = ('another shape', 'looks like xxs', 'the model is xs')
+    with raises_naming(CheckpointMismatch, 'weights.bin', *facts):
         load_model_state(model_of('deeplabv3_mobilevit_xs').model, save(state))
+    alone = {k: v for k, v in state.items() if k.startswith('mobilevit.')}
+    with raises_naming(CheckpointMismatch, 'weights.bin', 'layout huggingface', 'init_cfg'):
+        load_model_state(deeplab.model, save(alone))
+
+
+def test_training_starts_from_them(recorded, save):
+    """`load_from`: all that fits; with other classes all but the classifier."""
+    path = save(golden.seeded(recorded['shapes']))
+    cfg = load_config('deeplabv3_mobilevit_xxs', pretrained=False)
+    cfg.model.decode_head.num_classes = 5
+    model = load_model(cfg, device='cpu').model
+    fitting, report = fitting_weights(model, path)
+    left = {n for n in model.state_dict() if not n.endswith('num_batches_tracked')} - set(fitting)
+    assert left == {'decode_head.conv_seg.weight', 'decode_head.conv_seg.bias'}
+    assert 'conv_seg.weight' in report
 
 
 def test_other_files_are_left_alone():

@@ -8,7 +8,7 @@ import torch
 from fastvit_dense.backbones import FastViT, MobileViT, count_macs
 from fastvit_dense.backbones.mobilevit_variants import MOBILEVIT_VARIANTS
 from fastvit_dense.backbones.variants import VARIANTS
-from fastvit_dense.checkpoints.published import LICENCES, PUBLISHED, published_name
+from fastvit_dense.checkpoints.published import LICENCES, PUBLISHED, WIDTHS, published_name
 from fastvit_dense.checkpoints.sizes import SIZES
 
 KNOWN = {'FastViT': VARIANTS, 'MobileViT': MOBILEVIT_VARIANTS}
@@ -41,6 +41,16 @@ def test_all_of_timm_are_there(model, cfg):
         assert original.arch == file.arch
 
 
+def test_names_of_timm_without_a_tag():
+    """`create_model('mobilevit_s')` takes the first; so does our name."""
+    from timm.models import fastvit, mobilevit
+
+    for arch, cfgs in (fastvit.default_cfgs | mobilevit.default_cfgs).items():
+        if cfgs.is_pretrained:
+            tag = next(iter(cfgs.tags))
+            assert published_name(arch) == published_name(f'timm/{arch}') == f'timm/{arch}.{tag}'
+
+
 def test_apples_files():
     files = [f for f in PUBLISHED.values() if f.licence == 'apple-sample-code']
     assert len(files) == 28
@@ -56,13 +66,55 @@ def test_apples_files():
         ('fastvlm/', ['mci3']),
         ('apple/mobilevit-', ['xxs', 'xs', 's']),
         ('apple/mobilevitv2-', ['1.0', '2.0', '1.0', '1.5']),
-        ('cvnets/mobilevit', [*MOBILEVIT_VARIANTS]),
+        ('cvnets/mobilevit_', ['xxs', 'xs', 's']),
+        ('cvnets/mobilevitv2_', [*WIDTHS, *WIDTHS, *WIDTHS[4:], *WIDTHS[4:]]),
+        ('cvnets/ssd_mobilevitv2_', [*WIDTHS]),
+        ('cvnets/deeplabv3_ade20k_mobilevitv2_', [*WIDTHS]),
+        ('cvnets/deeplabv3_voc_mobilevitv2_', [*WIDTHS[:5]]),
         ('apple/deeplabv3-mobilevit-', ['xxs', 'xs', 's']),
         ('cvnets/ssdlite', ['xxs', 'xs', 's']),
     ],
 )
 def test_other_publishers(start, archs):
     assert [f.arch for name, f in PUBLISHED.items() if name.startswith(start)] == archs
+
+
+@pytest.mark.parametrize(
+    ('name', 'address'),
+    [
+        (
+            'cvnets/mobilevit_xs',
+            'docs-assets.developer.apple.com/ml-research/models/cvnets/classification/mobilevit_xs.pt',
+        ),
+        (
+            'cvnets/mobilevitv2_1.75_in21k_384',
+            'docs-assets.developer.apple.com/ml-research/models/cvnets-v2/classification/mobilevitv2/'
+            'imagenet21k_to_1k/384x384/mobilevitv2-1.75.pt',
+        ),
+        (
+            'cvnets/ssd_mobilevitv2_0.5',
+            'docs-assets.developer.apple.com/ml-research/models/cvnets-v2/detection/mobilevitv2/'
+            'coco-ssd-mobilevitv2-0.5.pt',
+        ),
+        (
+            'cvnets/deeplabv3_voc_mobilevitv2_1.0',
+            'docs-assets.developer.apple.com/ml-research/models/cvnets-v2/segmentation/pascalvoc/'
+            'mobilevitv2/deeplabv3-mobilevitv2-1.0.pt',
+        ),
+        (
+            'apple/MobileCLIP2-S4',
+            'huggingface.co/apple/MobileCLIP2-S4/resolve/main/mobileclip2_s4.pt',
+        ),
+    ],
+)
+def test_addresses_as_published(name, address):
+    """CVNets' README files, and Apple's page on Hugging Face."""
+    assert PUBLISHED[published_name(name)].addresses == (f'https://{address}',)
+
+
+def test_no_address_serves_two():
+    addresses = [url for file in PUBLISHED.values() for url in file.addresses]
+    assert len(addresses) == len(set(addresses))
 
 
 @pytest.mark.parametrize('name', PUBLISHED)

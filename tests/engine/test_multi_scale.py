@@ -99,6 +99,16 @@ def test_a_sampler_without_epochs():
         MultiScaleBatchSampler(SeededInfiniteSampler(range(9), seed=0), 2)
 
 
+def test_fewer_pictures_than_processes():
+    """Told on each of them alike; filled up, all take part."""
+    for rank in range(3):
+        with raises_naming(ConfigError, 'sampler', 3, 'round_up=True', 2):
+            of_rank(rank, 3, 2, seed=0, round_up=False, batch_size=4)
+    plans = [of_rank(rank, 3, 2, seed=0, batch_size=4).plan(0) for rank in range(3)]
+    assert {i for plan in plans for _, _, indices in plan for i in indices} == {0, 1}
+    assert len({len(plan) for plan in plans}) == 1
+
+
 # --- plans ---------------------------------------------------------------------------------------
 
 

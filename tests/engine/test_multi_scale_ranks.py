@@ -15,6 +15,7 @@ def read_epochs(rank: int, folder: str) -> None:
     from mmengine.runner import Runner
 
     from fastvit_dense.engine import multi_scale  # noqa: F401  registers the sampler
+    from fastvit_dense.engine.loops import rest_of
 
     distributed.init_process_group(
         'gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2
@@ -44,6 +45,9 @@ def read_epochs(rank: int, folder: str) -> None:
             batches = [[(int(i), i.size) for i in batch] for batch in loader.batch_sampler]
             assert len(batches) == len(loader)
             read.append(batches)
+            for done in (1, len(batches) - 1):  # what is left of an epoch that is resumed
+                rest = rest_of(loader, done).batch_sampler
+                assert [[(int(i), i.size) for i in batch] for batch in rest] == batches[done:]
     Path(folder, f'{rank}.json').write_text(json.dumps(read))
 
 
@@ -55,10 +59,12 @@ def test_two_processes_are_in_step(tmp_path):
     for mine, theirs in zip(one, other, strict=True):
         shapes = [[(len(b), *b[0][1]) for b in batches] for batches in (mine, theirs)]
         assert shapes[0] == shapes[1]
-        assert len(set(shapes[0])) > 1
         assert all(len({tuple(size) for _, size in batch}) == 1 for batch in mine + theirs)
         seen = [[index for batch in batches for index, _ in batch] for batches in (mine, theirs)]
         assert set(seen[0]) | set(seen[1]) == set(range(COUNT))
         assert len(set(seen[0]) & set(seen[1])) <= 1  # 37 samples over two: one comes twice
-    assert one[0] != one[1]  # epochs differ
+    assert one[0] != one[1]  # epochs differ, and sizes of the seeded ones are not all alike
+    assert (
+        len({tuple(size) for batches in one[:EPOCHS] for batch in batches for _, size in batch}) > 1
+    )
     assert torch.tensor([len(batches) for batches in one]).min() > 1

@@ -8,6 +8,7 @@ import torch
 import yaml
 from mmengine.config import Config
 
+from fastvit_dense import load_model
 from fastvit_dense.checkpoints.reader import load_checkpoint_file
 from fastvit_dense.engine.publishing import publish
 from fastvit_dense.errors import CheckpointError, DataError
@@ -17,6 +18,7 @@ from tests.facts import raises_naming
 
 pytestmark = pytest.mark.integration
 NAME = 'semfpn_fastvit_t8'
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
@@ -94,6 +96,67 @@ def test_folder_for_a_hub(run, tmp_path):
     assert row['Weights'] == weights.name
     assert row['Metadata']['Parameters'] == parameters
     assert row['Results'][0]['Metrics'] == {'mIoU': 12.345}
+
+
+def saved_run(name, folder, settings=None):
+    """A checkpoint of a run of a shipped config with random weights; and its network."""
+    options = ['model.mano.standin=True'] if name.startswith('handmesh') else []
+    cfg = load_config(name, pretrained=True, cfg_options=options)
+    cfg.merge_from_dict(settings or {})
+    model = build_model(cfg)
+    meta = dict(cfg=cfg.pretty_text, epoch=1, iter=2)
+    torch.save(dict(meta=meta, state_dict=model.state_dict()), folder / 'epoch_1.pth')
+    return folder / 'epoch_1.pth', model
+
+
+@pytest.mark.parametrize(
+    ('config', 'backbone', 'start', 'licence'),
+    [
+        ('deeplabv3_mobilevit_xxs', 'mobilevit', 'timm/mobilevit_xxs.cvnets_in1k', 'CVNets'),
+        ('ssdlite_mobilevit_xxs', 'mobilevit', 'timm/mobilevit_xxs.cvnets_in1k', 'CVNets'),
+        pytest.param(
+            'maskrcnn_fastvit_t8', *['fastvit', 'apple/fastvit_t8', 'FastViT'], marks=SLOW
+        ),
+        pytest.param(
+            'handmesh_fastvit_t8', *['fastvit', 'apple/fastvit_t8', 'FastViT'], marks=SLOW
+        ),
+    ],
+)
+def test_every_task_is_published_and_read_again(config, backbone, start, licence, tmp_path, photo):
+    """The file stands alone: its config and classes are inside, nothing is downloaded."""
+    checkpoint, model = saved_run(config, tmp_path)
+    weights, card, _ = publish(checkpoint, tmp_path / 'hub', name=config)
+    text = card.read_text()
+    assert yaml.safe_load(text.split('---')[1])['tags'][0] == backbone
+    assert f'Training began from `{start}`' in text
+    assert licence in text
+    predictor = load_model(weights, device='cpu')
+    expected = model.state_dict()
+    assert all(torch.equal(t, expected[n]) for n, t in predictor.model.state_dict().items())
+    predictor(photo)
+
+
+def test_training_that_began_from_a_whole_model(tmp_path):
+    """Its licence goes on, not that of the backbone's file, which it replaced; no folder's name."""
+    hub = 'apple/deeplabv3-mobilevit-xx-small'
+    for load_from, told in ((hub, hub), ('/home/someone/best.pth', '`best.pth`')):
+        settings = {'load_from': load_from}
+        settings['val_dataloader.dataset.data_root'] = '/home/someone/VOC2012/'
+        checkpoint, _ = saved_run('deeplabv3_mobilevit_xxs', tmp_path, settings)
+        weights, card, _ = publish(checkpoint, tmp_path / 'hub', name='mine')
+        text = card.read_text()
+        assert told in text
+        assert 'timm/' not in text
+        cfg = load_checkpoint_file(weights)['meta']['cfg']
+        assert '/home/someone' not in text + cfg
+        assert Config.fromstring(cfg, '.py').val_dataloader.dataset.data_root == 'VOC2012'
+
+
+@pytest.mark.parametrize('name', ['', '..', 'a/b', '../a', 'a b'])
+def test_names_that_are_none_of_a_file(run, tmp_path, name):
+    with raises_naming(CheckpointError, '--name', repr(name)):
+        publish(run[0], tmp_path / 'hub', name=name)
+    assert not (tmp_path / 'hub').exists()
 
 
 def test_without_a_report_there_are_no_numbers(run, tmp_path):

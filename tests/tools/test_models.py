@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
+from fastvit_dense.checkpoints.listing import listing_table
 from fastvit_dense.checkpoints.published import PUBLISHED
 
 
@@ -18,8 +20,6 @@ def test_all_files_with_what_is_known(run_tool):
     assert 'apple-amlr: Apple ML research model licence: scientific research only' in lines
     (row,) = [line for line in lines if line.startswith('apple/fastvit_t8_reparam')]
     assert 'folded: to predict with' in row
-    (row,) = [line for line in lines if line.startswith('fastvlm/')]
-    assert row.split()[1] == '*'
 
 
 def test_some_files_as_json(run_tool):
@@ -37,6 +37,14 @@ def test_by_the_name_of_the_model(run_tool):
         'timm/fastvit_mci2.apple_mclip2_dfndr2b',
         'mobileclip2/mobileclip2_s2',
     ]
+
+
+def test_files_without_an_address_are_marked():
+    file = replace(PUBLISHED['fastvlm/fastvithd'], addresses=())
+    row = {**asdict(file), 'parameters': 1_000_000, 'macs': 10**9}
+    text = listing_table([row])
+    assert text.splitlines()[1].split()[:2] == ['fastvlm/fastvithd', '*']
+    assert '*  its address is not known here' in text
 
 
 def test_nothing_found(run_tool):

@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+from ...checkpoints.download import resolve
 from ...checkpoints.files import file_sha256
 
 
@@ -15,7 +16,7 @@ def model_info(
     Args:
         model: The `torch.nn.Module` that was scored.
         cfg: Its config.
-        checkpoint: The file that its weights came from.
+        checkpoint: The file that its weights came from, or its published name.
         macs_size: Height and width on which multiply-accumulates are counted.
 
     Returns:
@@ -28,7 +29,7 @@ def model_info(
     macs, macs_of = _count_macs(getattr(model, 'module', model), macs_size)
     return {
         'config': _public_path(getattr(cfg, 'filename', None)),
-        'checkpoint_sha256': file_sha256(checkpoint),
+        'checkpoint_sha256': file_sha256(resolve(checkpoint)),
         'parameters': sum(parameter.numel() for parameter in model.parameters()),
         'macs': macs,
         'macs_of': macs_of,
