@@ -75,6 +75,7 @@ class InstanceTask(Task):
             'PQ_st',
         ),
         columns=INSTANCE.metrics,
+        titles={'PQ': 'Panoptic segmentation'},
     )
     own_metrics = {
         'CocoMetric': 'InstanceMetric',

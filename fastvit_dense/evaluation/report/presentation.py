@@ -1,7 +1,7 @@
 """The words and the order in which a report shows the results of a task."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -17,6 +17,7 @@ class Presentation:
         class_word: What `per_class` has one row of.
         sample_score: Format of a sample's score times `sample_sign`, unit included.
         sample_sign: -1 where a score is minus an error.
+        titles: Of reports that hold a metric of another task, by the metric.
     """
 
     title: str
@@ -26,6 +27,7 @@ class Presentation:
     class_word: str = 'class'
     sample_score: str = 'score {:.3f}'
     sample_sign: int = 1
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     def leading(self, metrics: Mapping[str, Any]) -> list[str]:
         """Return the headlines that there are, or alternatives, or the first four metrics."""
@@ -36,7 +38,10 @@ class Presentation:
 
     def shown(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """Return the content of a report.json as the pages take it: with this presentation."""
-        return {**report, 'presentation': self}
+        metrics = report.get('metrics') or {}
+        titles = (title for metric, title in self.titles.items() if metric in metrics)
+        presentation = replace(self, title=next(titles, self.title))
+        return {**report, 'presentation': presentation}
 
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> 'Presentation':
