@@ -69,8 +69,8 @@ def test_core_ml_takes_the_blocks(graph, size):
     image = torch.rand(1, 3, *size)
     traced = torch.jit.trace(graph, image, check_trace=False)
     assert relative_error(traced(image), graph(image)) < 1e-5
-    program = convert(traced, image.shape, graph.output_names)
-    lines = list(check_structure(program, 'backbone'))
+    program = convert(traced, [size], graph.output_names)
+    lines = list(check_structure(program, [size]))
     assert [line.what for line in lines if not line.passed] == []
     (function,) = program.get_spec().mlProgram.functions.values()
     (block,) = function.block_specializations.values()
