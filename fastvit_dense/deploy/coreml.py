@@ -80,12 +80,11 @@ class ResizesByFactors(TorchFunctionMode):
         x: torch.Tensor, size: Any = None, scale_factor: Any = None, *args: Any, **kwargs: Any
     ) -> torch.Tensor:
         if size is not None:
-            pairs = [(int(new), int(old)) for new, old in zip(size, x.shape[2:], strict=True)]
-            factors = {new / old for new, old in pairs}
-            (factor,) = factors if len(factors) == 1 else (0.5,)
-            if factor == 1:
+            sides = zip(size, x.shape[2:], strict=True)
+            factor, *others = {int(new) / int(old) for new, old in sides}
+            if not others and factor == 1:
                 return x
-            if factor.is_integer():
+            if not others and factor.is_integer():
                 size, scale_factor = None, factor
         return F.interpolate(x, size, scale_factor, *args, **kwargs)
 

@@ -25,8 +25,8 @@ POLICY = (
 )
 TITLE = 'fastvit_dense'
 STYLE = (
-    '.times, .times td { border: 0 !important; } .times td { padding: 2px 14px 2px 0 !important; } '
-    '.times td + td { text-align: right; }'
+    '.times, .times tr, .times td { border: 0 !important; } '
+    '.times td { padding: 2px 14px 2px 0 !important; } .times td + td { text-align: right; }'
 )
 
 

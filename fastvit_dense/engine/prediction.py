@@ -178,7 +178,8 @@ def _write_annotations(
     told = model.task.collect_annotations(
         lines, path, model.classes, model.category_ids, score_thr, model.dataset
     )
-    print(told)
+    if told:
+        print(told)
 
 
 def _kind(pictures: bool, format: str | None) -> str:
