@@ -7,9 +7,10 @@ from importlib import import_module
 from pathlib import Path
 
 from ...errors import DataError
+from ..decoding import size_of
 from .records import SPLITS, Format, Found
 from .slips import without_slips
-from .tree import Tree
+from .tree import Tree, UnreadablePicture
 
 EXAMPLES = 4
 ARCHIVES = ('.zip', '.tar', '.gz', '.tgz', '.7z', '.rar')
@@ -40,7 +41,7 @@ def read_folder(folder: str | Path) -> Found:
     tree = Tree(folder)
     for format_ in formats():
         if format_.recognise(tree):
-            found = format_.read(tree)
+            found = _read(format_, tree)
             if not found.pictures:
                 raise DataError(f'{folder}: {format_.name}: no annotated picture in it')
             if not found.objects and not found.mask_classes:
@@ -55,6 +56,19 @@ def read_folder(folder: str | Path) -> Found:
     nearly = '; '.join(filter(None, (f.nearly(tree) for f in formats())))
     found_there = f'{_inventory(tree)}{_broken(tree)}{"; " * bool(nearly)}{nearly}'
     raise DataError(f'{folder}: {found_there}. Annotations were looked for as {looked_for}')
+
+
+def _read(format_: Format, tree: Tree) -> Found:
+    try:
+        return format_.read(tree)
+    except UnreadablePicture as error:
+        broken = [path.name for path in tree.pictures if size_of(path) is None]
+        if len(broken) < 2:
+            raise
+        names = ', '.join(broken[:EXAMPLES]) + ', ...' * (len(broken) > EXAMPLES)
+        raise DataError(
+            f'{error} ({len(broken)} of {len(tree.pictures)} pictures cannot be read: {names})'
+        ) from None
 
 
 def _alike(classes: tuple[str, ...]) -> list[str]:

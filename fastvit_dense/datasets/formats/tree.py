@@ -21,6 +21,10 @@ ENDS = (b'}', b']')  # of JSON files
 UNSEEN = ('__MACOSX', '__pycache__')
 
 
+class UnreadablePicture(DataError):
+    """A picture whose header cannot be read."""
+
+
 class Tree:
     """A folder and the files below it.
 
@@ -141,12 +145,12 @@ def picture_size(path: Path) -> tuple[int, int]:
     """Height and width of a picture, as it is read.
 
     Raises:
-        DataError: Its header does not tell.
+        UnreadablePicture: Its header does not tell.
     """
     size = size_of(path)
     if size is None:
         found = 'found a file that cannot be read as one' if _length(path) else 'found 0 bytes'
-        raise DataError(f'{path}: expected a picture, {found}; mend it, or take it out')
+        raise UnreadablePicture(f'{path}: expected a picture, {found}; mend it, or take it out')
     return size
 
 

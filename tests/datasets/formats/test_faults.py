@@ -234,6 +234,11 @@ REFUSED = {
         lambda f: (f / 'b.jpg').write_bytes(b''),
         r'b\.jpg: expected a picture, found 0 bytes',
     ),
+    'broken pictures': (
+        annotated.labelme,
+        lambda f: [(f / name).write_bytes(b'no picture') for name in ('b.jpg', 'c.jpg')],
+        r'b\.jpg: expected a picture, .*\(2 of \d pictures cannot be read: b\.jpg, c\.jpg\)',
+    ),
 }
 
 
