@@ -82,11 +82,20 @@ def test_whole_models(request, task, tmp_path, capsys):
     assert operations(program)['batch_norm'] == 0
 
 
-def test_several_sizes(tiny_semantic, random_semantic, tmp_path, capsys):
+@pytest.mark.parametrize(
+    'part', [pytest.param('backbone', marks=pytest.mark.slow), 'model'], ids=str
+)
+def test_several_sizes(tiny_semantic, random_semantic, part, tmp_path, capsys):
     """A segmentor whose maps are resized by factors: right in each size, and in the program."""
     path, sizes = tmp_path / 'model.mlpackage', [(64, 96), (96, 64), (128, 128)]
     status = export(
-        tiny_semantic, random_semantic, 'coreml', path, size=sizes[0], more_sizes=sizes[1:]
+        tiny_semantic,
+        random_semantic,
+        'coreml',
+        path,
+        part=part,
+        size=sizes[0],
+        more_sizes=sizes[1:],
     )
     out = capsys.readouterr().out
     assert status == 0, out
