@@ -30,7 +30,16 @@ from ..graphs.common import Normalize
 from ..results.instance import InstanceResult
 from .base import Pictures, Task, test_scale
 from .own_data import own_splits
-from .sample import SAMPLE_ROOT, Schedule, as_list, schedule_of, shorten, shrink, split_loaders
+from .sample import (
+    HALF,
+    SAMPLE_ROOT,
+    Schedule,
+    as_list,
+    schedule_of,
+    shorten,
+    shrink,
+    split_loaders,
+)
 from .tiles import merge_instances
 
 # models that the schedules are made for
@@ -42,7 +51,7 @@ SCHEDULES = {
     't12': Schedule(1, 200, 2, 3e-4),
     's12': Schedule(1, 200, 2, 3e-4),
     'sa12': Schedule(1, 200, 2, 3e-4),
-    'sa24': Schedule(1, 160, 2, 3e-4),
+    'sa24': Schedule(3, 140, 2, 3e-4, HALF),
     'sa36': Schedule(1, 110, 2, 3e-4),
     'ma36': Schedule(1, 80, 2, 3e-4),
     'xxs': Schedule(2, 140, 2, 3e-4),
@@ -274,9 +283,10 @@ class InstanceTask(Task):
             for evaluator in evaluators_of(cfg, name):
                 evaluator.ann_file = f'{root}/annotations/instances_val2017.json'
         set_num_classes(cfg.model, len(SAMPLE_CLASSES))
-        shrink(cfg)
+        schedule = schedule_of(cfg, SCHEDULES, known=cfg.model.get('type') in KNOWN)
+        shrink(cfg, schedule.scale)
         _fewer_proposals(cfg.model)
-        shorten(cfg, schedule_of(cfg, SCHEDULES, known=cfg.model.get('type') in KNOWN))
+        shorten(cfg, schedule)
 
     def use_data(
         self, cfg: Config, found: Found, folder: Path, classes: Sequence[str] | None = None

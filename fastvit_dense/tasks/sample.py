@@ -13,19 +13,28 @@ from ..config.walk import dicts_of
 from .base import task_of
 
 SAMPLE_ROOT = Path('data/sample')
-IMAGE_SCALE = (320, 256)  # width, height: about the size of the sample's pictures
-CROP = (256, 256)
+FULL = (320, 256)  # width, height: about the size of the sample's pictures
+HALF = (160, 128)  # what training looks at three times as many of in the same time
 REPEATING = ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset')
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A length of training: `epochs` over the first `images`, `batch_size` at a time."""
+    """A length of training.
+
+    Attributes:
+        epochs: Passes over the pictures.
+        images: How many pictures, the first of the sample.
+        batch_size: Of them at a time.
+        lr: Highest learning rate.
+        scale: Width and height that scenes are resized to; crops are as wide as high.
+    """
 
     epochs: int
     images: int
     batch_size: int
     lr: float
+    scale: tuple[int, int] = FULL
 
 
 def apply_sample_settings(cfg: Config) -> None:
@@ -57,40 +66,41 @@ def split_loaders(train: str = 'train', val: str = 'val') -> Iterable[tuple[str,
     return (('train_dataloader', train), ('val_dataloader', val), ('test_dataloader', val))
 
 
-def shrink(cfg: Config) -> None:
+def shrink(cfg: Config, scale: tuple[int, int] = FULL) -> None:
     """Set every image, crop and padding size of pipelines, preprocessor and batch sampler."""
     for dataset in datasets_of(cfg):
-        _set_sizes(dataset.get('pipeline'))
+        _set_sizes(dataset.get('pipeline'), scale)
     for preprocessor in (cfg.model.get('data_preprocessor'), cfg.get('data_preprocessor')):
-        _set_sizes(preprocessor)
+        _set_sizes(preprocessor, scale)
         if preprocessor:
             preprocessor.pop('batch_augments', None)  # padding to the full size
-    _shrink_drawn((cfg.get('train_dataloader') or {}).get('batch_sampler') or {})
+    _shrink_drawn((cfg.get('train_dataloader') or {}).get('batch_sampler') or {}, scale)
 
 
-def _set_sizes(node: Any) -> None:
+def _set_sizes(node: Any, scale: tuple[int, int]) -> None:
     for _, step in dicts_of(node):
         for key in ('scale', 'img_scale'):
             if _is_size(step.get(key)):
-                step[key] = IMAGE_SCALE
+                step[key] = scale
         if step.get('scales'):
-            step['scales'] = [IMAGE_SCALE]
+            step['scales'] = [scale]
         for key in ('crop_size', 'size'):
             if _is_size(step.get(key)):
-                step[key] = CROP
+                step[key] = (scale[1], scale[1])
 
 
-def _shrink_drawn(batch_sampler: dict) -> None:
+def _shrink_drawn(batch_sampler: dict, scale: tuple[int, int]) -> None:
     """Shrink the sizes that a `MultiScaleBatchSampler` draws, in proportion to its base."""
     base = batch_sampler.get('base_size')
     if base is None:
         return
+    crop = scale[1], scale[1]
     for key in ('min_size', 'max_size'):
         if size := batch_sampler.get(key):
             sides = size if isinstance(size, tuple | list) else (size, size)
-            drawn = zip(sides, CROP, base, strict=True)
-            batch_sampler[key] = tuple(max(1, s * crop // whole) for s, crop, whole in drawn)
-    batch_sampler['base_size'] = CROP
+            drawn = zip(sides, crop, base, strict=True)
+            batch_sampler[key] = tuple(max(1, s * side // whole) for s, side, whole in drawn)
+    batch_sampler['base_size'] = crop
 
 
 def _is_size(value: Any) -> bool:

@@ -116,6 +116,17 @@ def test_our_semantic_configs_have_a_schedule_of_their_own(arch, sample_data):
     assert 'expected_results' not in cfg
 
 
+def test_half_of_the_size_and_objects_that_count(sample_data):
+    cfg = load_config('configs/semfpn_fastvit_t8.py', sample=True)
+    assert cfg.model.data_preprocessor.size == (128, 128)
+    (dataset,) = datasets_of(cfg, ['test_dataloader'])
+    assert next(step for step in dataset.pipeline if 'Resize' in step.type).scale == (160, 128)
+    weights = dict(
+        zip(SAMPLE_SEMANTIC_CLASSES, cfg.model.decode_head.loss_decode.class_weight, strict=True)
+    )
+    assert weights['coin'] == 4 * weights['grass']
+
+
 def test_options_come_after_the_sample_settings(sample_data):
     options = ['train_cfg.max_epochs=9', 'train_dataloader.dataset.indices=8']
     cfg = load_config('configs/semfpn_fastvit_t8.py', sample=True, cfg_options=options)
