@@ -23,7 +23,7 @@ from ..hand.mano import Mano
 from ..results.hand import HandResult
 from ..results.smoothing import HandSmoother
 from .base import Pictures, Task
-from .sample import SAMPLE_ROOT, Schedule, schedule_of, shorten, split_loaders
+from .sample import SAMPLE_ROOT, Schedule, grow_layer_scales, schedule_of, shorten, split_loaders
 
 HAND_SIZE = 64
 VARYING = ('RandomHandColor', 'RandomHandOcclusion')
@@ -181,9 +181,7 @@ class HandTask(Task):
         # a mean over thousands of steps is still the random start after a hundred
         cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook['type'] != 'EMAHook']
         shorten(cfg, schedule_of(cfg, SCHEDULES))
-        # they begin at 1e-5, with blocks that do nothing, and have some hundred steps to grow
-        keys = {'layer_scale': dict(lr_mult=20.0)}
-        cfg.optim_wrapper.paramwise_cfg = ConfigDict(custom_keys=keys)
+        grow_layer_scales(cfg)
 
     def input_size(self, cfg: Config) -> tuple[int, int]:
         """Side of the crop, twice."""

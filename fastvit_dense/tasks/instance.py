@@ -35,6 +35,7 @@ from .sample import (
     SAMPLE_ROOT,
     Schedule,
     as_list,
+    grow_layer_scales,
     schedule_of,
     shorten,
     shrink,
@@ -51,7 +52,7 @@ SCHEDULES = {
     't12': Schedule(1, 200, 2, 3e-4),
     's12': Schedule(1, 200, 2, 3e-4),
     'sa12': Schedule(1, 200, 2, 3e-4),
-    'sa24': Schedule(3, 140, 2, 3e-4, HALF),
+    'sa24': Schedule(3, 140, 2, 5e-4, HALF),
     'sa36': Schedule(1, 110, 2, 3e-4),
     'ma36': Schedule(1, 80, 2, 3e-4),
     'xxs': Schedule(2, 140, 2, 3e-4),
@@ -287,6 +288,7 @@ class InstanceTask(Task):
         shrink(cfg, schedule.scale)
         _fewer_proposals(cfg.model)
         shorten(cfg, schedule)
+        grow_layer_scales(cfg)
 
     def use_data(
         self, cfg: Config, found: Found, folder: Path, classes: Sequence[str] | None = None
@@ -415,7 +417,7 @@ def _fewer_proposals(model: ConfigDict) -> None:
     train, test = model.get('train_cfg') or {}, model.get('test_cfg') or {}
     for stage in as_list(train.get('rcnn')):
         if 'num' in stage.get('sampler', {}):
-            stage.sampler.num = 64
+            stage.sampler.num = 32
     for proposals in (train.get('rpn_proposal'), test.get('rpn')):
         if proposals:
             proposals.nms_pre = 400

@@ -159,3 +159,9 @@ def shorten(cfg: Config, schedule: Schedule) -> None:
     cfg.log_processor = dict(type='LogProcessor', window_size=10, by_epoch=True)
     cfg.default_hooks.logger.pop('log_metric_by_epoch', None)
     cfg.default_hooks.checkpoint.update(by_epoch=True, interval=1)
+
+
+def grow_layer_scales(cfg: Config) -> None:
+    """Let layer scales learn faster: they begin at 1e-5, with blocks that do next to nothing."""
+    keys = {'layer_scale': dict(lr_mult=20.0)}
+    cfg.optim_wrapper.paramwise_cfg = ConfigDict(custom_keys=keys)
