@@ -29,7 +29,7 @@ HAND_SIZE = 64
 VARYING = ('RandomHandColor', 'RandomHandOcclusion')
 # By backbone, so that training stays under four minutes on two CPU cores; None: any other.
 SCHEDULES = {
-    't8': Schedule(5, 1600, 16, 1e-3),
+    't8': Schedule(4, 1600, 16, 1e-3),
     'sa12': Schedule(3, 1600, 16, 1e-3),
     'sa24': Schedule(2, 1600, 16, 1e-3),
     's': Schedule(2, 1600, 16, 1e-3),

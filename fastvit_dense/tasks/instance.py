@@ -52,7 +52,7 @@ SCHEDULES = {
     't12': Schedule(1, 200, 2, 3e-4),
     's12': Schedule(1, 200, 2, 3e-4),
     'sa12': Schedule(1, 200, 2, 3e-4),
-    'sa24': Schedule(3, 140, 2, 5e-4, HALF),
+    'sa24': Schedule(2, 170, 2, 5e-4, HALF),
     'sa36': Schedule(1, 110, 2, 3e-4),
     'ma36': Schedule(1, 80, 2, 3e-4),
     'xxs': Schedule(2, 140, 2, 3e-4),

@@ -48,7 +48,7 @@ from .tiles import label_tiles
 NOT_LABELLED = 'not labelled'  # pixels that count for no class
 # By backbone, so that training stays under four minutes on two CPU cores; None: any other.
 SCHEDULES = {
-    't8': Schedule(6, 190, 2, 1e-3, HALF),
+    't8': Schedule(5, 190, 2, 1e-3, HALF),
     't12': Schedule(2, 140, 2, 1e-3),
     's12': Schedule(2, 130, 2, 1e-3),
     'sa12': Schedule(2, 126, 2, 1e-3),
