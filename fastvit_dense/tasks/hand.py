@@ -174,7 +174,7 @@ class HandTask(Task):
                     portion='all',
                 )
         for dataset in datasets_of(cfg):
-            _simplify_hands(dataset.pipeline)
+            simplify_hands(dataset.pipeline)
         cfg.model.mano = dict(standin=True)
         for part in (cfg.model.backbone, cfg.model.head):
             part.update({key: 0.0 for key in ('drop_path_rate', 'dropout') if key in part})
@@ -260,7 +260,7 @@ class _HandFile(nn.Module):
         return [HandParameters(**{n: found[n] for n in HandParameters._fields if n in found})]
 
 
-def _simplify_hands(pipeline: list[dict]) -> None:
+def simplify_hands(pipeline: list[dict]) -> None:
     """Smaller images, whole and in their own colours: what varies takes hours to learn."""
     pipeline[:] = [step for step in pipeline if step['type'] not in VARYING]
     for step in pipeline:

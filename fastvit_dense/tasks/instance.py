@@ -46,7 +46,7 @@ from .tiles import merge_instances
 # models that the schedules are made for
 KNOWN = ('MaskRCNN', 'FasterRCNN', 'SingleStageDetector')
 SCORE_THRESHOLD = 0.3  # instances that score less are left out of the pictures
-# By backbone, so that training stays under four minutes on two CPU cores; None: any other.
+# By backbone, so that training takes some minutes on two CPU cores; None: any other.
 SCHEDULES = {
     't8': Schedule(2, 140, 2, 3e-4),
     't12': Schedule(1, 200, 2, 3e-4),

@@ -14,7 +14,7 @@ from .base import task_of
 
 SAMPLE_ROOT = Path('data/sample')
 FULL = (320, 256)  # width, height: about the size of the sample's pictures
-HALF = (160, 128)  # what training looks at three times as many of in the same time
+HALF = (160, 128)  # for more steps in the same time
 REPEATING = ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset')
 
 

@@ -240,8 +240,9 @@ class SemanticTask(Task):
         set_num_classes(cfg.model, len(SAMPLE_SEMANTIC_CLASSES))
         head = cfg.model.get('decode_head')
         known = isinstance(head, dict) and head.get('type') in ('FPNHead', 'DeepLabV3Head')
-        for loss in as_list(head.get('loss_decode', ()) if known else ()):
-            _weigh_objects(loss)
+        if known:
+            for loss in as_list(head.get('loss_decode')):
+                _weigh_objects(loss)
         schedule = schedule_of(cfg, SCHEDULES, known)
         shrink(cfg, schedule.scale)
         shorten(cfg, schedule)

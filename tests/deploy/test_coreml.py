@@ -82,9 +82,7 @@ def test_whole_models(request, task, tmp_path, capsys):
     assert operations(program)['batch_norm'] == 0
 
 
-@pytest.mark.parametrize(
-    'part', [pytest.param('backbone', marks=pytest.mark.slow), 'model'], ids=str
-)
+@pytest.mark.parametrize('part', [pytest.param('backbone', marks=pytest.mark.slow), 'model'])
 def test_several_sizes(tiny_semantic, random_semantic, part, tmp_path, capsys):
     """A segmentor whose maps are resized by factors: right in each size, and in the program."""
     path, sizes = tmp_path / 'model.mlpackage', [(64, 96), (96, 64), (128, 128)]

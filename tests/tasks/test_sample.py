@@ -2,15 +2,18 @@
 
 import pytest
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, DefaultScope
 
+from fastvit_dense.backbones.fastvit import FastViT
 from fastvit_dense.config.loaders import datasets_of
 from fastvit_dense.datasets.check.datasets import check_config
 from fastvit_dense.datasets.loading import use_checked_loading
 from fastvit_dense.datasets.sample.scene_files import SAMPLE_SEMANTIC_CLASSES
 from fastvit_dense.errors import ConfigError
 from fastvit_dense.tasks.config import load_config
-from fastvit_dense.tasks.sample import shrink
+from fastvit_dense.tasks.hand import simplify_hands
+from fastvit_dense.tasks.sample import grow_layer_scales, shrink
 from fastvit_dense.tasks.semantic import SCHEDULES
 from tests.facts import raises_naming
 from tests.model_zoo import read_overrides
@@ -125,6 +128,27 @@ def test_half_of_the_size_and_objects_that_count(sample_data):
         zip(SAMPLE_SEMANTIC_CLASSES, cfg.model.decode_head.loss_decode.class_weight, strict=True)
     )
     assert weights['coin'] == 4 * weights['grass']
+
+
+def test_layer_scales_learn_faster():
+    network = FastViT('t8')
+    cfg = Config(dict(optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.5))))
+    grow_layer_scales(cfg)
+    groups = build_optim_wrapper(network, cfg.optim_wrapper).optimizer.param_groups
+    rates = {id(parameter): group['lr'] for group in groups for parameter in group['params']}
+    found = {name: rates[id(parameter)] for name, parameter in network.named_parameters()}
+    assert {rate for name, rate in found.items() if 'layer_scale' in name} == {10.0}
+    assert {rate for name, rate in found.items() if 'layer_scale' not in name} == {0.5}
+
+
+def test_hands_stay_as_they_are():
+    cfg = load_config('configs/handmesh_fastvit_t8.py', pretrained=False)
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    simplify_hands(pipeline)
+    assert [step.type for step in pipeline] == [
+        'SeedSample', 'LoadImageFromFile', 'HandCrop', 'PackHandInputs',
+    ]  # fmt: skip
+    assert pipeline[2] == dict(type='HandCrop', size=64)
 
 
 def test_options_come_after_the_sample_settings(sample_data):
