@@ -1,6 +1,8 @@
 # fastvit_dense on Python 3.11, as `make setup` installs it; on a GPU with `--gpus all`, else on the CPU.
 #   docker build -t fastvit-dense .
-#   docker run --rm -v "$PWD:/work" fastvit-dense train semfpn_fastvit_t8 --sample
+#   docker run --rm --shm-size 4g -v "$PWD:/work" fastvit-dense train semfpn_fastvit_t8 --sample
+# --shm-size: loading processes hand pictures over in shared memory, of which Docker gives 64 MB. On Linux
+# the mounted folder must be writable for user 1000, or name yours: --user "$(id -u):$(id -g)" -e HOME=/tmp
 # PyTorch is the one of requirements.txt, which runs on CPUs and GPUs. For a smaller image for CPUs name
 # the builds and the index that has them (pip's configuration names it otherwise), all of it in one line:
 #   docker build --build-arg PIP_EXTRA_INDEX_URL=ADDRESS

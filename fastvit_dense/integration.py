@@ -10,18 +10,19 @@
 | `mmcv._ext` | offered from torchvision where mmcv came without compiled operators |
 | `lvis`, `panopticapi` | offered for what mmdet's datasets need of them, where they are missing |
 | `warnings`, `print_log`, mmdet's `COCO` | lines that nobody can act on are not shown |
+| the variable `USER` | named where the account has no name, which PyTorch asks for |
 
 A module that is not imported yet is changed when it is (`compat.imports`), and the module of a
 type is imported when a config first names the type: importing this package imports no other.
 The changes are the same whatever was imported first, however the program was started, and
 however often `install` is called. Processes that are spawned make them when they import the
-package. `compat.openmmlab` and `compat.noise` hold the last three.
+package. `compat.openmmlab`, `compat.noise` and `compat.account` hold the last ones.
 """
 
 import importlib
 from types import ModuleType
 
-from .compat import noise, openmmlab
+from .compat import account, noise, openmmlab
 from .compat.imports import after_import, offer_module
 
 # registry of mmengine -> type -> module of this package
@@ -101,6 +102,7 @@ def install() -> None:
         offer_module(name, f'{__package__}.{module}')
     openmmlab.install()
     noise.install()
+    account.install()
 
 
 def _read_safely(checkpoint: ModuleType) -> None:
