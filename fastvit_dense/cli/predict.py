@@ -28,7 +28,8 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
         metavar='SOURCE',
         help='checkpoint, or a file that `export` wrote, none after one; then pictures: files, '
         'folders, patterns, a .txt of names, - for names on standard input, http(s) addresses; or '
-        'a video, or a camera by its number (0, camera:0)',
+        'videos, or a camera by its number (0, camera:0) or address (rtsp://..., '
+        'camera:http://...)',
     )
     parser.add_argument('--out-dir', default='predictions', help='(default: %(default)s)')
     add_fuse(parser)

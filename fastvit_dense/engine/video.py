@@ -13,7 +13,7 @@ from ..checkpoints.files import replacing
 from ..errors import ImageError
 from ..inference.predictor import BATCH_SIZE, Predictor, load_model
 from ..inference.progress import Progress
-from ..inference.video import Frame, Video, camera_of, writing_video
+from ..inference.video import Frame, Video, video_name, writing_video
 from ..tasks.config import load_config, own_weights
 
 
@@ -39,7 +39,7 @@ def predict_videos(
     Args:
         config: Config file, or a file that stands alone.
         checkpoint: Weights; None: those of `config`.
-        sources: Files, or cameras: `0`, `camera:0`.
+        sources: Files, their addresses, or cameras: `0`, `camera:0`, `rtsp://HOST/NAME`.
         out_dir: Where files go.
         sample: Use the embedded sample data's settings.
         cfg_options: `key=value` strings.
@@ -53,11 +53,18 @@ def predict_videos(
         The files of data: a line a frame, with its number and its time in seconds.
 
     Raises:
-        ImageError: A video cannot be opened, or has no frames.
+        ImageError: A video cannot be opened, or has no frames; or two are called the same.
         ConfigError: There is nothing that smooths the results of this task.
     """
-    videos = {_output(source, out_dir): Video(source) for source in sources}
-    for path, video in videos.items():
+    videos: dict[Path, Video] = {}
+    for source in dict.fromkeys(sources):
+        path, video = Path(out_dir, f'{video_name(source)}.jsonl'), Video(source)
+        if path in videos:
+            raise ImageError(
+                f'{source} and {videos[path].source} would both be written to {path}; predict them '
+                'one after the other, each with an --out-dir of its own'
+            )
+        videos[path] = video
         if path.with_suffix('.mp4').resolve() == Path(video.source).resolve():
             raise ImageError(f'{video.source} would be overwritten; choose another --out-dir')
     cfg = load_config(config, sample=sample, cfg_options=cfg_options, pretrained=False)
@@ -112,10 +119,6 @@ def _write(
         if not progress.done:
             raise ImageError(f'{video.source}: expected a video, found no frame in it')
     files = f'{path.with_suffix(".mp4")} and {path.name}' if pictures else str(path)
-    print(f'{progress.done} frames, {progress.rate:.3g} a second: {files}')
-
-
-def _output(source: str, out_dir: str) -> Path:
-    number = camera_of(source)
-    name = Path(source).stem if number is None else f'camera{number}'
-    return Path(out_dir, f'{name}.jsonl')
+    short = video.count is not None and progress.done < video.count
+    count = f'{progress.done} of {video.count}' if short else str(progress.done)
+    print(f'{count} frames, {progress.rate:.3g} a second: {files}')

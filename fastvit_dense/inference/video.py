@@ -5,34 +5,51 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
 
 from ..checkpoints.files import replacing
 from ..errors import ImageError
+from .addresses import address_path, is_address
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv')
 FASTEST = 1000.0  # frames a second; what a file says beyond that is no rate
 USUAL = 25.0
-
-
 CAMERA = re.compile(r'(?:camera:)?([0-9]{1,4})')
+STREAM = re.compile(r'(?:camera:)?((?:rtsps?|rtmp|udp)://.+)|camera:(https?://.+)')
 
 
-def camera_of(source: str) -> int | None:
-    """Number of the camera that a word names, `0` or `camera:0`; None where it names none.
+def camera_of(source: str) -> int | str | None:
+    """Number or address of the camera that a word names; None where it names none.
 
-    A number that is the name of a file or a folder here is none.
+    Numbers are `0` and `camera:0`, unless a file or a folder here is called so; addresses are
+    `rtsp://HOST/NAME`, and of http `camera:http://HOST/NAME`.
     """
-    found = CAMERA.fullmatch(source)
-    return int(found[1]) if found and not Path(source).exists() else None
+    if stream := STREAM.fullmatch(source):
+        return stream[1] or stream[2]
+    number = CAMERA.fullmatch(source)
+    return int(number[1]) if number and not Path(source).exists() else None
 
 
 def is_video(source: str) -> bool:
-    """Tell whether a word names a video, or a camera by its number."""
-    return camera_of(source) is not None or Path(source).suffix.lower() in VIDEO_SUFFIXES
+    """Tell whether a word names a video, or a camera by its number or address."""
+    return camera_of(source) is not None or _path(source).suffix.lower() in VIDEO_SUFFIXES
+
+
+def video_name(source: str) -> str:
+    """What the results of a video or a camera are called: `clip`, `camera0`, `camera_HOST_NAME`."""
+    camera = camera_of(source)
+    if camera is None:
+        return _path(source).stem
+    if isinstance(camera, int):
+        return f'camera{camera}'
+    return '_'.join(('camera', *address_path(camera).parts))
+
+
+def _path(source: str) -> PurePath:
+    return address_path(source) if is_address(source) else Path(source)
 
 
 @contextmanager
@@ -64,7 +81,7 @@ class Video:
     """The frames of a video, or of a camera, one after another.
 
     Args:
-        source: A file, or a camera: `0`, `camera:0`.
+        source: A file or its http(s) address, or a camera as `camera_of` knows them.
 
     Attributes:
         rate: Frames a second.
@@ -76,15 +93,15 @@ class Video:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        number = camera_of(source)
-        self.camera = number is not None
-        if not self.camera and not Path(source).is_file():
+        camera = camera_of(source)
+        self.camera = camera is not None
+        if not (self.camera or is_address(source) or Path(source).is_file()):
             raise ImageError(f'{source}: no such file')
         with _quiet_opencv():
-            self.capture = cv2.VideoCapture(source if number is None else number)
+            self.capture = cv2.VideoCapture(source if camera is None else camera)
         if not self.capture.isOpened():
             kind = 'camera' if self.camera else 'video'
-            hint = f'; cameras here: {_cameras()}' if self.camera else ''
+            hint = f'; cameras here: {_cameras()}' if isinstance(camera, int) else ''
             raise ImageError(f'{source}: expected a {kind} that OpenCV opens{hint}')
         rate = self.capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0 < rate <= FASTEST else USUAL

@@ -1,6 +1,11 @@
 """Videos through a model: a line and a picture for each frame."""
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
@@ -10,7 +15,7 @@ from fastvit_dense.engine.video import predict_videos
 from fastvit_dense.errors import ConfigError, ImageError
 from fastvit_dense.inference.video import Video
 from tests.facts import raises_naming
-from tests.inference.test_video import make_video
+from tests.inference.test_video import Camera, make_video, serving
 
 pytestmark = pytest.mark.integration
 
@@ -62,3 +67,51 @@ def test_a_video_without_frames(trained, tmp_path):
     with raises_naming(ImageError, path):
         predict_videos(str(trained), None, [str(path)], str(tmp_path / 'out'))
     assert not list(tmp_path.glob('out/*'))
+
+
+def test_two_of_one_name(trained, clip, tmp_path):
+    """Neither is lost: nothing is predicted."""
+    (tmp_path / 'b').mkdir()
+    other = shutil.copy(clip, tmp_path / 'b')
+    out = tmp_path / 'out'
+    with raises_naming(ImageError, other, clip, out / 'clip.jsonl', '--out-dir'):
+        predict_videos(str(trained), None, [str(clip), str(other)], str(out))
+    assert not out.exists()
+
+
+def test_a_video_that_ends_early(trained, tmp_path, capsys):
+    path = tmp_path / 'cut.mkv'
+    noise = np.random.default_rng(0).integers(0, 256, (8, 48, 64, 3), np.uint8)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), 10, (64, 48))
+    for frame in noise:
+        writer.write(frame)
+    writer.release()
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    (lines,) = predict_videos(str(trained), None, [str(path)], str(tmp_path), pictures=False)
+    read = len(lines.read_text().splitlines())
+    assert 0 < read < 8
+    assert f'{read} of 8 frames, ' in capsys.readouterr().out
+
+
+def test_ctrl_c_ends_a_camera(trained, tmp_path, root_dir):
+    """All frames until then are in whole files."""
+
+    class Endless(Camera):
+        frames = 100_000
+
+    with serving(Endless) as address:
+        command = [sys.executable, '-m', 'fastvit_dense', 'predict', str(trained)]
+        command += [f'camera:{address}/live', '--out-dir', str(tmp_path)]
+        process = subprocess.Popen(command, cwd=root_dir, stdout=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline and not any(f.stat().st_size for f in tmp_path.iterdir()):
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    (lines,) = tmp_path.glob('*.jsonl')
+    records = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [record['frame'] for record in records] == list(range(len(records)))
+    assert f'{len(records)} frames, ' in said
+    assert len(list(Video(str(lines.with_suffix('.mp4'))))) >= len(records) > 0
