@@ -23,7 +23,7 @@ def backbone_figure(results: Mapping[str, Any]) -> Figure:
     for row in results['rows']:
         groups.setdefault((row['size'], row['batch_size']), []).append(row)
     height = 0.22 * max(len(rows) for rows in groups.values()) + 1.4
-    figure = _figure(4 + 4 * len(groups), height)
+    figure = new_figure(4 + 4 * len(groups), height)
     panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for panel, ((size, batch_size), rows) in zip(panels, groups.items(), strict=True):
         limit = 1.25e3 * max((row['seconds'] or 0 for row in rows), default=0) or 1
@@ -59,7 +59,7 @@ def _bar(panel: Any, index: int, row: Mapping[str, Any], limit: float) -> None:
 
 def repmixer_figure(results: Mapping[str, Any]) -> Figure:
     """Milliseconds of both mixers by size, and what RepMixer saves beside the paper's phone."""
-    figure = _figure(11, 4.2)
+    figure = new_figure(11, 4.2)
     times, saved = figure.subplots(1, 2)
     ways: dict[str, list] = {}
     for item in results['reductions']:
@@ -95,7 +95,7 @@ def model_figure(results: Mapping[str, Any]) -> Figure:
     for row in results['rows']:
         models.setdefault(row['model'], []).append(row)
     heights = [len(rows) + 1 for rows in models.values()]
-    figure = _figure(9, 0.42 * sum(heights) + 1.2)
+    figure = new_figure(9, 0.42 * sum(heights) + 1.2)
     panels = figure.subplots(len(models), 1, squeeze=False, height_ratios=heights)[:, 0]
     for panel, (model, rows) in zip(panels, models.items(), strict=True):
         for index, row in enumerate(rows):
@@ -118,6 +118,6 @@ def model_figure(results: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """A figure without pyplot: no display is asked for and none stays in memory."""
     return Figure(figsize=(width, height), layout='constrained')

@@ -9,6 +9,7 @@ python tools/benchmark.py sampler --out docs/results/sampler.json
 python tools/benchmark.py evaluation --out evaluation.json
 python tools/benchmark.py soak --minutes 20 --out soak.json
 python tools/benchmark.py scaling --out scaling.json
+python tools/benchmark.py curves T8=work_dirs/t8 R18=work_dirs/r18 --score mIoU --out curves.json
 python tools/benchmark.py gpu --minutes 8 --data camvid --out gpu
 """
 
@@ -131,6 +132,13 @@ def soak(args: argparse.Namespace) -> None:
 
     results = soak(args.configs, 60 * args.minutes, cfg_options=args.cfg_options)
     show(args.out, results, soak_table(results), None)
+
+
+def curves(args: argparse.Namespace) -> None:
+    from benchmarks.curves import curve_figure, curve_table, read_curves
+
+    results = read_curves(args.trainings, args.score)
+    show(args.out, results, curve_table(results), curve_figure(results))
 
 
 def gpu(args: argparse.Namespace) -> None:
@@ -336,6 +344,13 @@ def main(argv: Sequence[str] | None) -> None:
     part.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', default=SHORT)
     part.add_argument('--out', type=Path, required=True, help='JSON file of the results')
     part.set_defaults(run=soak)
+    part = parts.add_parser(
+        'curves', help='losses and scores of trainings beside each other, from their logs'
+    )
+    part.add_argument('trainings', nargs='+', metavar='NAME=FOLDER', help='work dirs, named')
+    part.add_argument('--score', default='mIoU', help='(default: %(default)s)')
+    part.add_argument('--out', type=Path, required=True, help='JSON file of the results')
+    part.set_defaults(run=curves)
     part = parts.add_parser(
         'gpu', help='everything of a GPU in some minutes: networks, training, prediction'
     )
