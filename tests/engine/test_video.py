@@ -19,6 +19,14 @@ from tests.inference.test_video import Camera, make_video, serving
 
 pytestmark = pytest.mark.integration
 
+# a command as a terminal starts it; jobs in the background of a script ignore Ctrl-C
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from fastvit_dense.cli import main
+main()
+"""
+
 
 @pytest.fixture(scope='module')
 def clip(photo, tmp_path_factory):
@@ -101,7 +109,7 @@ def test_ctrl_c_ends_a_camera(trained, tmp_path, root_dir):
         frames = 100_000
 
     with serving(Endless) as address:
-        command = [sys.executable, '-m', 'fastvit_dense', 'predict', str(trained)]
+        command = [sys.executable, '-c', INTERRUPTIBLE, 'predict', str(trained)]
         command += [f'camera:{address}/live', '--out-dir', str(tmp_path)]
         process = subprocess.Popen(command, cwd=root_dir, stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 300
