@@ -1,6 +1,7 @@
 """Losses and validation scores of trainings beside each other, as their logs hold them."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def read_curves(work_dirs: Sequence[str], score: str) -> dict[str, Any]:
         and `scores`, both [[passes, value], ...].
 
     Raises:
-        BenchmarkError: A folder has no log, or its log no such score.
+        BenchmarkError: A folder has no log, its log no such score, or no number of its pass.
     """
     trainings = [_read(*word.rpartition('=')[::2], score) for word in work_dirs]
     return {'score': score, 'trainings': trainings}
@@ -37,7 +38,10 @@ def _read(name: str, folder: str, score: str) -> dict[str, Any]:
     if not losses or not scores:
         missing = f'{score} of a validation' if losses else 'loss'
         raise BenchmarkError(f'{folder}: expected logs of a training, found no {missing} in them')
-    epoch = max(line['iter'] for line in losses.values())
+    if not all('epoch' in line for line in losses.values()):
+        raise BenchmarkError(f'{folder}: expected a training that counts passes, found steps alone')
+    # steps of a pass: the fewest with which every line lies in the pass that it names
+    epoch = math.ceil(max(step / line['epoch'] for step, line in losses.items()))
     times = sorted(line['time'] for line in losses.values())
     return {
         'name': name or Path(folder).name,
@@ -69,7 +73,7 @@ def curve_figure(results: Mapping[str, Any]) -> Figure:
     ):
         for row in results['trainings']:
             panel.plot(*zip(*row[key], strict=True), marker='o', ms=3.5, label=row['name'])
-        panel.set(xlabel='passes over the training pictures', ylabel=label)
+        panel.set(xlabel='passes over the training pictures', ylabel=label, xlim=(0, None))
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8)
     return figure

@@ -16,19 +16,20 @@ def write_log(folder, *lines):
 
 
 def step(number, loss, seconds=2.0):
-    return {'loss': loss, 'time': seconds, 'step': number, 'iter': (number - 1) % 4 + 1}
+    epoch = (number - 1) // 4 + 1
+    return {'loss': loss, 'time': seconds, 'epoch': epoch, 'iter': number, 'step': number}
 
 
 @pytest.fixture
-def trained(tmp_path):
+def resumed(tmp_path):
     """Two passes of four steps; killed in the second, whose steps were done again."""
     write_log(tmp_path / 't8/20260101_000000', step(4, 3.0), {'mIoU': 10.0, 'step': 1}, step(6, 9))
     write_log(tmp_path / 't8/20260101_010000', step(6, 2.5, 3), step(8, 2), {'mIoU': 20, 'step': 2})
     return tmp_path / 't8'
 
 
-def test_a_resumed_training_is_one_curve(trained):
-    (found,) = read_curves([f'ours={trained}'], 'mIoU')['trainings']
+def test_a_resumed_training_is_one_curve(resumed):
+    (found,) = read_curves([f'ours={resumed}'], 'mIoU')['trainings']
     assert found == {
         'name': 'ours',
         'steps': 8,
@@ -38,9 +39,18 @@ def test_a_resumed_training_is_one_curve(trained):
     }
 
 
-def test_table_and_picture(trained, tmp_path):
+@pytest.mark.integration
+def test_a_training_of_ours(trained):
+    """The log that `train` writes: a pass of three steps, and the score after it."""
+    (found,) = read_curves([str(trained.parent)], 'bbox_mAP')['trainings']
+    assert found['steps'] == 3
+    assert [when for when, _ in found['losses']] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert [when for when, _ in found['scores']] == [1]
+
+
+def test_table_and_picture(resumed, tmp_path):
     write_log(tmp_path / 'other/1', step(4, 1.0, 5.26), {'mIoU': 7.04, 'step': 1})
-    results = read_curves([f'ours={trained}', str(tmp_path / 'other')], 'mIoU')
+    results = read_curves([f'ours={resumed}', str(tmp_path / 'other')], 'mIoU')
     assert curve_table(results).splitlines() == [
         '| training | steps | s a step | mIoU after 1 | mIoU after 2 |',
         '| --- | ---: | ---: | ---: | ---: |',
@@ -52,8 +62,12 @@ def test_table_and_picture(trained, tmp_path):
     assert [list(line.get_xdata()) for line in scores.lines] == [[1, 2], [1]]
 
 
-def test_what_is_no_training(trained, tmp_path):
+def test_what_is_no_training(resumed, tmp_path):
     with raises_naming(BenchmarkError, tmp_path / 'none', 'loss'):
         read_curves([f'a={tmp_path / "none"}'], 'mIoU')
-    with raises_naming(BenchmarkError, trained, 'bbox_mAP'):
-        read_curves([f'a={trained}'], 'bbox_mAP')
+    with raises_naming(BenchmarkError, resumed, 'bbox_mAP'):
+        read_curves([f'a={resumed}'], 'bbox_mAP')
+    by_steps = [{'loss': 1.0, 'time': 1.0, 'iter': 4, 'step': 4}, {'mIoU': 1.0, 'step': 4}]
+    write_log(tmp_path / 'steps/1', *by_steps)
+    with raises_naming(BenchmarkError, tmp_path / 'steps', 'passes'):
+        read_curves([str(tmp_path / 'steps')], 'mIoU')
