@@ -39,7 +39,7 @@ def is_video(source: str) -> bool:
 
 
 def video_name(source: str) -> str:
-    """What the results of a video or a camera are called: `clip`, `camera0`, `camera_HOST_NAME`."""
+    """Name of the result files of a video or a camera: `clip`, `camera0`, `camera_HOST_NAME`."""
     camera = camera_of(source)
     if camera is None:
         return _path(source).stem
