@@ -48,6 +48,8 @@ NOT_RUN = {
     '*--checkpoints RANDOM.pth*': 'measures',
     'python tools/export.py * RANDOM.pth *': 'belongs to a measurement',
     'pytest -m gpu': 'needs a GPU',
+    'fastvit-dense train benchmarks/camvid/*': 'trains for an hour, on data that is not here',
+    'fastvit-dense test *8/best_mIoU_epoch_*.pth': 'belongs to that training',
     'for config in handmesh_*': 'trains for an hour',
     'python tools/train.py configs/$config.py *': 'is of the loop before it',
     'done; done': 'is of the loop before it',
