@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,13 @@ def _read(name: str, folder: str, score: str) -> dict[str, Any]:
         raise BenchmarkError(f'{folder}: expected logs of a training, found no {missing} in them')
     if not all('epoch' in line for line in losses.values()):
         raise BenchmarkError(f'{folder}: expected a training that counts passes, found steps alone')
-    # steps of a pass: the fewest with which every line lies in the pass that it names
-    epoch = math.ceil(max(step / line['epoch'] for step, line in losses.items()))
-    times = sorted(line['time'] for line in losses.values())
+    # the fewest with which every line lies in the pass that it names
+    steps_per_pass = math.ceil(max(step / line['epoch'] for step, line in losses.items()))
     return {
         'name': name or Path(folder).name,
         'steps': max(losses),
-        'step_seconds': times[len(times) // 2],
-        'losses': [[step / epoch, losses[step]['loss']] for step in sorted(losses)],
+        'step_seconds': statistics.median(line['time'] for line in losses.values()),
+        'losses': [[step / steps_per_pass, losses[step]['loss']] for step in sorted(losses)],
         'scores': [[step, scores[step]] for step in sorted(scores)],
     }
 

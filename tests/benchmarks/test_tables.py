@@ -199,10 +199,12 @@ def test_pictures(results, draw, texts, tmp_path):
 def test_pictures_without_a_single_time():
     results = backbone_results()
     results['rows'] = results['rows'][-1:]
-    figures.backbone_figure(results)
+    (panel,) = figures.backbone_figure(results).axes
+    assert [text.get_text().strip() for text in panel.texts] == ['not measured']
     results = repmixer_results()
     results['reductions'] = results['reductions'][-1:]
-    figures.repmixer_figure(results)
+    times, _ = figures.repmixer_figure(results).axes
+    assert not times.has_data()
 
 
 def test_where_results_go(tmp_path):
