@@ -99,7 +99,7 @@ def _write(
     progress = Progress(video.count, 'frames')
     with ExitStack() as stack:
         part = stack.enter_context(replacing(path))
-        lines = stack.enter_context(part.open('w', encoding='utf-8'))
+        lines = stack.enter_context(part.open('w', buffering=1, encoding='utf-8'))
         shown = None
         if pictures:
             shown = stack.enter_context(writing_video(path.with_suffix('.mp4'), video.rate))
@@ -107,13 +107,13 @@ def _write(
             for frame, result in results:
                 if score_thr is not None:
                     result = result.above(score_thr)
-                about = {'frame': frame.number, 'seconds': round(frame.seconds, 6)}
-                lines.write(json.dumps({**about, **result.to_dict()}) + '\n')
                 if shown is not None:
                     shown.write(np.asarray(result.draw().convert('RGB')), frame.seconds)
+                about = {'frame': frame.number, 'seconds': round(frame.seconds, 6)}
+                lines.write(json.dumps({**about, **result.to_dict()}) + '\n')
                 progress.step()
         except KeyboardInterrupt:
-            if not video.camera:
+            if not video.camera or not progress.done:
                 raise
         progress.close()
         if not progress.done:

@@ -102,6 +102,10 @@ def test_a_video_that_ends_early(trained, tmp_path, capsys):
     assert f'{read} of 8 frames, ' in capsys.readouterr().out
 
 
+def frames_written(folder):
+    return sum(f.read_bytes().count(b'\n') for f in folder.iterdir() if '.jsonl' in f.name)
+
+
 def test_ctrl_c_ends_a_camera(trained, tmp_path, root_dir):
     """All frames until then are in whole files."""
 
@@ -113,7 +117,7 @@ def test_ctrl_c_ends_a_camera(trained, tmp_path, root_dir):
         command += [f'camera:{address}/live', '--out-dir', str(tmp_path)]
         process = subprocess.Popen(command, cwd=root_dir, stdout=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 300
-        while time.monotonic() < deadline and not any(f.stat().st_size for f in tmp_path.iterdir()):
+        while time.monotonic() < deadline and frames_written(tmp_path) < 2:
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=120)
@@ -122,4 +126,18 @@ def test_ctrl_c_ends_a_camera(trained, tmp_path, root_dir):
     records = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [record['frame'] for record in records] == list(range(len(records)))
     assert f'{len(records)} frames, ' in said
-    assert len(list(Video(str(lines.with_suffix('.mp4'))))) >= len(records) > 0
+    shown = Video(str(lines.with_suffix('.mp4')))  # of constant rate: until its last frame
+    assert len(list(shown)) >= round(records[-1]['seconds'] * shown.rate) + 1
+
+
+def test_ctrl_c_before_the_first_frame(trained, tmp_path, monkeypatch):
+    """It ends the command as anywhere else, without a word on frames and without files."""
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(Video, '__iter__', interrupted)
+    with serving(Camera) as address, pytest.raises(KeyboardInterrupt):
+        predict_videos(str(trained), None, [f'camera:{address}/live'], str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
