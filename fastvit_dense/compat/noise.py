@@ -24,7 +24,7 @@ WARNINGS = (  # how they start
     # mmengine says so in each process of several, where nobody set the variables
     'Setting OMP_NUM_THREADS environment variable',
     'Setting MKL_NUM_THREADS environment variable',
-    # mmdet says so whenever it is imported, of one of its metrics; boxes and masks are scored by ours
+    # mmdet says so when it is imported, of a metric of its own that ours stand in for
     'faster_coco_eval is not installed',
 )
 # start of a line of mmengine's log: its own checkpoint hook uses what it calls deprecated; mmseg
