@@ -45,6 +45,7 @@ NOT_RUN = {
     '*tools/ray_predict.py MODEL*': 'needs a cluster; tests/tools/test_ray_predict.py has one',
     '*tools/benchmark.py *': 'measures for minutes to hours; tests/benchmarks shortens each',
     'python benchmarks/large_pictures.py *': 'measures, and takes gigabytes',
+    'python -m benchmarks.accumulation *': 'measures; tests/benchmarks shortens it',
     '*--checkpoints RANDOM.pth*': 'measures',
     'python tools/export.py * RANDOM.pth *': 'belongs to a measurement',
     'pytest -m gpu': 'needs a GPU',

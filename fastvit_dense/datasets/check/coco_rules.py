@@ -92,8 +92,12 @@ def sizes_of(content: dict) -> dict[int, tuple[int, int]]:
 
 
 def _annotations(content: dict, path: str) -> Iterator[tuple[str, dict]]:
+    """Yield each annotation after where it stands and the picture that it is of."""
+    names = {image['id']: image.get('file_name') for image in content['images']}
     for index, annotation in enumerate(content.get('annotations', ())):
-        yield f'{path}: annotations[{index}] (id {annotation["id"]})', annotation
+        of = names.get(annotation['image_id'])
+        about = f'id {annotation["id"]}, {of}' if of else f'id {annotation["id"]}'
+        yield f'{path}: annotations[{index}] ({about})', annotation
 
 
 def _field_problem(entry: Any, types: dict[str, type]) -> str | None:

@@ -231,7 +231,7 @@ def test_a_few_damaged_boxes_of_many_are_warnings(coco_tree):
     coco_tree.write()
     report = check_config(coco_tree.config(), read_files=False)
     assert report.errors == []
-    assert 'annotations[0] (id 1): bbox' in report.warnings[0]
+    assert 'annotations[0] (id 1, 0.jpg): bbox' in report.warnings[0]
 
 
 def test_masks_are_needed_only_where_they_are_read(coco_tree):

@@ -71,7 +71,9 @@ def test_masks_that_miss_their_box(name):
     assert structure_findings(data, 'a.json', with_masks=True) == []
     (finding,) = plausibility_findings(data, 'a.json', with_masks=True)
     assert (finding.severity, finding.kind) == ('error', 'mask_box_mismatch')
-    assert_names(finding, 'a.json: annotations[0] (id 0)', 'segmentation', '4, 5, 14, 17', 'found')
+    assert_names(
+        finding, 'a.json: annotations[0] (id 0, a.jpg)', 'segmentation', '4, 5, 14, 17', 'found'
+    )
     assert plausibility_findings(data, 'a.json', with_masks=False) == []
 
 
