@@ -45,6 +45,7 @@ NOT_RUN = {
     '*tools/ray_predict.py MODEL*': 'needs a cluster; tests/tools/test_ray_predict.py has one',
     '*tools/benchmark.py *': 'measures for minutes to hours; tests/benchmarks shortens each',
     'python benchmarks/large_pictures.py *': 'measures, and takes gigabytes',
+    'python benchmarks/many_pictures.py *': 'measures for minutes',
     'python -m benchmarks.accumulation *': 'measures; tests/benchmarks shortens it',
     '*--checkpoints RANDOM.pth*': 'measures',
     'python tools/export.py * RANDOM.pth *': 'belongs to a measurement',
@@ -80,7 +81,10 @@ SHORTER = (
     ('train finetune/semfpn_*', QUICK + SEGMENTOR),
     ('train *rcnn_*', QUICK + WHOLE_PICTURES),
     ('train *', ' '.join((*ITERATIONS, *ALL))),
-    ('browse finetune/*', 'train_dataloader.num_workers=0'),
+    (
+        'browse finetune/*',
+        'train_dataloader.num_workers=0 train_dataloader.persistent_workers=False',
+    ),
 )
 # word of a line, and the package that it needs
 OPTIONAL = {'parquet': 'pyarrow', 'tensorboard': 'tensorboard', 'coreml': 'coremltools'}
