@@ -6,10 +6,11 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from mmengine.logging import MMLogger
 
 
 @contextmanager
@@ -21,7 +22,19 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        _close_logs(folder)
         subprocess.run(['umount', '-l', folder], check=True)
+
+
+def _close_logs(folder: Path) -> None:
+    """Close what a run logs to there; its logger stays the current one, for the tests after it."""
+    for logger in MMLogger._instance_dict.values():
+        for handler in list(logger.handlers):
+            file = getattr(handler, 'baseFilename', None)
+            if file and Path(file).is_relative_to(folder):
+                logger.removeHandler(handler)
+                with suppress(OSError):  # what it holds back does not fit
+                    handler.close()
 
 
 def change_disk(folder: Path, options: str) -> None:
