@@ -271,7 +271,7 @@ class LoadCheckedImage(LoadImageFromFile):
         if count > self.skip_broken:
             raise DataError(
                 f'{error} (broken image {count}, more than the {self.skip_broken} that training '
-                'skips); tools/check_data.py CONFIG lists all of them'
+                'skips); fastvit-dense check-data CONFIG lists all of them'
             )
         print_log(
             f'{error}: skipped (broken image {count} of at most {self.skip_broken})',

@@ -87,7 +87,7 @@ class Description:
         if missing:
             raise ExportError(
                 f'{path}: no export of fastvit_dense: metadata {", ".join(missing[:3])} missing; '
-                'make one with tools/export.py'
+                'make one with fastvit-dense export'
             )
         values = {}
         for name, kind in known.items():

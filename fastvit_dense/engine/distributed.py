@@ -18,15 +18,15 @@ from .workers import timeout_of
 # launcher: what starts the processes, and the variables that it hands them, the rank first
 LAUNCHERS = {
     'pytorch': (
-        'torchrun --nproc_per_node 8 tools/train.py CONFIG --launcher pytorch',
+        'torchrun --nproc_per_node 8 -m fastvit_dense train CONFIG --launcher pytorch',
         ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'),
     ),
     'slurm': (
-        'srun ... python tools/train.py CONFIG --launcher slurm',
+        'srun ... python -m fastvit_dense train CONFIG --launcher slurm',
         ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
     ),
     'mpi': (
-        'mpirun -x MASTER_ADDR=HOST ... python tools/train.py CONFIG --launcher mpi',
+        'mpirun -x MASTER_ADDR=HOST ... python -m fastvit_dense train CONFIG --launcher mpi',
         (*(f'OMPI_COMM_WORLD_{name}' for name in ('RANK', 'SIZE', 'LOCAL_RANK')), 'MASTER_ADDR'),
     ),
 }

@@ -197,7 +197,7 @@ def test_training_stops_above_the_limit(tmp_path):
     load = LoadCheckedImage(skip_broken=2)
     for name in ('a', 'b', 'a', 'b'):
         assert load({'img_path': str(tmp_path / name)}) is None
-    with raises_naming(DataError, tmp_path / 'c', 3, 2, 'tools/check_data.py CONFIG'):
+    with raises_naming(DataError, tmp_path / 'c', 3, 2, 'fastvit-dense check-data CONFIG'):
         load({'img_path': str(tmp_path / 'c')})
 
 

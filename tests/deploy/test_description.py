@@ -20,5 +20,5 @@ def test_description_survives():
             Description.from_strings({**strings, name: text}, 'file')
     assert Description.from_strings({**strings, 'macs': 'null'}, 'file').macs is None
     del strings['mean']
-    with raises_naming(ExportError, 'file', 'metadata mean', 'tools/export.py'):
+    with raises_naming(ExportError, 'file', 'metadata mean', 'fastvit-dense export'):
         Description.from_strings(strings, 'file')

@@ -69,7 +69,7 @@ def foreign_operator(model, path):
         (truncated, ['damaged']),
         (empty, ['damaged']),
         (text, ['damaged']),
-        (of_others, ['metadata task', 'tools/export.py']),
+        (of_others, ['metadata task', 'fastvit-dense export']),
         (outside_weights, ['another file', "'../secret.bin'"]),
         (foreign_operator, ['operator', 'com.example.Evil']),
     ],

@@ -27,5 +27,5 @@ def test_bad_files(files, tmp_path):
     with raises_naming(ExportError, path, 'damaged'):
         ExportedNetwork(path)
     path.write_text(source.read_text().replace('fastvit_dense_export', 'other'))
-    with raises_naming(ExportError, path, 'metadata task', 'tools/export.py'):
+    with raises_naming(ExportError, path, 'metadata task', 'fastvit-dense export'):
         ExportedNetwork(path)

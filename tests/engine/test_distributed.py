@@ -108,7 +108,7 @@ def test_broken_pictures_are_counted_over_all_ranks(ranks):
 @pytest.mark.parametrize('launcher', LAUNCHERS)
 def test_launcher_that_did_not_start_the_process(launcher, monkeypatch):
     command, variables = LAUNCHERS[launcher]
-    assert 'tools/train.py' in command
+    assert '-m fastvit_dense train' in command
     for name in variables:
         monkeypatch.delenv(name, raising=False)
     with raises_naming(ConfigError, f'--launcher {launcher}', variables[0], command):

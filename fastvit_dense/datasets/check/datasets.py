@@ -81,7 +81,7 @@ def _refuse(dataset: DatasetReport) -> None:
     raise DataError(
         f'{loaders}: {len(errors)} errors in the data:\n  '
         + '\n  '.join(errors[:MESSAGES])
-        + f'{more}\ntools/check_data.py CONFIG tells more'
+        + f'{more}\nfastvit-dense check-data CONFIG tells more'
     )
 
 

@@ -91,7 +91,9 @@ def test_summary_shows_a_few_of_many(coco_tree):
     assert text.count('expected a width and a height') == 3
     assert '... and 3 more' in text
     assert text.endswith('the data cannot be used as it is: 6 errors, 0 warnings')
-    with raises_naming(DataError, 'train_dataloader', 6, 'tools/check_data.py CONFIG') as error:
+    with raises_naming(
+        DataError, 'train_dataloader', 6, 'fastvit-dense check-data CONFIG'
+    ) as error:
         quick_check(coco_tree.config(), 'train_dataloader')
     assert str(error.value).count('\n') == 7
 
