@@ -1,7 +1,6 @@
 """A training step in parts (`train --accumulate auto`) beside mmengine's own, in turns.
 
 python -m benchmarks.accumulation semfpn_fastvit_t8
-python -m benchmarks.accumulation maskrcnn_fastvit_t8 --batch-size 4 --size 256
 
 Random weights and pictures, one process. Printed are seconds of a step, and its length over that of
 mmengine's: with memory enough (the whole batch at once), and in as many parts as memory asks for.
