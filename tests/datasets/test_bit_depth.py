@@ -18,6 +18,7 @@ from fastvit_dense.errors import ConfigError, DataError
 # 255 occurs, so that the highest value tells the bits
 SCENE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 SCENE[0, 0] = 255
+TOLD = pytest.mark.filterwarnings('ignore:.*values up to')
 
 
 def deep(bits):
@@ -31,6 +32,7 @@ def test_significant_bits(highest, bits):
     assert significant_bits(65535) == 16
 
 
+@TOLD
 @pytest.mark.parametrize('suffix', ['png', 'tif'])
 @pytest.mark.parametrize('bits', [10, 12, 14, 16])
 def test_files_of_each_depth(bits, suffix, tmp_path):
@@ -64,6 +66,7 @@ def test_numbers_without_a_scale_are_refused(values):
         to_bytes(np.array(values), None, 'here')
 
 
+@TOLD
 def test_whole_floats_are_numbers_of_bits():
     assert to_bytes(np.array([0.0, 4095.0]), None, 'here').tolist() == [0, 255]
 
@@ -122,6 +125,7 @@ def test_pictures_of_8_bits_set_nothing(sets, tmp_path):
     assert look_at_depth(list(tmp_path.rglob('*.png'))).deep == 0
 
 
+@TOLD
 def test_pillow_images_hold_the_same(tmp_path):
     from fastvit_dense.datasets.decoding import picture_array
 

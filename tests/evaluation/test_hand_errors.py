@@ -109,6 +109,7 @@ def test_parts_sum_to_the_error_of_hands_that_are_wrong_in_all():
     assert shares(truth, np.zeros_like(truth))  # no hand at all: finite
 
 
+@pytest.mark.filterwarnings('ignore:1 of 20 hands are aligned by a reflection')
 def test_the_metric_tells_parts_and_outliers():
     random = np.random.default_rng(0)
     truth = np.repeat(joints()[:1].astype(np.float32), 20, axis=0)
