@@ -15,6 +15,15 @@ NEIGHBOURS = 50  # of a box, that it is compared with
 TWO_CLASSES = 0.01
 
 
+def placed_annotations(content: dict, path: str) -> Iterator[tuple[str, dict]]:
+    """Yield each annotation of a file after where it stands and the picture that it is of."""
+    names = {image['id']: image.get('file_name') for image in content['images']}
+    for index, annotation in enumerate(content.get('annotations', ())):
+        of = names.get(annotation['image_id'])
+        about = f'id {annotation["id"]}, {of}' if of else f'id {annotation["id"]}'
+        yield f'{path}: annotations[{index}] ({about})', annotation
+
+
 def doubled_findings(content: dict, path: str) -> Iterator[Finding]:
     """Yield warnings of annotations that are of one object, and pictures under several ids.
 
@@ -25,13 +34,12 @@ def doubled_findings(content: dict, path: str) -> Iterator[Finding]:
     annotations = content['annotations']
     first_of: dict[tuple, dict] = {}
     single = []
-    for index, annotation in enumerate(annotations):
+    for index, (where, annotation) in enumerate(placed_annotations(content, path)):
         key = annotation['image_id'], annotation['category_id'], *annotation['bbox']
         other = first_of.setdefault(key, annotation)
         if other is annotation or annotation.get('segmentation') != other.get('segmentation'):
             single.append(index)
             continue
-        where = f'{path}: annotations[{index}] (id {annotation["id"]})'
         message = f'expected an object of its own, found the same as id {other["id"]}'
         yield Finding('warning', 'doubled', where, message)
     near: list[tuple[int, int]] = []

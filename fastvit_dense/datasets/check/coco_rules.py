@@ -20,7 +20,7 @@ from ..formats.slips import (
     shared_area,
 )
 from ..values import is_box, is_integer, is_number
-from .coco_doubled import doubled_findings
+from .coco_doubled import doubled_findings, placed_annotations
 from .findings import Finding
 
 FIELDS: dict[str, dict[str, type]] = {
@@ -71,7 +71,7 @@ def structure_findings(
     found += _repeated(content['categories'], path, 'categories', 'name', 'duplicate_name')
     sizes = sizes_of(content)
     categories = {category['id'] for category in content['categories']}
-    for where, annotation in _annotations(content, path):
+    for where, annotation in placed_annotations(content, path):
         fault = _reference_problem(annotation, sizes, categories) or _value_problem(annotation)
         if fault is None and with_masks and _counts(annotation, of):
             size = sizes[annotation['image_id']]
@@ -89,15 +89,6 @@ def _counts(annotation: dict, of: Container[int] | None) -> bool:
 def sizes_of(content: dict) -> dict[int, tuple[int, int]]:
     """Image id -> height and width."""
     return {image['id']: (image['height'], image['width']) for image in content['images']}
-
-
-def _annotations(content: dict, path: str) -> Iterator[tuple[str, dict]]:
-    """Yield each annotation after where it stands and the picture that it is of."""
-    names = {image['id']: image.get('file_name') for image in content['images']}
-    for index, annotation in enumerate(content.get('annotations', ())):
-        of = names.get(annotation['image_id'])
-        about = f'id {annotation["id"]}, {of}' if of else f'id {annotation["id"]}'
-        yield f'{path}: annotations[{index}] ({about})', annotation
 
 
 def _field_problem(entry: Any, types: dict[str, type]) -> str | None:
@@ -201,7 +192,7 @@ def plausibility_findings(
     faults: list[tuple[str, str, str]] = []
     standing_out: list[tuple[float, str]] = []
     mismatches: list[tuple[str, str]] = []
-    for where, annotation in _annotations(content, path):
+    for where, annotation in placed_annotations(content, path):
         if not _counts(annotation, of):
             continue
         size = sizes[annotation['image_id']]

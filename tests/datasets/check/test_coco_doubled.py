@@ -37,8 +37,8 @@ def test_the_same_entry():
         annotation['segmentation'] = [[40, 50, 140, 50, 140, 170]]
     data['images'].append({**data['images'][0], 'id': 2, 'file_name': './a.jpg'})
     second, third, picture = messages(data)
-    assert_names(second, 'annotations[2] (id 2)', 'the same as id 0')
-    assert_names(third, 'annotations[3] (id 3)', 'the same as id 0')
+    assert_names(second, 'annotations[2] (id 2, a.jpg)', 'the same as id 0')
+    assert_names(third, 'annotations[3] (id 3, a.jpg)', 'the same as id 0')
     assert_names(picture, 'images', 'a.jpg', '2 ids')
 
 
