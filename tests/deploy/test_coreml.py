@@ -109,6 +109,7 @@ def test_several_sizes_are_for_core_ml(tiny_semantic, random_semantic, tmp_path)
         export(*arguments, size=(64, 64), more_sizes=[(96, 96)])
 
 
+@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
 def test_resizing_by_factors():
     """The same numbers, with the factor of one size where another size comes in."""
 

@@ -294,6 +294,6 @@ def _Losses(seen):
 
     class Losses(Hook):
         def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-            seen.append(float(outputs['loss_a']))
+            seen.append(outputs['loss_a'].item())
 
     return Losses()

@@ -80,6 +80,7 @@ def test_joints_are_means_of_vertices(hands):
     assert np.median(apart) < 0.003
 
 
+@pytest.mark.filterwarnings('ignore:[0-9]+ of 12 hands are aligned by a reflection')
 def test_scores_stay_and_the_report_tells(hands, logged):
     xyz, verts, joints, mesh = hands
     given = xyz, verts, 100 * joints[:, TO_MANO], 100 * mesh
