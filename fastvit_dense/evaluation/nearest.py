@@ -30,7 +30,7 @@ class Points:
     factors: np.ndarray
 
 
-@np.errstate(over='ignore')  # what is infinitely far is not near
+@np.errstate(over='ignore', invalid='ignore')  # what is infinitely far is not near
 def shares_within(
     first: np.ndarray, others: Sequence[np.ndarray], thresholds: Sequence[float]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
