@@ -20,10 +20,11 @@ from mmengine.logging import print_log
 from ..config.loaders import LOADERS, datasets_of
 from ..errors import ConfigError, DataError
 from .decoding import decode_image, may_be_deep
+from .picture_suffixes import PICTURE_SUFFIXES
 from .spread import spread
 
 BITS = (8, 10, 12, 14, 16)
-SUFFIXES = ('.png', '.tif', '.tiff', '.pgm', '.ppm', '.jp2')  # of files that can hold 16 bits
+DEEP_SUFFIXES = ('.png', '.tif', '.tiff', '.pgm', '.ppm', '.jp2')  # of files that can hold 16 bits
 LOOKED_AT = 200  # pictures of a dataset
 
 
@@ -113,20 +114,20 @@ def look_at_depth(paths: Sequence[str | Path], most: int | None = LOOKED_AT) -> 
 
     Args:
         paths: Pictures; what cannot be read is left to those who read it.
-        most: How many are looked at, from the first to the last; None: all.
+        most: How many are looked at, from the first to the last, and so many of those whose suffix
+            is one of more than 8 bits: any file can have a wrong name. None: all.
     """
-    candidates = [path for path in paths if Path(path).suffix.lower() in SUFFIXES]
-    candidates = candidates if most is None else spread(candidates, most)
+    named = [path for path in paths if Path(path).suffix.lower() in DEEP_SUFFIXES]
+    candidates = paths if most is None else {*spread(named, most), *spread(paths, most)}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         highest = [value for value in pool.map(_highest, candidates) if value is not None]
-    looked_at = len(paths) if most is None else min(len(paths), most)
-    return DepthLook(looked_at, len(highest), max(highest, default=0))
+    return DepthLook(len(candidates), len(highest), max(highest, default=0))
 
 
 def _highest(path: str | Path) -> int | None:
     """Highest value of a picture of more than 8 bits; None of others."""
     try:
-        if not may_be_deep(path):
+        if not (Path(path).is_file() and may_be_deep(path)):
             return None
         array = decode_image(Path(path).read_bytes())
     except (DataError, OSError):
@@ -162,7 +163,7 @@ def set_image_bits(cfg: Config) -> None:
 
 
 def _pictures_of(cfg: Config) -> Iterable[Path]:
-    """Pictures in the folders of the datasets that can have more than 8 bits."""
+    """Pictures in the folders of the datasets."""
     folders = set()
     for dataset in datasets_of(cfg, LOADERS):
         prefix = dataset.get('data_prefix') or {}
@@ -170,4 +171,4 @@ def _pictures_of(cfg: Config) -> Iterable[Path]:
         if folder and '://' not in f'{dataset.get("data_root")}{folder}':
             folders.add(os.path.join(dataset.get('data_root') or '', folder))
     for folder in sorted(folders):
-        yield from sorted(p for p in Path(folder).rglob('*') if p.suffix.lower() in SUFFIXES)
+        yield from sorted(p for p in Path(folder).rglob('*') if p.suffix.lower() in PICTURE_SUFFIXES)

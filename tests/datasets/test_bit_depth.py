@@ -152,3 +152,12 @@ def test_floats_without_a_scale_set_none(tmp_path):
     Image.fromarray(SCENE[..., 0].astype(np.float32) * 4).save(path)
     look = look_at_depth(sorted(tmp_path.glob('*.tif')))
     assert (look.deep, look.highest, look.bits) == (1, 1020, 10)
+
+
+@pytest.mark.parametrize('most', [1, None])
+def test_a_wrong_suffix_hides_no_depth(most, tmp_path):
+    Image.fromarray(SCENE).save(tmp_path / '0.png')
+    for name, bits in (('1.jpg', 12), ('2.jpg', 8)):
+        (tmp_path / name).write_bytes(cv2.imencode('.png', deep(bits).astype(np.uint16))[1])
+    look = look_at_depth(sorted(tmp_path.iterdir())[1:], most)
+    assert (look.deep, look.bits) == (1 if most else 2, 12)
