@@ -171,4 +171,5 @@ def _pictures_of(cfg: Config) -> Iterable[Path]:
         if folder and '://' not in f'{dataset.get("data_root")}{folder}':
             folders.add(os.path.join(dataset.get('data_root') or '', folder))
     for folder in sorted(folders):
-        yield from sorted(p for p in Path(folder).rglob('*') if p.suffix.lower() in PICTURE_SUFFIXES)
+        files = sorted(Path(folder).rglob('*'))
+        yield from (path for path in files if path.suffix.lower() in PICTURE_SUFFIXES)
