@@ -39,6 +39,60 @@ def taps_first(weight: Tensor, groups: int) -> Tensor:
 
 
 @triton.jit
+def _added(sums, index: tl.constexpr, value):
+    return sums[:index] + (sums[index] + value,) + sums[index + 1 :]
+
+
+@triton.jit
+def convolved_rows(
+    image,
+    weight,
+    bias,
+    height,
+    width,
+    channels,
+    first_row,
+    columns,
+    channel,
+    SIZE: tl.constexpr,
+    STRIDE: tl.constexpr,
+    MULTIPLIER: tl.constexpr,
+    ROWS: tl.constexpr,
+):
+    """Return ROWS x MULTIPLIER float32 tensors of outputs (columns, channels).
+
+    A row of inputs is read once for each tap along it, and added to every output row it is part of.
+    """
+    present = channel < channels
+    line = width * channels
+    sums = ()
+    for _ in tl.static_range(ROWS):
+        for m in tl.static_range(MULTIPLIER):
+            start = tl.load(bias + channel * MULTIPLIER + m, mask=present, other=0.0)
+            zeros = tl.zeros([columns.shape[0], channel.shape[0]], tl.float32)
+            sums += (zeros + start.to(tl.float32)[None, :],)
+    for tap in range(SIZE):
+        column = columns * STRIDE + tap - SIZE // 2
+        valid = ((column >= 0) & (column < width))[:, None] & present[None, :]
+        offsets = column[:, None] * channels + channel[None, :]
+        taps = ()
+        for index in tl.static_range(SIZE * MULTIPLIER):
+            position = (index // MULTIPLIER * SIZE + tap) * MULTIPLIER + index % MULTIPLIER
+            values = tl.load(weight + position * channels + channel, mask=present, other=0.0)
+            taps += (values.to(tl.float32)[None, :],)
+        for index in tl.static_range((ROWS - 1) * STRIDE + SIZE):
+            row = first_row * STRIDE + index - SIZE // 2
+            inside = valid & (row >= 0) & (row < height)
+            values = tl.load(image + row * line + offsets, mask=inside, other=0.0).to(tl.float32)
+            for r in tl.static_range(ROWS):
+                for m in tl.static_range(MULTIPLIER):
+                    if index - r * STRIDE >= 0 and index - r * STRIDE < SIZE:
+                        product = values * taps[(index - r * STRIDE) * MULTIPLIER + m]
+                        sums = _added(sums, r * MULTIPLIER + m, product)
+    return sums
+
+
+@triton.jit
 def _convolution(
     x,
     weight,
@@ -56,43 +110,27 @@ def _convolution(
     COLUMNS: tl.constexpr,
     CHANNELS: tl.constexpr,
 ):
-    """Compute ROWS x COLUMNS outputs of CHANNELS groups.
-
-    A row of inputs is read once for each tap along it, and added to every output row it is part of.
-    """
+    """Compute ROWS x COLUMNS outputs of CHANNELS groups."""
     across = tl.cdiv(out_width, COLUMNS)
     first_row = tl.program_id(0) // across * ROWS
     columns = tl.program_id(0) % across * COLUMNS + tl.arange(0, COLUMNS)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    present = channel < channels
     image = x + tl.program_id(2).to(tl.int64) * height * width * channels
-
-    sums = ()
-    for _ in tl.static_range(ROWS):
-        for m in tl.static_range(MULTIPLIER):
-            start = tl.load(bias + channel * MULTIPLIER + m, mask=present, other=0.0)
-            zeros = tl.zeros([COLUMNS, CHANNELS], tl.float32)
-            sums += (zeros + start.to(tl.float32)[None, :],)
-    for tap in range(SIZE):
-        column = columns * STRIDE + tap - SIZE // 2
-        inside = (column >= 0) & (column < width)
-        taps = ()
-        for index in tl.static_range(SIZE * MULTIPLIER):
-            row_of_taps = index // MULTIPLIER * SIZE + tap
-            where = weight + (row_of_taps * MULTIPLIER + index % MULTIPLIER) * channels + channel
-            taps += (tl.load(where, mask=present, other=0.0).to(tl.float32)[None, :],)
-        for index in tl.static_range((ROWS - 1) * STRIDE + SIZE):
-            row = first_row * STRIDE + index - SIZE // 2
-            valid = (inside & (row >= 0) & (row < height))[:, None] & present[None, :]
-            where = image + (row * width + column)[:, None] * channels + channel[None, :]
-            values = tl.load(where, mask=valid, other=0.0).to(tl.float32)
-            for r in tl.static_range(ROWS):
-                for m in tl.static_range(MULTIPLIER):
-                    if index - r * STRIDE >= 0 and index - r * STRIDE < SIZE:
-                        s = r * MULTIPLIER + m
-                        added = sums[s] + values * taps[(index - r * STRIDE) * MULTIPLIER + m]
-                        sums = sums[:s] + (added,) + sums[s + 1 :]
-
+    sums = convolved_rows(
+        image,
+        weight,
+        bias,
+        height,
+        width,
+        channels,
+        first_row,
+        columns,
+        channel,
+        SIZE,
+        STRIDE,
+        MULTIPLIER,
+        ROWS,
+    )
     image = out + tl.program_id(2).to(tl.int64) * out_height * out_width * channels * MULTIPLIER
     channel = (
         tl.program_id(1) * CHANNELS * MULTIPLIER + tl.arange(0, CHANNELS * MULTIPLIER)
@@ -162,62 +200,68 @@ def _weight_gradient(
     width,
     channels,
     rows,
+    blocks,
     SIZE: tl.constexpr,
     COLUMNS: tl.constexpr,
     CHANNELS: tl.constexpr,
 ):
-    """Add up, for SIZE x SIZE taps of CHANNELS channels, over some rows of one image.
+    """Add up, for SIZE x SIZE taps of CHANNELS channels, over a part of one image.
 
-    A block of columns is walked down; SIZE rows of the outputs' gradient stay at hand, and every
-    row of inputs is read once for each tap along it.
+    Blocks of columns are walked down, one after another; SIZE rows of the outputs' gradient stay
+    at hand, and every row of inputs is read once for each tap along it.
     """
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     present = channel < channels
-    strips = tl.cdiv(height, rows)
-    first = tl.program_id(0) % strips * rows
+    across = tl.cdiv(width, COLUMNS * blocks)
+    first = tl.program_id(0) // across * rows
     last = tl.minimum(first + rows, height)
-    offset = (tl.program_id(0) // strips).to(tl.int64) * height * width * channels
+    line = width * channels
+    offset = tl.program_id(2).to(tl.int64) * height * line
     image, gradient_image = x + offset, gradient + offset
 
     sums = ()
     for _ in tl.static_range(SIZE * SIZE):
         sums += (tl.zeros([COLUMNS, CHANNELS], tl.float32),)
-    for block in range(tl.cdiv(width, COLUMNS)):
-        columns = block * COLUMNS + tl.arange(0, COLUMNS)
-        window = ()  # gradients of the rows row - SIZE // 2 ... row + SIZE // 2 - 1
+    for block in range(blocks):
+        columns = (tl.program_id(0) % across * blocks + block) * COLUMNS + tl.arange(0, COLUMNS)
+        offsets = columns[:, None] * channels + channel[None, :]
+        valid = (columns < width)[:, None] & present[None, :]
+        window = ()  # gradients of the rows from row - SIZE // 2 to row + SIZE // 2
         for _ in tl.static_range(SIZE - 1):
             window += (tl.zeros([COLUMNS, CHANNELS], tl.float32),)
         for row in range(first - SIZE // 2, last + SIZE // 2):
             ahead = row + SIZE // 2
-            valid = ((columns < width) & (ahead < last))[:, None] & present[None, :]
-            where = (ahead * width + columns)[:, None] * channels + channel[None, :]
-            new = tl.load(gradient_image + where, mask=valid, other=0.0).to(tl.float32)
-            window += (new,)
+            where = gradient_image + ahead * line + offsets
+            new = tl.load(where, mask=valid & (ahead < last), other=0.0)
+            window += (new.to(tl.float32),)
             for tap in tl.static_range(SIZE):
                 column = columns + tap - SIZE // 2
                 inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-                where = (row * width + column)[:, None] * channels + channel[None, :]
-                valid = inside[:, None] & present[None, :]
-                values = tl.load(image + where, mask=valid, other=0.0).to(tl.float32)
-                for index in tl.static_range(SIZE):  # output row - SIZE // 2 + index
-                    s = (SIZE - 1 - index) * SIZE + tap
-                    added = sums[s] + values * window[index]
-                    sums = sums[:s] + (added,) + sums[s + 1 :]
+                where = image + (row * line + (tap - SIZE // 2) * channels) + offsets
+                values = tl.load(where, mask=inside[:, None] & present[None, :], other=0.0)
+                values = values.to(tl.float32)
+                for index in tl.static_range(SIZE):  # of the output row - SIZE // 2 + index
+                    product = values * window[index]
+                    sums = _added(sums, (SIZE - 1 - index) * SIZE + tap, product)
             window = window[1:]
-    target = out + tl.program_id(0) * SIZE * SIZE * channels + channel
+    program = tl.program_id(2) * tl.num_programs(0) + tl.program_id(0)
+    target = out + program * SIZE * SIZE * COLUMNS * channels
+    offsets = tl.arange(0, COLUMNS)[:, None] * channels + channel[None, :]
     for s in tl.static_range(SIZE * SIZE):
-        tl.store(target + s * channels, tl.sum(sums[s], 0), mask=present)
+        where = target + s * COLUMNS * channels + offsets
+        tl.store(where, sums[s], mask=tl.broadcast_to(present[None, :], [COLUMNS, CHANNELS]))
 
 
-def weight_gradient(x: Tensor, gradient: Tensor, size: int, rows: int, tile: Tile) -> Tensor:
+def weight_gradient(x: Tensor, gradient: Tensor, size: int, tile: Tile, blocks: int = 1) -> Tensor:
     """Compute the gradient of the kernel of a depthwise convolution of stride 1.
 
     Args:
         x: (B, C, H, W), the convolution's input; zeros pad it by `size` // 2.
         gradient: (B, C, H, W), of its output.
         size: Odd side of the kernel.
-        rows: Of an image that one program adds up.
-        tile: Of a program: columns and channels that are added up beside each other.
+        tile: The part of an image that one program adds up: rows and channels, and columns that
+            stand beside each other.
+        blocks: So often as many columns, one block after another.
 
     Returns:
         (C, 1, size, size), in the type of `x`. Sums are in float32 and in the same order every
@@ -225,19 +269,22 @@ def weight_gradient(x: Tensor, gradient: Tensor, size: int, rows: int, tile: Til
     """
     x, gradient = channels_last(x), channels_last(gradient)
     batch_size, channels, height, width = x.shape
-    programs = batch_size * -(-height // rows)
-    parts = torch.empty((programs, size * size, channels), device=x.device)
-    _weight_gradient[programs, -(-channels // tile.channels)](
+    parts = -(-height // tile.rows) * -(-width // (tile.columns * blocks))
+    sums = torch.empty(
+        (parts * batch_size, size * size, tile.columns, channels), device=x.device
+    )
+    _weight_gradient[parts, -(-channels // tile.channels), batch_size](
         x,
         gradient,
-        parts,
+        sums,
         height,
         width,
         channels,
-        rows,
+        tile.rows,
+        blocks,
         SIZE=size,
         COLUMNS=tile.columns,
         CHANNELS=tile.channels,
         num_warps=tile.warps,
     )
-    return parts.sum(0).T.reshape(channels, 1, size, size).to(x.dtype)
+    return sums.sum((0, 2)).T.reshape(channels, 1, size, size).to(x.dtype)
