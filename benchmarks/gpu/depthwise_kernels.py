@@ -132,9 +132,7 @@ def _convolution(
         ROWS,
     )
     image = out + tl.program_id(2).to(tl.int64) * out_height * out_width * channels * MULTIPLIER
-    channel = (
-        tl.program_id(1) * CHANNELS * MULTIPLIER + tl.arange(0, CHANNELS * MULTIPLIER)
-    )
+    channel = tl.program_id(1) * CHANNELS * MULTIPLIER + tl.arange(0, CHANNELS * MULTIPLIER)
     for r in tl.static_range(ROWS):
         if MULTIPLIER == 1:
             values = sums[r]
@@ -270,9 +268,7 @@ def weight_gradient(x: Tensor, gradient: Tensor, size: int, tile: Tile, blocks: 
     x, gradient = channels_last(x), channels_last(gradient)
     batch_size, channels, height, width = x.shape
     parts = -(-height // tile.rows) * -(-width // (tile.columns * blocks))
-    sums = torch.empty(
-        (parts * batch_size, size * size, tile.columns, channels), device=x.device
-    )
+    sums = torch.empty((parts * batch_size, size * size, tile.columns, channels), device=x.device)
     _weight_gradient[parts, -(-channels // tile.channels), batch_size](
         x,
         gradient,

@@ -7,8 +7,8 @@ again. Device memory sees the input, the output and the weights.
 The sums of a program, (pixels, channels) in float32, must stand in registers, and its tile of the
 depthwise convolution and some chunks of weights in shared memory. Compiled for compute capability
 9.0, 64 and 128 channels have room for 128 and 64 pixels, 256 for 64 with 200 registers and more. At
-512 channels 64 pixels spill; 32 do not, but are too few for Hopper's matrix instructions of 64 rows,
-and every program reads all 4 MB of weights: nothing much is to be expected there.
+512 channels 64 pixels spill; 32 do not, but are too few for Hopper's matrix instructions of 64
+rows, and every program reads all 4 MB of weights: nothing much is to be expected there.
 """
 
 import torch
