@@ -42,10 +42,10 @@ def _seed():
     [
         ((1, 5, 9, 7), 7, 1, 1, Tile(4, 4, 8, 1)),
         ((2, 16, 8, 8), 7, 2, 2, Tile(2, 4, 16, 1)),
-        ((2, 20, 11, 13), 7, 2, 2, Tile(4, 2, 16, 1)),
-        ((1, 20, 11, 13), 3, 1, 2, Tile(2, 2, 16, 1)),
-        ((2, 3, 1, 1), 7, 2, 2, Tile(2, 2, 16, 1)),
-        ((2, 20, 11, 14), 7, 2, 1, Tile(3, 2, 16, 1)),
+        ((1, 20, 9, 7), 7, 2, 2, Tile(4, 4, 16, 1)),
+        ((2, 3, 1, 1), 7, 2, 2, Tile(2, 2, 4, 1)),
+        ((1, 20, 6, 5), 3, 1, 2, Tile(2, 2, 16, 1)),
+        ((2, 4, 9, 6), 7, 2, 1, Tile(3, 2, 4, 1)),
     ],
 )
 def test_convolution(shape, size, stride, multiplier, tile, dtype):
@@ -54,8 +54,7 @@ def test_convolution(shape, size, stride, multiplier, tile, dtype):
     x, bias = draw(shape, dtype), draw((channels * multiplier,), dtype)
     expected = F.conv2d(x.double(), weight.double(), bias.double(), stride, size // 2, 1, channels)
     taps = taps_first(weight, channels)
-    check(convolve(x, taps, bias, stride, tile), expected, dtype)
-    part = F.pad(x, (1, 2, 3, 4))[..., 3:-4, 1:-2]
+    part = F.pad(x, (1, 2, 3, 4))[..., 3:-4, 1:-2]  # of a larger tensor
     check(convolve(part, taps, bias, stride, tile), expected, dtype)
 
 
@@ -63,10 +62,9 @@ def test_convolution(shape, size, stride, multiplier, tile, dtype):
 @pytest.mark.parametrize(
     ('shape', 'size', 'tile', 'blocks'),
     [
-        ((1, 5, 9, 7), 7, Tile(4, 4, 8, 1), 1),
-        ((2, 20, 6, 23), 7, Tile(4, 4, 16, 1), 2),
-        ((2, 20, 2, 13), 3, Tile(3, 1, 16, 1), 4),
-        ((1, 4, 5, 6), 7, Tile(50, 2, 16, 1), 5),
+        ((1, 3, 7, 5), 7, Tile(4, 4, 4, 1), 1),
+        ((2, 20, 4, 9), 3, Tile(3, 2, 16, 1), 2),
+        ((2, 4, 2, 3), 5, Tile(50, 1, 4, 1), 5),
     ],
 )
 def test_weight_gradient(shape, size, tile, blocks, dtype):
@@ -76,9 +74,7 @@ def test_weight_gradient(shape, size, tile, blocks, dtype):
         (channels, 1, size, size), dtype=torch.float64, device=DEVICE, requires_grad=True
     )
     F.conv2d(x.double(), weight, None, 1, size // 2, 1, channels).backward(gradient.double())
-    found = weight_gradient(x, gradient, size, tile, blocks)
-    check(found, weight.grad, dtype)
-    assert torch.equal(found, weight_gradient(x, gradient, size, tile, blocks))
+    check(weight_gradient(x, gradient, size, tile, blocks), weight.grad, dtype)
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, HALF])

@@ -43,7 +43,7 @@ def test_downsampling(shape):
     channels = shape[1]
     weight, bias = draw((2 * channels, 1, 7, 7), 1), draw((2 * channels,), 2)
     taps = F.unfold(draw(shape), 7, padding=3, stride=2).unflatten(1, (channels, 1, 49))
-    expected = (taps * weight.reshape(channels, 2, 49, 1)).sum(2).flatten(1, 2)
+    expected = (taps * weight.reshape(channels, 2, 49, 1)).sum(3).flatten(1, 2)
     expected = expected.reshape(shape[0], 2 * channels, -(-shape[2] // 2), -1)
     expected = expected + bias[:, None, None]
     halves = [(weight[m::2], bias[m::2]) for m in (0, 1)]
