@@ -46,14 +46,11 @@ QUICK_CASES = (
     Case('weight gradient', (2, 16, 9, 14), 1),
 )
 # Sizes of the kernels' programs: none spills, compiled for compute capability 9.0.
-DOWNSAMPLING_TILES = (
-    (4, 8, 64, 4),
-    (2, 8, 64, 4),
-    (2, 16, 32, 4),
-)  # rows, columns, channels, warps
+# rows, columns, channels, warps
+DOWNSAMPLING_TILES = ((4, 8, 64, 4), (2, 8, 64, 4), (2, 16, 32, 4))
 CONVOLUTION_TILE = (8, 8, 64, 4)
 GRADIENT_TILES = ((50, 4, 64, 4), (25, 4, 64, 4))
-GRADIENT_PROGRAMS = 700  # at most so many and some: two waves on a GPU
+GRADIENT_PROGRAMS = 700  # about: two waves of them on a GPU of 132 multiprocessors
 # columns, hidden channels at a time, warps, stages, by channels
 FUSED_TILES = {
     64: ((32, 64, 8, 2), (16, 64, 4, 2)),
@@ -241,8 +238,8 @@ def weight_gradient_contiguous(x: Tensor, gradient: Tensor) -> Tensor:
 def weight_gradient_by_fft(x: Tensor, gradient: Tensor) -> Tensor:
     """The same as a correlation by Fourier transforms in float32 or more, summed over the batch."""
     half, (height, width) = SIZE // 2, x.shape[-2:]
-    size = [max(SIZE, length + half) + 1 for length in (height, width)]
-    size = [length // 2 * 2 for length in size]  # even: faster
+    # lags of -half to half must not meet; even lengths are faster
+    size = [(max(SIZE, length + half) + 1) // 2 * 2 for length in (height, width)]
     wide = x.dtype if x.dtype == torch.float64 else torch.float32
     spectra = [torch.fft.rfft2(t.to(wide).contiguous(), size) for t in (x, gradient)]
     product = (spectra[0] * spectra[1].conj()).sum(0)
