@@ -16,15 +16,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Tile:
-    """What one program computes: rows, columns, channels of the output, and by how many warps."""
+    """Rows, columns and channels that one program computes, and the warps it has."""
 
     rows: int
     columns: int
     channels: int
     warps: int
-
-    def __str__(self) -> str:
-        return f'{self.rows}x{self.columns}x{self.channels}, {self.warps} warps'
 
 
 def channels_last(tensor: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ FUSED_TILES = {
 
 @dataclass
 class Work:
-    """What is computed in a case, and the ways to compute it.
+    """The computation of a case, and the ways to do it.
 
     Attributes:
         reference: Computes it in float64 from inputs in float64.
