@@ -358,7 +358,7 @@ def main(argv: Sequence[str] | None) -> None:
         'parts',
         nargs='*',
         metavar='NAME',
-        help='of backbones, training_step, camvid, hands, prediction (default: all)',
+        help='of backbones, training_step, mends, camvid, hands, prediction (default: all)',
     )
     part.add_argument('--minutes', type=float, default=8, help='(default: %(default)s)')
     part.add_argument('--out', type=Path, required=True, help='folder of the results, JSON')
