@@ -7,6 +7,7 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .arguments import check_frozen, check_init_cfg, check_switches
 from .norms import build_norm
 from .reparam import double, fold_affine_before, norm_affine, set_folded
 
@@ -44,13 +45,11 @@ class StagedBackbone(BaseModule):
         frozen_stages: int,
         init_cfg: dict | list[dict] | None,
     ) -> None:
+        check_init_cfg(init_cfg)
         super().__init__(init_cfg)
-        if not -1 <= frozen_stages <= num_stages:
-            raise ValueError(
-                f'frozen_stages is {frozen_stages}, {arch!r} allows -1 (none) to '
-                f'{num_stages} (all stages)'
-            )
-        if not isinstance(build_norm(norm_cfg, 1), _BatchNorm):
+        check_switches(norm_eval=norm_eval)
+        check_frozen(frozen_stages, arch, num_stages)
+        if not isinstance(build_norm(norm_cfg, 1, 'norm_cfg'), _BatchNorm):
             raise ValueError(
                 f'norm_cfg is {norm_cfg!r}, expected a BatchNorm type such as BN or SyncBN: '
                 'the convolutions cannot be folded with another'
@@ -69,7 +68,7 @@ class StagedBackbone(BaseModule):
         self.out_norms = nn.ModuleDict()
         if out_norm is not None:
             for i, channels in zip(self.out_indices, self.out_channels, strict=True):
-                self.out_norms[str(i)] = build_norm(out_norm, channels)
+                self.out_norms[str(i)] = build_norm(out_norm, channels, 'out_norm')
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Compute the feature maps.

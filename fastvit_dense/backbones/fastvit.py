@@ -10,6 +10,7 @@ from functools import partial
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from .arguments import check_arch, check_share, check_switches
 from .base import StagedBackbone
 from .blocks import AttentionBlock, RepMixerBlock
 from .convolutions import ConditionalPosEnc, MobileOneBlock, PatchEmbed
@@ -90,14 +91,18 @@ class FastViT(StagedBackbone):
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        if arch not in VARIANTS:
-            raise ValueError(f'unknown arch {arch!r}, known are {", ".join(VARIANTS)}')
+        check_arch(arch, VARIANTS)
         variant = VARIANTS[arch]
         super().__init__(
             arch, len(variant.layers), out_indices, norm_cfg, norm_eval, frozen_stages, init_cfg
         )
-        if not 0 <= drop_path_rate < 1:
-            raise ValueError(f'drop_path_rate is {drop_path_rate}, expected 0 <= rate < 1')
+        check_share('drop_path_rate', drop_path_rate, 'rate')
+        check_switches(
+            reparameterized=reparameterized,
+            overparameterized=overparameterized,
+            large_kernels=large_kernels,
+            with_cp=with_cp,
+        )
         self.out_channels = tuple(variant.embed_dims[i] for i in self.out_indices)
         self.out_strides = tuple(4 * 2**i for i in self.out_indices)
 

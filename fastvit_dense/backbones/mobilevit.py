@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from mmengine.registry import MODELS
 from torch import nn
 
+from .arguments import check_arch, check_choice, check_share, check_switches
 from .base import StagedBackbone
 from .mobilevit_blocks import ConvNormAct, InvertedResidual, MobileViTBlock, MobileViTv2Block
 from .mobilevit_variants import MOBILEVIT_VARIANTS, TRANSFORMER_DEPTHS, MobileViTVariant
@@ -77,12 +78,12 @@ class MobileViT(StagedBackbone):
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        if arch not in MOBILEVIT_VARIANTS:
-            raise ValueError(f'unknown arch {arch!r}, known are {", ".join(MOBILEVIT_VARIANTS)}')
-        if output_stride not in _DILATIONS:
-            raise ValueError(f'output_stride is {output_stride!r}, expected 32, 16 or 8')
-        if not 0 <= dropout < 1:
-            raise ValueError(f'dropout is {dropout}, expected 0 <= share < 1')
+        check_arch(arch, MOBILEVIT_VARIANTS)
+        check_choice('output_stride', output_stride, tuple(_DILATIONS))
+        check_share('dropout', dropout, 'share')
+        check_switches(
+            block_dilation=block_dilation, reparameterized=reparameterized, with_cp=with_cp
+        )
         super().__init__(
             arch, len(_STRIDES), out_indices, norm_cfg, norm_eval, frozen_stages, init_cfg
         )
