@@ -14,6 +14,7 @@ from ..spread import spread
 from .coco_rules import plausibility_findings, structure_findings
 from .coco_usage import count_usage, judge_usage
 from .common import LOOKED_AT, DatasetCheck, existing_files, expected_names
+from .near_names import NearNames
 from .pictures import check_pictures
 
 MANY_CLASSES = 20  # more are named in a file
@@ -149,22 +150,32 @@ def _check_images(check: DatasetCheck, path: Path, folder: Path, images: list[di
     training = report.loaders == ['train']
     skipped = training and bool(present) and len(missing) <= MAX_BROKEN_IMAGES
     tell = report.warning if skipped and check.depth != 'all' else report.error
+    near = NearNames(folder) if missing else None
     for image in missing:
         tell(
             'image_missing',
             folder / image['file_name'],
-            f'expected the image with id {image["id"]} of {path}, found no such file',
+            f'expected the image with id {image["id"]} of {path}, found no such file'
+            f'{near.of(image["file_name"]) if near else ""}',
         )
+    of_other_size: list[DataError] = []
 
     def examine(image: dict) -> DataError | None:
         file = str(folder / image['file_name'])
         try:
-            check_size(file, read_image(file).shape[:2], image)
+            shape = read_image(file).shape[:2]
         except DataError as error:
             return error
+        try:
+            check_size(file, shape, image)
+        except DataError as error:
+            of_other_size.append(error)
         return None
 
     check.examine_pictures(examine, present)
+    if check.depth == 'all':  # else there is a look at the sizes of some
+        for fault in sorted(of_other_size, key=str):
+            check.broken('image_size', fault)
     if check.depth == 'sample':
         _look_at_sizes(check, folder, spread(present, LOOKED_AT), training)
     sizes = {folder / im['file_name']: (im['height'], im['width']) for im in present}

@@ -3,7 +3,7 @@
 import difflib
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -153,11 +153,20 @@ def existing_files(paths: Iterable[Path]) -> set[Path]:
     found = set()
     for path in paths:
         if path.parent not in folders:
-            there = path.parent.is_dir()
-            folders[path.parent] = set(os.listdir(path.parent)) if there else set()
+            folders[path.parent] = set(_names_in(path.parent))
         if path.name in folders[path.parent]:
             found.add(path)
     return found
+
+
+def _names_in(folder: Path) -> Iterator[str]:
+    """Yield the names in a folder, if it is one, without links that lead nowhere."""
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.is_symlink() or os.path.exists(entry.path):
+                yield entry.name
 
 
 def check_no_cycle(folder: Path, above: frozenset[str] = frozenset()) -> None:

@@ -316,6 +316,41 @@ def test_broken_images_are_found_by_reading_them(coco_tree):
     assert '2.jpg: expected 33x64 pixels' in errors[2]
 
 
+def test_pictures_of_another_size_are_told_as_such(coco_tree):
+    for image in coco_tree.content['images']:
+        image.update(width=70, height=70)
+    coco_tree.write()
+    for read_files in (True, False):
+        report = check_config(coco_tree.config(), read_files=read_files)
+        assert {finding.kind for finding in report.of('train').findings} == {'image_size'}
+        assert len(report.errors) == 3
+
+
+def test_a_link_that_leads_nowhere_is_no_picture(coco_tree):
+    coco_tree.images[1].unlink()
+    coco_tree.images[1].symlink_to(coco_tree.root / 'nowhere.jpg')
+    assert_names(only_error(coco_tree, read_files=True), coco_tree.images[1], 'no such file')
+
+
+@pytest.mark.parametrize(
+    ('name', 'advice'),
+    [
+        ('0.JPG', 'as the file is named'),
+        ('0.png', 'as the file is named'),
+        ('0', 'as the file is named'),
+        ('0.jpg ', 'as the file is named'),
+        ('images/0.jpg', 'data_prefix.img'),
+        ('images\\0.jpg', 'data_prefix.img'),
+        ('C:\\pictures\\0.jpg', 'data_prefix.img'),
+    ],
+)
+def test_a_file_that_is_near_a_missing_one_is_named(coco_tree, name, advice):
+    coco_tree.content['images'][0]['file_name'] = name
+    coco_tree.write()
+    message = only_error(coco_tree, read_files=True)
+    assert_names(message, 'id 7', 'no such file', coco_tree.images[0], advice)
+
+
 def test_no_readable_picture_at_all_stops_before_training(coco_tree):
     for path in coco_tree.images:
         path.write_bytes(b'GIF')
