@@ -17,6 +17,7 @@ from ..errors import DataError, PredictionError
 from . import coco, coco_scores
 from .base import TaskMetric, as_dict, loaded_part
 from .boundary import evaluate_boundaries
+from .box_hints import tell_hints
 from .coco_matches import RECALLS, THRESHOLDS, Evaluation
 from .coco_matching import ENGINE, evaluate
 from .detection_diagnosis import diagnose_detections
@@ -389,6 +390,7 @@ class InstanceMetric(TaskMetric):
                 'count as missed',
                 'current',
             )
+        tell_hints(path, samples, self.truth)
         if samples and 'masks' not in samples[0] and self.metrics != ['bbox']:
             if 'bbox' not in self.metrics:
                 raise PredictionError(

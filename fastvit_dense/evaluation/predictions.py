@@ -1,7 +1,7 @@
 """Saved predictions in the official formats, and scoring them without a model."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,7 @@ def coco_samples(entries: Any, path: Path, truth: COCO, category_ids: list[int])
     fields = [field for field in FIELDS if field in first or not entries]
     by_image: dict[int, list[int]] = {image_id: [] for image_id in truth.imgs}
     for index, entry in enumerate(entries):
+        _make_whole(entry)
         fault = _entry_fault(entry, fields, truth, labels)
         if fault:
             raise PredictionError(f'{path}: {_entry_name(entries, index)}: {fault}')
@@ -220,13 +221,22 @@ def _entry_name(entries: list, index: int) -> str:
     return f'entry {index}' + ('' if image_id is None else f' (image_id {image_id!r:.40})')
 
 
+def _make_whole(entry: object) -> None:
+    """Turn ids that are written as 1.0 into integers, as in annotation files."""
+    for name in ('image_id', 'category_id') if isinstance(entry, dict) else ():
+        value = entry.get(name)  # type: ignore[attr-defined]
+        if isinstance(value, float) and value.is_integer():
+            entry[name] = int(value)  # type: ignore[index]
+
+
 def _entry_fault(entry: object, fields: list[str], truth: COCO, labels: dict) -> str | None:
     if not isinstance(entry, dict):
         return f'expected an object, found {type(entry).__name__}'
     if not is_integer(entry.get('image_id')) or entry['image_id'] not in truth.imgs:
         return f'image_id {entry.get("image_id")!r:.40} is not in the annotation file'
     if not is_integer(entry.get('category_id')) or entry['category_id'] not in labels:
-        return f'category_id {entry.get("category_id")!r:.40} is not among the {len(labels)} scored'
+        category = f'{entry.get("category_id")!r:.40}'
+        return f'category_id {category} is not among the {len(labels)} scored ({_some(labels)})'
     for name in ('score', 'mask_score'):
         if (name == 'score' or name in entry) and not is_number(entry.get(name)):
             return f'{name} {entry.get(name)!r:.40} is not a finite number'
@@ -235,4 +245,12 @@ def _entry_fault(entry: object, fields: list[str], truth: COCO, labels: dict) ->
         return f'expected the fields {fields or "bbox or segmentation"}, found {found}'
     if 'bbox' in fields and not is_box(entry['bbox']):
         return f'expected bbox [x, y, width, height], found {entry["bbox"]!r:.80}'
+    if 'bbox' in fields and min(entry['bbox'][2:]) < 0:
+        found_box = f'{entry["bbox"]!r:.80}'
+        return f'bbox: expected a width and a height of 0 and more, found {found_box}'
     return None
+
+
+def _some(ids: Iterable[int]) -> str:
+    shown = sorted(ids)
+    return ', '.join(map(str, shown[:10])) + (', ...' if len(shown) > 10 else '')

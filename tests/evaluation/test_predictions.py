@@ -43,6 +43,8 @@ CODE = rectangle_rle([1, 1, 5, 5], SIZE)
         ({'image_id': [1]}, ['image_id', [1]]),
         ({'category_id': 4}, ['category_id', 4, 2]),
         ({'category_id': None}, ['category_id', None]),
+        ({'category_id': 'cat'}, ['category_id', "'cat'", 2, '3']),
+        ({'bbox': [5, 5, -3, 4]}, ['bbox', 'width', 'found', [5, 5, -3, 4]]),
         ({'score': float('nan')}, ['score', 'nan', 'finite']),
         ({'score': 'high'}, ['score', 'high']),
         ({'bbox': [1, 2, 3]}, ['bbox', 'found', [1, 2, 3]]),
