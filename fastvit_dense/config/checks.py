@@ -26,6 +26,7 @@ LOOP_NUMBERS = {'max_epochs': 1, 'max_iters': 1, 'val_begin': 0, 'val_interval':
 # whose types keep what they are given, and fail with it long after they are built
 TRAINING = ('optim_wrapper', 'param_scheduler', 'default_hooks', 'custom_hooks', 'log_processor')
 LARGEST = 1e30  # of an optimizer's numbers; steps are in float32, which ends at 3e38
+HIGHEST_SEED = 2**32 - 1  # that numpy takes
 NEEDED_BY_TRAINING = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 # segmentor of mmseg -> modes of its test_cfg
 SEGMENTORS = {
@@ -77,6 +78,10 @@ def check_settings(cfg: Config, loaders: Collection[str] = LOADERS) -> None:
     if seed is not None and type(seed) is not int:
         raise ConfigError(
             f'{cfg.filename}: randomness.seed: expected a whole number or None, found {seed!r}'
+        )
+    if seed is not None and not 0 <= seed <= HIGHEST_SEED:
+        raise ConfigError(
+            f'{cfg.filename}: randomness.seed: expected 0 to {HIGHEST_SEED}, found {seed}'
         )
     _check_whole_numbers(cfg, 'train_cfg', LOOP_NUMBERS)
     _check_optimizer(cfg)

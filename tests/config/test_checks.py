@@ -314,6 +314,9 @@ def test_settings_of_the_runner_that_are_none(place):
 def test_seed_that_is_no_number():
     message = one_line(check_settings, read(INSTANCE, 'randomness.seed=abc'))
     assert message.endswith("randomness.seed: expected a whole number or None, found 'abc'")
+    for seed in (-1, 2**32):
+        message = one_line(check_settings, read(INSTANCE, f'randomness.seed={seed}'))
+        assert message.endswith(f'randomness.seed: expected 0 to {2**32 - 1}, found {seed}')
 
 
 def test_iterations_written_as_a_power_of_ten():
