@@ -127,6 +127,7 @@ def set_classes(names: list[str]) -> str:
     """Say what to type for the classes of a file."""
     key = 'train_dataloader.dataset.metainfo.classes'
     advice = 'for those of the file set metainfo.classes of the training dataset: --cfg-options '
+    names = list(dict.fromkeys(names))
     value = f'{key}={tuple(names)}'
     if len(names) > MANY_CLASSES or '\\' in value:
         return f'{advice}{key}=classes.txt, a text file with one class a line'

@@ -20,6 +20,7 @@ from ..formats.slips import (
     shared_area,
 )
 from ..values import is_box, is_integer, is_number
+from .coco_areas import odd_areas
 from .coco_doubled import doubled_findings, placed_annotations
 from .findings import Finding
 
@@ -100,6 +101,10 @@ def _field_problem(entry: Any, types: dict[str, type]) -> str | None:
         if not isinstance(entry[name], kind) or isinstance(entry[name], bool):
             expected = 'a whole number (int)' if kind is int else kind.__name__
             return f'{name}: expected {expected}, found {entry[name]!r:.60}'
+        if name.endswith('id') and not is_integer(entry[name]):
+            return f'{name}: expected at most 64 bits, found {entry[name]!r:.60}'
+        if kind is str and not entry[name].strip():
+            return f'{name}: expected a name, found {entry[name]!r}'
         if name in ('height', 'width') and not 1 <= entry[name] <= LONGEST_SIDE:
             return f'{name}: expected 1 to {LONGEST_SIDE} pixels, found {entry[name]!r:.60}'
     if 'height' in types and entry['height'] * entry['width'] > OPENCV_PIXELS:
@@ -143,7 +148,8 @@ def _value_problem(annotation: dict) -> tuple[str, str] | None:
     if not is_box(box):
         return 'box', f'bbox: expected four finite numbers x, y, width, height, found {box!r:.80}'
     if not is_number(area):
-        return 'area', f'area: expected a number above 0, found {area!r:.60}'
+        filled = '; fastvit-dense convert-data FOLDER OUT fills it in' if area is None else ''
+        return 'area', f'area: expected a number above 0, found {area!r:.60}{filled}'
     for flag in FLAGS:
         value = annotation.get(flag, 0)
         if not is_integer(value) or value not in (0, 1):
@@ -163,7 +169,8 @@ def mask_problem(mask: Any, size: tuple[int, int]) -> str | None:
         fault = rle_problem(mask, size)
         return f'segmentation{fault}' if fault else None
     if not isinstance(mask, list) or not mask:
-        return f'segmentation: expected polygons or RLE, found {mask!r:.60}'
+        boxes = '' if mask else '; on boxes alone fasterrcnn_fastvit_* and its kin train'
+        return f'segmentation: expected polygons or RLE, found {mask!r:.60}{boxes}'
     for index, polygon in enumerate(mask):
         if not isinstance(polygon, list) or not all(map(is_number, polygon)):
             expected = 'expected a list of finite numbers'
@@ -226,6 +233,8 @@ def plausibility_findings(
         found.append(Finding('warning', 'outside', path, message))
     severity = 'error' if len(mismatches) >= MANY_MISMATCHES * count else 'warning'
     found += [Finding(severity, 'mask_box_mismatch', *mismatch) for mismatch in mismatches]
+    if not faults:
+        found += odd_areas(content, path)
     return found + list(doubled_findings(content, path))
 
 

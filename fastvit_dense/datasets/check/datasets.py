@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -154,12 +155,22 @@ def _check_dataset(
     try:
         built = cls(**_settings(dataset))
     except REFUSALS as error:
+        metainfo = dataset.get('metainfo') or {}
+        if 'palette does not match' in str(error):
+            count, colours = len(metainfo.get('classes') or ()), len(metainfo['palette'])
+            message = (
+                f'metainfo.palette: palette does not match classes: expected {count} colours, one '
+                f'of each class, found {colours}; metainfo.palette=[] leaves them to chance'
+            )
+            report.error('palette', kind, message)
+            return
         reason = refused_argument(cls, _settings(dataset), error) or reason_of(error)
         report.error('dataset', kind, f'its settings do not fit: {reason}')
         return
     masks = any(_scores_masks(cfg, loader) for loader in report.loaders)
     check = DatasetCheck(kind, dataset, built, report, depth, masks, progress)
     check.training = _built(cls, next(datasets_of(cfg, LOADERS[:1]), {}))
+    _check_names(check)
     _check_num_classes(cfg, check)
     if function is check_semantic:
         check_heads(cfg, check)
@@ -196,6 +207,17 @@ CHECKS: dict[str, Callable[[DatasetCheck], None]] = {
     'CocoDataset': check_coco,
     'BaseSegDataset': check_semantic,
 }
+
+
+def _check_names(check: DatasetCheck) -> None:
+    """See that each class has a name of its own: of two of one name, one would have no object."""
+    for name, count in Counter(check.classes).items():
+        if count > 1:
+            message = f'metainfo.classes: expected each name once, found {name!r} {count} times'
+            check.report.error('duplicate_name', check.kind, message)
+        if not name.strip():
+            message = f'metainfo.classes: expected names, found {name!r}'
+            check.report.error('classes', check.kind, message)
 
 
 def _check_num_classes(cfg: Config, check: DatasetCheck) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import DataError
+from ...errors import DataError, reason_of
 from ..decoding import orientation_of, size_of
 from ..loading import (
     IGNORED,
@@ -53,6 +53,9 @@ def check_semantic(check: DatasetCheck) -> None:
     except DataError as error:
         check.broken('links', error)
         return
+    if ann_file and (fault := names_fault(Path(ann_file), images, check.built.img_suffix)):
+        report.error('annotation_file', ann_file, fault)
+        return
     entries = check.built.load_data_list() if images.exists() or ann_file else []
     pairs = [(Path(entry['img_path']), Path(entry.get('seg_map_path', ''))) for entry in entries]
     report.images = len(pairs)
@@ -85,7 +88,37 @@ def check_semantic(check: DatasetCheck) -> None:
         check_pictures(check, sizes)
 
 
+def names_fault(path: Path, images: Path, suffix: str) -> str | None:
+    """Tell in words what keeps a file from being a list of names, one a line, without suffixes.
+
+    Args:
+        path: The file, which mmseg reads as UTF-8.
+        images: Folder of the pictures.
+        suffix: What is added to each name.
+    """
+    try:
+        text = path.read_text(encoding='utf-8')
+    except UnicodeDecodeError as error:
+        return f'expected names in UTF-8, one a line, found {reason_of(error)}'
+    if text.startswith('\ufeff'):
+        return 'expected UTF-8 without a byte order mark, found one; save it again without'
+    if not text.strip():
+        return 'expected names of pictures, one a line, found none'
+    for number, name in enumerate(text.splitlines(), 1):
+        if not name.strip():
+            return f'line {number}: expected the name of a picture, found an empty line'
+        if name.endswith(suffix) and (images / name).is_file():
+            told = f'expected a name without {suffix!r} (img_suffix), which is added'
+            return f'line {number}: {told}, found {name!r}'
+    return None
+
+
 def _check_settings(check: DatasetCheck) -> None:
+    zero = check.built.reduce_zero_label
+    if zero not in (True, False, None):
+        message = f'reduce_zero_label: expected True or False, found {zero!r}'
+        check.report.error('reduce_zero_label', check.kind, message)
+        check.built.reduce_zero_label = bool(zero)
     if not check.classes:
         check.report.error(
             'classes', check.kind, 'expected metainfo.classes, found none in the config'

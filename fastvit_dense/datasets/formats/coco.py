@@ -1,5 +1,7 @@
 """Reading COCO annotation files: one way for training, checking and scoring."""
 
+import json
+import mmap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,9 @@ def read_json(path: str | Path, backend_args: dict | None = None) -> Any:
     """
     with get_local_path(str(path), backend_args=backend_args) as local_path:
         try:
-            return files.read_json(Path(local_path), JSON_BYTES)
+            content = files.read_json(Path(local_path), JSON_BYTES)
+            _check_single_lists(Path(local_path))
+            return content
         except FileNotFoundError:
             raise MissingFileError(f'annotation file {path} does not exist') from None
         except ValueError as error:
@@ -37,6 +41,30 @@ def read_json(path: str | Path, backend_args: dict | None = None) -> Any:
         except OSError as error:
             reason = error.strerror or reason_of(error)
             raise DataError(f'{path}: cannot be read: {reason}') from None
+
+
+def _check_single_lists(path: Path) -> None:
+    """See that no list of a file stands there twice: of two, JSON keeps the second.
+
+    Raises:
+        ValueError: One does.
+    """
+    with path.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        keys = [f'"{key}"'.encode() for key in WHOLE_NUMBERS]
+        if all(text.find(key) == text.rfind(key) for key in keys):
+            return
+
+    def check(pairs: list[tuple[str, Any]]) -> dict:
+        names = [name for name, _ in pairs]
+        for name in WHOLE_NUMBERS:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f'expected {name!r} once, found it {names.count(name)} times, of which JSON '
+                    'keeps the last; put their entries into one list'
+                )
+        return dict(pairs)
+
+    json.loads(path.read_bytes(), object_pairs_hook=check)
 
 
 def read_coco(path: str | Path, backend_args: dict | None = None) -> dict[str, Any]:

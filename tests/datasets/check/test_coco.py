@@ -73,6 +73,22 @@ DAMAGE = {
         set_entry('images', 0, height='40'),
         ['images[0]', 'height', 'int', 'found', "'40'"],
     ),
+    'category name empty': (
+        set_entry('categories', 1, name=' '),
+        ['categories[1]', 'name', 'a name', 'found', "' '"],
+    ),
+    'file name empty': (
+        set_entry('images', 1, file_name=''),
+        ['images[1]', 'file_name', 'a name', 'found', "''"],
+    ),
+    'category id of more than 64 bits': (
+        set_entry('categories', 1, id=2**70),
+        ['categories[1]', 'id', '64 bits', 'found', 2**70],
+    ),
+    'no segmentation': (
+        drop_field('annotations', 1, 'segmentation'),
+        [*SECOND, 'segmentation', 'found', None, 'fasterrcnn_fastvit_'],
+    ),
     'category name no string': (
         set_entry('categories', 1, name=None),
         ['categories[1]', 'name', 'str', 'found', None],
@@ -126,7 +142,10 @@ DAMAGE = {
         set_entry('annotations', 1, bbox=['4', 5, 10, 12]),
         [*SECOND, 'bbox', 'numbers', 'found', ['4', 5, 10, 12]],
     ),
-    'no area': (drop_field('annotations', 1, 'area'), [*SECOND, 'area', 0, 'found', None]),
+    'no area': (
+        drop_field('annotations', 1, 'area'),
+        [*SECOND, 'area', 0, 'found', None, 'convert-data'],
+    ),
     'area zero': (set_entry('annotations', 1, area=0), [*SECOND, 'area', 0, 'found', 0]),
     'no mask': (
         drop_field('annotations', 1, 'segmentation'),
@@ -485,3 +504,26 @@ def test_no_picture_of_the_training_is_there(coco_tree):
         path.unlink()
     with raises_naming(DataError, 'train_dataloader', coco_tree.images[0], 'no such file'):
         quick_check(coco_tree.config(), 'train_dataloader')
+
+
+def test_a_list_that_stands_there_twice_is_told(coco_tree):
+    text = json.dumps(coco_tree.content)
+    second = json.dumps(coco_tree.content['annotations'][:2])
+    coco_tree.ann_file.write_text(f'{text[:-1]}, "annotations": {second}}}')
+    message = only_error(coco_tree)
+    assert_names(message, coco_tree.ann_file, "'annotations'", 'once', 2, 'last')
+    with raises_naming(DataError, coco_tree.ann_file, "'annotations'", 'once', 2):
+        InstanceMetric(str(coco_tree.ann_file))
+
+
+def test_words_that_are_like_the_lists_are_no_lists(coco_tree):
+    coco_tree.content['info'] = {'images': 3, 'annotations': 6, 'about': '"images"'}
+    coco_tree.write()
+    assert check_config(coco_tree.config()).errors == []
+
+
+def test_classes_are_suggested_once(coco_tree):
+    coco_tree.content['categories'] = [{'id': k, 'name': 'owl'} for k in (3, 4)]
+    coco_tree.write()
+    errors = check_config(coco_tree.config()).errors
+    assert any("metainfo.classes=('owl',)" in message for message in errors)

@@ -175,3 +175,27 @@ def test_real_annotations_raise_no_alarm(shared_dir, split):
     data = read_coco(path)
     assert structure_findings(data, str(path), with_masks=True) == []
     assert plausibility_findings(data, str(path), with_masks=True) == []
+
+
+@pytest.mark.parametrize(
+    ('areas', 'count'),
+    [
+        ([120.0] * 20, 0),
+        ([1.0] + [120.0] * 19, 0),
+        ([1.0] * 2 + [120.0] * 18, 2),
+        ([0.05] * 20, 20),
+        ([1e9] + [120.0] * 19, 1),
+        ([179.0] * 20, 0),
+    ],
+)
+def test_areas_beside_their_boxes(areas, count):
+    data = content(
+        *[rectangle(k, 5, 10, 12) for k in range(20)], boxes=[[k, 5, 10, 12] for k in range(20)]
+    )
+    for annotation, area in zip(data['annotations'], areas, strict=True):
+        annotation['area'] = area
+    findings = plausibility_findings(data, 'a.json', with_masks=False)
+    areas = [finding for finding in findings if finding.kind == 'area']
+    assert [finding.severity for finding in areas] == ['warning'] * bool(count)
+    if count:
+        assert_names(areas[0], 'a.json', f'{count} of 20', 'annotations[0]', 120, 'convert-data')

@@ -107,6 +107,14 @@ def test_datasets_that_cannot_be_checked(coco_tree):
     assert 'not on this disk' in report.warnings[0]
 
 
+def test_each_class_has_a_name_of_its_own(coco_tree, semantic_tree):
+    for tree in (coco_tree, semantic_tree):
+        metainfo = {'classes': ('field', 'field', ' ')}
+        errors = check_config(tree.config(metainfo=metainfo)).errors
+        assert_names(errors[0], 'metainfo.classes', 'once', "'field'", 2)
+        assert_names(errors[1], 'metainfo.classes', 'expected names', "' '")
+
+
 def test_settings_that_do_not_fit(coco_tree):
     (message,) = check_config(coco_tree.config(type='CocoDatasset')).errors
     assert "no dataset type 'CocoDatasset' is registered" in message

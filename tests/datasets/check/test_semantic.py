@@ -261,3 +261,31 @@ def test_names_that_lead_out_of_the_folder(semantic_tree):
     (semantic_tree.root / 'list.txt').write_text('0\n../images/1\n../../images/x\n')
     report = check_config(semantic_tree.config(ann_file='list.txt'))
     assert any('1 of 3 file names lead out of' in message for message in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ('text', 'facts'),
+    [
+        ('0\n1\n'.encode('utf-8-sig'), ['byte order mark']),
+        ('0\n1\n'.encode('utf-16'), ['UTF-8', 'decode']),
+        (b'\n', ['names of pictures', 'found none']),
+        (b'', ['names of pictures', 'found none']),
+        (b'0\n\n1\n', ['line 2', 'an empty line']),
+        (b'0\n1.jpg\n', ['line 2', "'.jpg'", 'img_suffix', "'1.jpg'"]),
+    ],
+)
+def test_lists_of_names_that_cannot_be_meant(semantic_tree, text, facts):
+    path = semantic_tree.root / 'list.txt'
+    path.write_bytes(text)
+    for read_files in (True, False):
+        message = only_error(semantic_tree, read_files=read_files, ann_file='list.txt')
+        assert_names(message, path, *facts)
+
+
+def test_settings_of_another_type_and_palettes_of_another_length(semantic_tree):
+    steps = [{'type': 'LoadImageFromFile'}]
+    message = only_error(semantic_tree, reduce_zero_label='maybe', pipeline=steps)
+    assert_names(message, 'reduce_zero_label', 'True or False', "'maybe'")
+    metainfo = {'classes': ('field', 'sky'), 'palette': [[1, 2, 3]]}
+    message = only_error(semantic_tree, metainfo=metainfo)
+    assert_names(message, 'metainfo.palette', 2, 'found', 1)
