@@ -85,6 +85,7 @@ def check_settings(cfg: Config, loaders: Collection[str] = LOADERS) -> None:
         )
     _check_whole_numbers(cfg, 'train_cfg', LOOP_NUMBERS)
     _check_optimizer(cfg)
+    _check_preprocessor(cfg)
     for place in TRAINING:
         for path, node in dicts_of(cfg.get(place), place):
             cls = find_type(node.get('type'), node.get('_scope_', cfg.get('default_scope')))
@@ -114,6 +115,22 @@ def _check_optimizer(cfg: Config) -> None:
                     f'{cfg.filename}: {path}.{key}: expected a number of at most {LARGEST:g}, '
                     f'found {value!r:.40}'
                 )
+
+
+def _check_preprocessor(cfg: Config) -> None:
+    """Refuse sizes that are none, and deviations by which nothing can be divided."""
+    model = cfg.get('model')
+    settings = model.get('data_preprocessor') if isinstance(model, dict) else None
+    if not isinstance(settings, dict):
+        return
+    place, size = f'{cfg.filename}: model.data_preprocessor', settings.get('size')
+    pair = isinstance(size, list | tuple) and len(size) == 2
+    if size is not None and not (pair and all(type(n) is int and n > 0 for n in size)):
+        raise ConfigError(f'{place}.size: expected (height, width) in pixels, found {size!r}')
+    std = settings.get('std') or ()
+    numbers = std if isinstance(std, list | tuple) else (std,)
+    if not all(isinstance(n, int | float) and 0 < abs(n) <= LARGEST for n in numbers):
+        raise ConfigError(f'{place}.std: expected numbers other than 0, found {std!r}')
 
 
 def _check_whole_numbers(cfg: Config, place: str, smallest: dict[str, int]) -> None:

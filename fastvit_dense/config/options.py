@@ -13,11 +13,13 @@ from .known import ABSENT, alternatives, class_of, known_keys
 from .types import find_type, names_dict, names_kind, no_such_type, parameters_of
 from .values import parse_value
 
+# keys whose values are names: of classes '2' may be one, of MobileViT's variants '1.0' is
+NAMES = ('metainfo.classes', 'backbone.arch')
 DICT_IN_VALUE = re.compile(r'(^|[\[(,]) *(\{|dict\()')
 
 
 def parse_options(options: Iterable[str]) -> dict[str, Any]:
-    """Turn `key=value` strings into a dict, by `parse_value`; names of classes stay words.
+    """Turn `key=value` strings into a dict, by `parse_value`; names (`NAMES`) stay words.
 
     Raises:
         ConfigError: No `key=value`, or a value that cannot be read: a dict, open brackets.
@@ -33,7 +35,7 @@ def parse_options(options: Iterable[str]) -> dict[str, Any]:
                 f'{key}.KEY=VALUE, found {value!r}'
             )
         try:
-            parsed[key] = parse_value(value, words=key.endswith('metainfo.classes'))
+            parsed[key] = parse_value(value, words=key.endswith(NAMES))
         except (ValueError, RecursionError) as error:
             raise ConfigError(
                 f'--cfg-options {key}: expected a number, a word, True, False, None, or a list '

@@ -95,6 +95,8 @@ def _write_masks(folder: Path, found: Found) -> str:
 def _config(out: Path, found: Found, to: str, suffix: str) -> Config:
     """A config of the new folder's datasets, to be checked."""
     loaders = {}
+    objects = [entry for picture in found.pictures for entry in picture.objects]
+    masks = all(entry.rings or entry.rle for entry in objects)  # else boxes stand among them
     for split in SPLITS:
         if not found.of(split):
             continue
@@ -104,7 +106,7 @@ def _config(out: Path, found: Found, to: str, suffix: str) -> Config:
                 ann_file=f'annotations/{split}.json',
                 data_prefix=dict(img=f'images/{split}'),
                 metainfo=dict(classes=found.classes),
-                pipeline=[dict(type='LoadAnnotations', with_bbox=True)],
+                pipeline=[dict(type='LoadAnnotations', with_bbox=True, with_mask=masks)],
                 test_mode=split != 'train',
             )
         else:

@@ -17,7 +17,7 @@ from fastvit_dense.config.checks import (
 )
 from fastvit_dense.errors import CheckpointError, ConfigError
 from fastvit_dense.tasks.config import load_config
-from tests.facts import raises_naming
+from tests.facts import assert_names, raises_naming
 
 CONFIGS = sorted(path.stem for path in Path(__file__).parents[2].glob('configs/*.py'))
 INSTANCE, SEMANTIC = 'maskrcnn_fastvit_sa24', 'semfpn_fastvit_sa24'
@@ -309,6 +309,21 @@ def test_dataloader_that_is_no_dict():
 def test_settings_of_the_runner_that_are_none(place):
     message = one_line(check_settings, read(INSTANCE, f'{place}=None'))
     assert f'{place}: expected a dict, found None' in message
+
+
+@pytest.mark.parametrize(
+    ('option', 'facts'),
+    [
+        ('size=512', ['size', 'height, width', 'found', 512]),
+        ('size=[0,0]', ['size', 'height, width', 'found', [0, 0]]),
+        ('size=[64]', ['size', 'found', [64]]),
+        ('std=[0,0,0]', ['std', 'other than 0', 'found', [0, 0, 0]]),
+        ('std=[1,x,1]', ['std', 'other than 0', 'found', "[1, 'x', 1]"]),
+    ],
+)
+def test_what_pictures_cannot_be_divided_by_or_padded_to(option, facts):
+    cfg = read(SEMANTIC, f'model.data_preprocessor.{option}')
+    assert_names(one_line(check_settings, cfg), 'model.data_preprocessor', *facts)
 
 
 def test_seed_that_is_no_number():

@@ -110,3 +110,8 @@ def test_options_are_read_as_mmengine_reads_them():
         'g': None,
         'h': 'a=b',
     }
+
+
+def test_names_of_variants_stay_words():
+    options = parse_options(['model.backbone.arch=1.0', 'model.backbone.dropout=0.1'])
+    assert options == {'model.backbone.arch': '1.0', 'model.backbone.dropout': 0.1}

@@ -43,6 +43,18 @@ def test_corners_are_kept(tool, tmp_path):
     assert {p.split for p in again.pictures} >= {'train', 'val'}
 
 
+def test_polygons_that_miss_their_boxes_are_told(tmp_path):
+    content = annotated.coco(tmp_path / 'source')
+    for annotation in content['annotations']:
+        ring = annotation['segmentation'][0]
+        annotation['segmentation'] = [[value / 200 for value in ring]]
+    annotated.write_json(tmp_path / 'source' / 'a.json', content)
+    _, report = convert_data(tmp_path / 'source', tmp_path / 'out')
+    kinds = {finding.kind for dataset in report.datasets for finding in dataset.findings}
+    assert 'mask_box_mismatch' in kinds
+    assert report.errors
+
+
 @pytest.mark.parametrize('tool', BOXES)
 def test_boxes_are_kept(tool, tmp_path):
     BOXES[tool][0](tmp_path / 'source')
