@@ -13,6 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from benchmarks.gpu.mend_ways import channels_last
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -22,11 +24,6 @@ class Tile:
     columns: int
     channels: int
     warps: int
-
-
-def channels_last(tensor: Tensor) -> Tensor:
-    """Return (B, C, H, W) with its channels beside each other in memory, itself if they are."""
-    return tensor.contiguous(memory_format=torch.channels_last)
 
 
 def taps_first(weight: Tensor, groups: int) -> Tensor:

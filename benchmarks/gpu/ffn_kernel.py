@@ -16,7 +16,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from benchmarks.gpu.depthwise_kernels import channels_last, convolved_rows
+from benchmarks.gpu.depthwise_kernels import convolved_rows
+from benchmarks.gpu.mend_ways import channels_last
 
 ROWS = 4
 MAX_CHANNELS = 512

@@ -82,7 +82,7 @@ def _random(shape: tuple[int, ...], device: str, scale: float = 1.0) -> Tensor:
     """Random numbers, channels last where there are four dimensions; bf16 on a GPU."""
     dtype = torch.bfloat16 if device == 'cuda' else torch.float32
     values = (torch.randn(shape, device=device) * scale).to(dtype)
-    return _channels_last(values) if len(shape) == 4 else values
+    return channels_last(values) if len(shape) == 4 else values
 
 
 def _input_sets(shapes: list[tuple[int, ...]], device: str) -> list[tuple[Tensor, ...]]:
@@ -93,7 +93,8 @@ def _input_sets(shapes: list[tuple[int, ...]], device: str) -> list[tuple[Tensor
     return [one] + [tuple(_random(shape, device) for shape in shapes) for _ in range(count - 1)]
 
 
-def _channels_last(tensor: Tensor) -> Tensor:
+def channels_last(tensor: Tensor) -> Tensor:
+    """Return (B, C, H, W) with its channels beside each other in memory, itself if they are."""
     return tensor.contiguous(memory_format=torch.channels_last)
 
 
@@ -128,7 +129,7 @@ def with_two_convolutions(x: Tensor, even: list[Tensor], odd: list[Tensor]) -> T
 
 def in_contiguous_layout(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """The same with channels first for this operator alone; the output is channels last."""
-    return _channels_last(convolution(x.contiguous(), weight.contiguous(), bias))
+    return channels_last(convolution(x.contiguous(), weight.contiguous(), bias))
 
 
 def _downsampling(case: Case, device: str) -> Work:

@@ -69,8 +69,10 @@ def check_init_cfg(init_cfg: object) -> None:
     Raises:
         ValueError: It is not, such as the path of a file alone.
     """
-    parts = init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg or {'type': None}]
-    if not all(isinstance(part, dict) and 'type' in part for part in parts) or init_cfg == '':
+    if init_cfg is None or init_cfg == {}:
+        return
+    parts = init_cfg if isinstance(init_cfg, list | tuple) else [init_cfg]
+    if not all(isinstance(part, dict) and 'type' in part for part in parts):
         raise ValueError(
             f'init_cfg is {init_cfg!r}, expected None, or dict(type=...) or a list of such; for a '
             "file: dict(type='Pretrained', checkpoint='FILE')"

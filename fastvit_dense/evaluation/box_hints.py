@@ -46,12 +46,12 @@ def hints_at(samples: list[dict], truth: COCO) -> list[str]:
         )
     if (boxes[:, 2:].max(1) <= 1).mean() > 1 - MANY:
         hints.append('boxes are no wider than one pixel: are these shares of the picture?')
-    elif (outside := _outside(samples, truth)) >= MANY * len(boxes):
+    elif (outside := _outside(boxes, samples, truth)) >= MANY * len(boxes):
         hints.append(
             f'{outside} of {len(boxes)} boxes lie outside of their picture by more than half: a '
             'bbox is x, y, width, height; are these x, y, right, bottom?'
         )
-    if doubled := sum(map(_doubled, samples)):
+    if doubled := _doubled(boxes, scores, samples):
         hints.append(
             f'{doubled} of {len(boxes)} predictions stand there twice and count as false: is the '
             'file joined from parts that overlap?'
@@ -59,22 +59,22 @@ def hints_at(samples: list[dict], truth: COCO) -> list[str]:
     return hints
 
 
-def _outside(samples: list[dict], truth: COCO) -> int:
+def _outside(boxes: np.ndarray, samples: list[dict], truth: COCO) -> int:
     """Number of boxes of which more than half lies outside of their picture."""
-    count = 0
-    for sample in samples:
-        image, boxes = truth.imgs[sample['id']], sample['boxes']
-        if 'height' not in image or 'width' not in image:
-            continue
-        with np.errstate(over='ignore', invalid='ignore'):  # of numbers that no box has
-            ends = (boxes[:, :2] + boxes[:, 2:]).clip(0, (image['width'], image['height']))
-            shared = (ends - boxes[:, :2].clip(0)).clip(0).prod(1)
-            areas = boxes[:, 2:].prod(1)
-            count += int(((areas > 0) & ~(shared >= (1 - MOST_OUTSIDE) * areas)).sum())
-    return count
+    images = [truth.imgs[sample['id']] for sample in samples]
+    sizes = [(image.get('width', np.nan), image.get('height', np.nan)) for image in images]
+    limits = np.repeat(np.array(sizes, float), [len(sample['boxes']) for sample in samples], 0)
+    with np.errstate(over='ignore', invalid='ignore'):  # of numbers that no box has
+        ends = np.minimum((boxes[:, :2] + boxes[:, 2:]).clip(0), limits)
+        shared = (ends - boxes[:, :2].clip(0)).clip(0).prod(1)
+        areas = boxes[:, 2:].prod(1)
+        outside = (areas > 0) & ~(shared >= (1 - MOST_OUTSIDE) * areas)
+    return int((outside & ~np.isnan(limits).any(1)).sum())
 
 
-def _doubled(sample: dict) -> int:
-    """Number of predictions of a picture that are the same as one before."""
-    rows = np.column_stack([sample['labels'], sample['scores'], sample['boxes']])
-    return len(rows) - len(np.unique(rows, axis=0))
+def _doubled(boxes: np.ndarray, scores: np.ndarray, samples: list[dict]) -> int:
+    """Number of predictions that are the same as one before, in the same picture."""
+    pictures = np.repeat(np.arange(len(samples)), [len(sample['boxes']) for sample in samples])
+    labels = np.concatenate([sample['labels'] for sample in samples])
+    rows = np.column_stack([pictures, labels, scores, boxes])
+    return len(rows) - len(set(rows.view(f'V{rows[0].nbytes}').ravel().tolist()))

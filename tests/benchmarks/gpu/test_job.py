@@ -68,4 +68,5 @@ def test_everything_runs_at_tiny_sizes(tmp_path, shared_dir):
         assert part['ended'].startswith('done'), name
         reasons = [row['reason'] for row in part['rows'] if row.get('reason')]
         assert all('GPU' in reason for reason in reasons), reasons
-        assert any(row.keys() & {'images_per_second', 'times_faster'} for row in part['rows']), name
+        figure = 'times_faster' if name == 'mends' else 'images_per_second'
+        assert any(figure in row for row in part['rows']), name
