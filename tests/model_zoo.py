@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
 
-from fastvit_dense.config.checks import check_channels
+from fastvit_dense.config.channels import check_channels
 
 DOCUMENT = Path(__file__).resolve().parent.parent / 'docs' / 'model_zoo.md'
 

@@ -9,7 +9,8 @@ from ..checkpoints.model import fitting_weights, load_model_state
 from ..checkpoints.published import PUBLISHED, published_name
 from ..checkpoints.shards import find_in_folder
 from ..config.building import explained_building, try_building
-from ..config.checks import check_channels, check_pretrained, check_settings, check_test_cfg
+from ..config.channels import check_channels
+from ..config.checks import check_pretrained, check_settings, check_test_cfg
 from ..datasets.bit_depth import set_image_bits
 from ..datasets.check.datasets import quick_check
 from ..datasets.check.findings import DataReport

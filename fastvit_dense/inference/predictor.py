@@ -16,7 +16,8 @@ from ..backbones.reparam import reparameterize
 from ..checkpoints.model import load_model_state
 from ..checkpoints.published import LICENCES, PUBLISHED, published_name
 from ..config.building import explained_building, quiet_log
-from ..config.checks import check_channels, check_test_cfg
+from ..config.channels import check_channels
+from ..config.checks import check_test_cfg
 from ..config.loaders import dataset_classes, datasets_of
 from ..config.reading import remove_pretrained
 from ..config.stored import is_exported

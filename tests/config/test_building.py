@@ -27,11 +27,6 @@ from tests.facts import raises_naming
 NAME = 'configs/maskrcnn_fastvit_t8.py'
 
 
-@pytest.fixture(autouse=True)
-def _in_root(monkeypatch, root_dir):
-    monkeypatch.chdir(root_dir)
-
-
 def refusal(cfg):
     """What follows the name of the config in the message."""
     with pytest.raises(ConfigError) as error:

@@ -11,11 +11,6 @@ from tests.facts import raises_naming
 MASK_RCNN = 'configs/maskrcnn_fastvit_t8.py'
 
 
-@pytest.fixture(autouse=True)
-def _in_root(monkeypatch, root_dir):
-    monkeypatch.chdir(root_dir)
-
-
 def test_classes_of_the_training_dataset_reach_heads_and_other_datasets():
     cfg = load_config(
         MASK_RCNN, cfg_options=['train_dataloader.dataset.metainfo.classes=(cat,dog,cup)']

@@ -10,11 +10,6 @@ MASK_RCNN = 'configs/maskrcnn_fastvit_t8.py'
 SEMANTIC, HAND = 'configs/semfpn_fastvit_t8.py', 'configs/handmesh_fastvit_t8.py'
 
 
-@pytest.fixture(autouse=True)
-def _in_root(monkeypatch, root_dir):
-    monkeypatch.chdir(root_dir)
-
-
 @pytest.mark.parametrize(
     ('option', 'nearest'),
     [

@@ -10,11 +10,6 @@ from tests.facts import raises_naming
 MASK_RCNN = 'configs/maskrcnn_fastvit_t8.py'
 
 
-@pytest.fixture(autouse=True)
-def _in_root(monkeypatch, root_dir):
-    monkeypatch.chdir(root_dir)
-
-
 @pytest.mark.parametrize(
     ('option', 'expected'),
     [

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fastvit_dense import FastViT, reparameterize
-from fastvit_dense.config.checks import check_channels
+from fastvit_dense.config.channels import check_channels
 from fastvit_dense.deploy.export import export
 from fastvit_dense.errors import ConfigError
 from fastvit_dense.tasks.config import load_config
