@@ -45,7 +45,6 @@ from .tiles import merge_instances
 
 # models that the schedules are made for
 KNOWN = ('MaskRCNN', 'FasterRCNN', 'SingleStageDetector')
-SCORE_THRESHOLD = 0.3  # instances that score less are left out of the pictures
 # By backbone, so that training takes some minutes on two CPU cores; None: any other.
 SCHEDULES = {
     't8': Schedule(2, 140, 2, 3e-4),
@@ -166,7 +165,7 @@ class InstanceTask(Task):
         """Write a COCO file; see `Task.collect_annotations`."""
         from ..results.coco_file import write_coco
 
-        limit = SCORE_THRESHOLD if threshold is None else threshold
+        limit = InstanceResult.score_threshold if threshold is None else threshold
         images, count = write_coco(records, path, classes, ids, limit)
         return f'{count} annotations of {images} pictures, scores from {limit:g} on: {path}'
 
@@ -174,56 +173,18 @@ class InstanceTask(Task):
         self, cfg: Config, dataset: ConfigDict, ids: Iterable[Any], predictions: Path
     ) -> Pictures:
         """See `Task.draw`; the ids are those of the annotation file."""
-        from pycocotools import mask as coco_mask
-
-        from ..datasets.formats.rle import compressed
-        from ..evaluation.coco import load_annotations
-        from ..evaluation.predictions import coco_entries
-        from ..visualization.instance import draw_instances
-        from ..visualization.layout import read_picture, side_by_side
-        from .panoptic import draw_panoptic
-
         evaluators = evaluators_of(cfg, 'test_evaluator')
-        for metric in evaluators:
-            if metric.get('seg_prefix'):
-                yield from draw_panoptic(metric, dataset, ids, predictions)
-                return
+        panoptic = next((e for e in evaluators if e.get('seg_prefix')), None)
+        if panoptic:
+            from .panoptic import draw_panoptic
+
+            return draw_panoptic(panoptic, dataset, ids, predictions)
         ann_file = next((e['ann_file'] for e in evaluators if e.get('ann_file')), None)
         if not ann_file:
             raise DataError('test_evaluator.ann_file is not set')
-        truth = load_annotations(ann_file)
-        order = sorted(truth.cats)
-        by_image: dict[int, list[dict]] = {}
-        for entry in coco_entries(predictions, truth, order):
-            by_image.setdefault(entry['image_id'], []).append(entry)
-        names = [truth.cats[c]['name'] for c in order]
-        place = {category: i for i, category in enumerate(order)}
-        folder = Path(dataset.get('data_root') or '', dataset.data_prefix.get('img') or '')
-        for image_id in ids:
-            info = truth.imgs[image_id]
-            name = info.get('file_name')
-            if not isinstance(name, str):
-                raise DataError(
-                    f'annotation file {ann_file}: image {image_id}: expected a '
-                    f'text "file_name", found {name!r}'
-                )
-            image = read_picture(folder / name)
-            found = [e for e in by_image.get(image_id, []) if e['score'] >= SCORE_THRESHOLD]
-            annotations = truth.imgToAnns.get(image_id, [])
-            codes = {
-                'prediction': [compressed(e['segmentation']) for e in found if 'segmentation' in e],
-                'ground truth': [truth.annToRLE(a) for a in annotations if _has_mask(a, info)],
-            }
-            pictures = {}
-            for caption, entries in (('prediction', found), ('ground truth', annotations)):
-                boxes = np.array([_corners(e) for e in entries], dtype=np.float64).reshape(-1, 4)
-                labels = np.array([place[e['category_id']] for e in entries], dtype=np.int64)
-                masks = None
-                if entries and len(codes[caption]) == len(entries):
-                    masks = coco_mask.decode(codes[caption]).transpose(2, 0, 1).astype(bool)
-                scores = np.array([e['score'] for e in found]) if entries is found else None
-                pictures[caption] = draw_instances(image, boxes, labels, names, masks, scores)
-            yield name, side_by_side(pictures)
+        from .instance_pictures import draw_saved_instances
+
+        return draw_saved_instances(ann_file, dataset, ids, predictions)
 
     def published_for(self, cfg: Config) -> Published:
         """Those of SSDLite, and of MobileViT, were measured in their own protocols."""
@@ -422,21 +383,3 @@ def _fewer_proposals(model: ConfigDict) -> None:
         if proposals:
             proposals.nms_pre = 400
             proposals.max_per_img = 100
-
-
-def _has_mask(annotation: dict, info: dict) -> bool:
-    """Tell whether it can be drawn; where boxes alone are scored, masks were not checked."""
-    from ..datasets.check.coco_rules import mask_problem
-
-    return mask_problem(annotation.get('segmentation'), (info['height'], info['width'])) is None
-
-
-def _corners(entry: dict) -> list[float]:
-    from pycocotools import mask as coco_mask
-
-    from ..datasets.formats.rle import compressed
-
-    x, y, width, height = (
-        entry['bbox'] if 'bbox' in entry else coco_mask.toBbox(compressed(entry['segmentation']))
-    )
-    return [x, y, x + width, y + height]
