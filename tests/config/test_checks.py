@@ -5,6 +5,7 @@ import re
 import pytest
 
 from fastvit_dense import engine
+from fastvit_dense.config.channels import check_channels
 from fastvit_dense.config.checks import check_pretrained, check_settings, check_test_cfg
 from fastvit_dense.config.options import merge_options
 from fastvit_dense.errors import CheckpointError, ConfigError
@@ -15,6 +16,7 @@ from tests.facts import assert_names, raises_naming
 @pytest.mark.parametrize('name', CONFIGS)
 def test_configs_of_the_project_pass(name):
     cfg = read(name)
+    check_channels(cfg)
     check_settings(cfg)
     check_pretrained(cfg)
     check_test_cfg(cfg)
