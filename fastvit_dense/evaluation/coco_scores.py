@@ -23,13 +23,16 @@ def summarize(found: Evaluation) -> dict[str, float]:
 
 def per_category(found: Evaluation) -> list[dict[str, float | None]]:
     """AP, AP50, AP75 and AR of each scored category, ascending by id; None where undefined."""
+    precision = found.precision[..., 0, -1]
+    columns = {
+        'AP': precision,
+        'AP50': precision[at_threshold(found, 0.5)],
+        'AP75': precision[at_threshold(found, 0.75)],
+        'AR': found.recall[..., 0, -1],
+    }
     rows = []
     for k in range(found.recall.shape[1]):
-        row = {'AP': mean_defined(found.precision[:, :, k, 0, -1])}
-        for threshold in (0.5, 0.75):
-            chosen = at_threshold(found, threshold)
-            row[f'AP{threshold * 100:.0f}'] = mean_defined(found.precision[chosen][:, :, k, 0, -1])
-        row['AR'] = mean_defined(found.recall[:, k, 0, -1])
+        row = {name: mean_defined(values[..., k]) for name, values in columns.items()}
         rows.append({name: None if value == -1 else value for name, value in row.items()})
     return rows
 
