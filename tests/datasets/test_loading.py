@@ -21,6 +21,7 @@ from fastvit_dense.datasets.loading import (
     use_checked_loading,
 )
 from fastvit_dense.errors import DataError
+from fastvit_dense.evaluation.label_maps import read_label_map
 from tests.facts import assert_names, raises_naming
 
 
@@ -289,6 +290,7 @@ def test_grey_masks_of_a_few_bits_hold_their_values(bits, tmp_path):
         )
     )
     assert (read_mask(str(path)) == values).all()
+    assert (read_label_map(path) == values).all()
 
 
 def test_a_mask_with_alpha_says_which_channel_to_write(tmp_path):
