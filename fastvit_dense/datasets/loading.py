@@ -26,7 +26,7 @@ from ..config.types import base_names, find_type
 from ..config.walk import dicts_of
 from ..errors import DataError, reason_of
 from .bit_depth import stated_bits, to_bytes
-from .decoding import decode_image, orientation_of
+from .decoding import PILLOW_FAULTS, decode_image, orientation_of
 from .picture_files import check_file, size_problem
 from .tiff import is_stack
 
@@ -128,7 +128,7 @@ def read_mask_and_palette(
             mode, array = image.mode, np.array(image)
             colors = image.getpalette() if mode == 'P' else None
             frames = is_stack(image)
-    except (OSError, SyntaxError, ValueError) as error:
+    except PILLOW_FAULTS as error:
         raise DataError(
             f'{path}: expected a class mask, found a file that cannot be decoded'
         ) from error
