@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+GZIP = b'\x1f\x8b'  # first bytes
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -80,15 +82,18 @@ def read_json(path: Path, limit: int) -> Any:
         raise ValueError(f'expected at most {limit:,} bytes, found {state.st_size:,}')
     with path.open('rb') as file:
         start = file.read(1 << 12)
+    if start[:2] == GZIP:
+        raise ValueError('expected a list or an object in JSON, found a gzip archive; unpack it')
     text = start.decode(json.detect_encoding(start), 'ignore').lstrip('\ufeff \t\r\n')
     if text and text[0] not in '[{':
         raise ValueError(f'expected a list or an object in JSON, found {text[:20]!r}')
     try:
         return parse_json(path.read_bytes())
     except ValueError as error:
+        lines = '; of JSON lines make one list' if str(error).startswith('Extra data') else ''
         raise ValueError(
             f'expected a whole JSON file, found it broken or truncated: {error} '
-            f'(the file has {state.st_size:,} bytes)'
+            f'(the file has {state.st_size:,} bytes){lines}'
         ) from None
 
 

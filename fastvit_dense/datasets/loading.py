@@ -26,12 +26,14 @@ from ..config.types import base_names, find_type
 from ..config.walk import dicts_of
 from ..errors import DataError, reason_of
 from .bit_depth import stated_bits, to_bytes
-from .decoding import decode_image, orientation_of
+from .decoding import PILLOW_FAULTS, decode_image, orientation_of
 from .picture_files import check_file, size_problem
+from .tiff import is_stack
 
 MAX_BROKEN_IMAGES = 10  # broken images that training skips before it stops
 BROKEN_IMAGES = 'broken_images.txt'  # in the work dir: those that training met
 IGNORED = 255  # label of pixels that do not count
+JPEG = b'\xff\xd8\xff'
 MASK_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B', 'I;16L')  # Pillow's modes of one integer channel
 
 
@@ -125,10 +127,13 @@ def read_mask_and_palette(
         with Image.open(io.BytesIO(data)) as image:
             mode, array = image.mode, np.array(image)
             colors = image.getpalette() if mode == 'P' else None
-    except (OSError, SyntaxError, ValueError) as error:
+            frames = is_stack(image)
+    except PILLOW_FAULTS as error:
         raise DataError(
             f'{path}: expected a class mask, found a file that cannot be decoded'
         ) from error
+    if frames:
+        raise DataError(f'{path}: expected one class mask, found {frames} pages or frames')
     if mode not in MASK_MODES:
         raise DataError(
             f'{path}: expected one class index per pixel (8 or 16 bits, or a palette), found '
@@ -138,6 +143,12 @@ def read_mask_and_palette(
     if mode.startswith('I'):
         mask[mask == np.iinfo(np.uint16).max] = IGNORED
     return mask, None if colors is None else np.array(colors, np.uint8).reshape(-1, 3)
+
+
+def is_jpeg(path: Path) -> bool:
+    """Tell by its first bytes whether a file is a JPEG."""
+    with path.open('rb') as file:
+        return file.read(3) == JPEG
 
 
 def _stretched(data: bytes) -> int:

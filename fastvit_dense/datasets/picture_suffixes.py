@@ -29,3 +29,9 @@ def unused_pictures(files: Iterable[Path], used: Iterable[Path]) -> str | None:
         for suffix, count in counts.most_common()
     )
     return f'{counts.total()} pictures are not used: {shown}'
+
+
+def suffixes_below(folder: Path) -> str:
+    """Count the files below a folder by suffix, the most common first."""
+    counts = Counter(path.suffix for path in folder.rglob('*') if path.is_file())
+    return ', '.join(f'{n} files *{suffix}' for suffix, n in counts.most_common(4)) or 'no files'

@@ -43,7 +43,7 @@ def tiff_as_rgb(data: bytes) -> tuple[bytes | None, str | None]:
 
 
 def is_stack(image: Any) -> int:
-    """Number of pages of a TIFF opened by Pillow, where the second is as large as the first."""
+    """Pages of a TIFF, or frames of a GIF, opened by Pillow, where the second is as large."""
     pages = getattr(image, 'n_frames', 1)
     if pages == 1 or image.tell() != 0:
         return 0

@@ -1,6 +1,5 @@
 """Label maps as PNG files, and the true ones of a dataset whose images are not needed."""
 
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +7,11 @@ from typing import Any
 
 import numpy as np
 from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ..checkpoints.files import replacing
 from ..datasets.check.common import check_no_cycle
-from ..datasets.picture_files import read_picture_bytes
+from ..datasets.loading import read_mask
 from ..errors import DataError, MissingFileError, PredictionError, reason_of
 
 LOADING = ('LoadAnnotations', 'LoadCheckedMask')
@@ -28,20 +27,11 @@ def write_label_map(path: Path, labels: np.ndarray) -> None:
 
 
 def read_label_map(path: Path) -> np.ndarray:
-    """Read class indices (H, W) from a PNG of 8 or 16 bits, grey or with a palette."""
+    """Read class indices (H, W) as `read_mask` does; raises PredictionError where it cannot."""
     try:
-        with Image.open(io.BytesIO(read_picture_bytes(path))) as image:
-            if image.mode not in ('L', 'P', 'I', 'I;16', '1'):
-                raise PredictionError(
-                    f'{path}: expected one channel of class indices, found {image.mode}'
-                )
-            return np.array(image).astype(np.int64)
+        return read_mask(str(path)).astype(np.int64)
     except DataError as error:
-        if not os.path.exists(path):
-            raise PredictionError(f'{path} is missing') from None
         raise PredictionError(reason_of(error)) from None
-    except (ValueError, UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise PredictionError(f'{path} cannot be read as an image ({reason_of(error)})') from None
 
 
 def build_lazily(dataset: dict) -> Any:

@@ -40,8 +40,9 @@ def check_codes(codes: list, size: list[int], name: Callable[[int], str]) -> Non
     """
     for i, code in enumerate(codes):
         if not isinstance(code, dict):
+            advice = '; frPyObjects of pycocotools makes them of polygons' * isinstance(code, list)
             raise PredictionError(
-                f'{name(i)}: expected a run-length code, found {type(code).__name__}'
+                f'{name(i)}: expected a run-length code, found {type(code).__name__}{advice}'
             )
         found = code.get('size')
         if not isinstance(found, list | tuple) or list(found) != size:

@@ -15,7 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..checkpoints.files import read_json, replacing
-from ..datasets.formats.panoptic import id2rgb, read_panoptic
+from ..datasets.formats.panoptic import entries_fault, id2rgb, read_panoptic
+from ..datasets.loading import image_problem
+from ..datasets.picture_files import read_picture_bytes
 from ..errors import DataError, MissingFileError, PredictionError
 from ..limits import JSON_BYTES
 from .base import TaskMetric, as_dict
@@ -175,8 +177,9 @@ class PanopticMetric(TaskMetric):
         evaluator = PanopticEval(truth, written, gt_folder=self.seg_prefix, pred_folder=folder)
         try:
             evaluator.evaluate()
-        except ValueError as error:
-            raise PredictionError(f'panoptic predictions: {error}') from None
+        except (ValueError, OSError) as error:
+            message = str(error).replace(f'{folder}/', 'predicted ')
+            raise PredictionError(f'panoptic quality: {message}') from None
         return evaluator.results()
 
     def _statistics(self, samples: list[dict], by_image: dict[int, dict]) -> Segments:
@@ -211,23 +214,53 @@ class PanopticMetric(TaskMetric):
 
         Args:
             path: `panoptic.json`, beside the folder `panoptic` of the PNGs.
-            dataset: Not needed.
+            dataset: Config of the dataset; where it has `indices` a part of the images will do.
+
+        Raises:
+            MissingFileError: There is no such file.
+            PredictionError: An entry or its PNG is wrong, or an image has none.
         """
         file = path / 'panoptic.json' if path.is_dir() else path
         try:
-            annotations = read_json(file, JSON_BYTES)['annotations']
+            content = read_json(file, JSON_BYTES)
         except FileNotFoundError:
             raise MissingFileError(f'no predictions at {file}') from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise PredictionError(f'{file}: {type(error).__name__}: {error}') from None
+        except ValueError as error:
+            raise PredictionError(f'{file}: {error}') from None
+        entries = content.get('annotations') if isinstance(content, dict) else None
+        if not isinstance(entries, list):
+            raise PredictionError(
+                f'{file}: expected an object with a list "annotations", as panoptic results have, '
+                f'found {type(content).__name__}'
+            )
+        images = {entry['image_id'] for entry in self.truth['annotations']}
+        categories = {category['id'] for category in self.truth['categories']}
+        if fault := entries_fault(entries, categories, images):
+            raise PredictionError(f'{file}: {fault}')
+        missing = images - {entry['image_id'] for entry in entries}
+        if missing and (not isinstance(dataset, dict) or dataset.get('indices') is None):
+            raise PredictionError(
+                f'{file}: expected an entry for each of the {len(images)} images of '
+                f'{self.ann_file}, found none of image {min(missing)} ({len(missing)} are missing)'
+            )
         return [
             {
                 'id': entry['image_id'],
-                'png': (file.with_suffix('') / entry['file_name']).read_bytes(),
+                'png': _png(file.with_suffix('') / entry['file_name']),
                 'segments': entry['segments_info'],
             }
-            for entry in annotations
+            for entry in entries
         ]
+
+
+def _png(path: Path) -> bytes:
+    try:
+        data = read_picture_bytes(path)
+    except DataError as error:
+        raise PredictionError(str(error)) from None
+    if problem := image_problem(data):
+        raise PredictionError(f'{path}: {problem}')
+    return data
 
 
 def _by_image(content: dict[str, Any]) -> list[dict[str, Any]]:

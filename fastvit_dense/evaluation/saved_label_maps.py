@@ -9,14 +9,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..checkpoints.files import parse_json, replacing
+from ..datasets.picture_suffixes import suffixes_below
 from ..errors import PredictionError
-from .label_maps import write_label_map
+from .label_maps import read_label_map, write_label_map
+from .predicted_folder import find_predicted
+
+LABELS = '_labels.png'  # ending of the label maps that `predict` writes
 
 
 def staging_folder(folder: Path) -> Path:
@@ -106,6 +110,50 @@ def find_label_maps(folder: Path, images: Sequence[str], image_dir: str | None) 
         ways.append(flat)
     found = [{image: folder / name for image, name in way.items()} for way in ways]
     return max(found, key=lambda way: sum(file.is_file() for file in way.values()))
+
+
+def saved_label_maps(
+    folder: Path, images: Sequence[str], image_dir: str | None
+) -> tuple[dict[str, Path], bool]:
+    """The file of each image's label map, there or not, and whether `predict` wrote the folder."""
+    files = find_label_maps(folder, images, image_dir)
+    predicted = find_predicted(folder, images, LABELS)
+    if not predicted or set(predicted.values()) & set(files.values()):
+        return files, False
+    return {i: predicted.get(i, folder / f'{Path(i).stem}{LABELS}') for i in images}, True
+
+
+def read_saved_labels(file: Path, num_classes: int, first: int) -> np.ndarray:
+    """Read class indices (H, W) from 0 on.
+
+    Args:
+        file: The label map.
+        num_classes: Number of classes.
+        first: Value of the first class in the file.
+
+    Raises:
+        PredictionError: It cannot be read, or a pixel is of no class.
+    """
+    labels = read_label_map(file)
+    low, high, last = labels.min(), labels.max(), first + num_classes - 1
+    if low < first or high > last:
+        wrong = low if low < first else high
+        counted = ', counted from 1 as reduce_zero_label=True says' if first else ''
+        raise PredictionError(
+            f'{file}: expected values {first} to {last} ({num_classes} classes{counted}), of which '
+            f'a prediction has one for each pixel, found {wrong} ({(labels == wrong).sum()} pixels)'
+        )
+    return labels - first
+
+
+def refuse_missing(folder: Path, files: Mapping[str, Path]) -> None:
+    """Raise PredictionError, which tells what is there, unless every label map is."""
+    missing = {image: file for image, file in files.items() if not file.exists()}
+    for image, file in missing.items():
+        raise PredictionError(
+            f'{file}: expected the label map of {image}, found none ({len(missing)} of '
+            f'{len(files)} are missing; below {folder} are {suffixes_below(folder)})'
+        )
 
 
 def unknown_label_maps(folder: Path, expected: Iterable[Path]) -> tuple[list[Path], list[Path]]:

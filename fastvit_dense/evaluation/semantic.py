@@ -17,13 +17,18 @@ from ..errors import DataError, PredictionError
 from .base import TaskMetric, as_dict
 from .label_map_diagnosis import boundary_ious, diagnose_label_maps
 from .label_map_errors import count_edges, examine
-from .label_maps import build_lazily, read_label_map, truth_of_dataset
-from .predicted_folder import find_predicted
+from .label_maps import build_lazily, truth_of_dataset
 from .record import EvaluationResult
-from .saved_label_maps import find_label_maps, place_label_maps, stage_label_map, unknown_label_maps
+from .saved_label_maps import (
+    place_label_maps,
+    read_saved_labels,
+    refuse_missing,
+    saved_label_maps,
+    stage_label_map,
+    unknown_label_maps,
+)
 from .statistics import Confusions, image_names
 
-LABELS = '_labels.png'  # ending of the label maps that `predict` writes
 BOUNDARY, BOUNDARY_CLASS = 'boundary_mIoU', 'boundary_IoU'
 IOU_METRICS = ('mIoU', 'mDice', 'mFscore', BOUNDARY)
 AT_ONCE = 1 << 22  # pixels that a GPU counts: memory sets the limit
@@ -233,16 +238,15 @@ class SemanticMetric(TaskMetric):
         offset = int(bool(built.metainfo.get('reduce_zero_label')))
         image_dir = built.data_prefix.get('img_path')
         images, truths = truth_of_dataset(dataset, built)
-        files = find_label_maps(path, images, image_dir)
-        predicted = find_predicted(path, images, LABELS)
-        if predicted and not set(predicted.values()) & set(files.values()):
+        files, by_predict = saved_label_maps(path, images, image_dir)
+        if by_predict:
             offset = 0  # `predict` writes class indices
-            files = {i: predicted.get(i, path / f'{Path(i).stem}{LABELS}') for i in images}
         else:
             _name_unknown(path, files)
+        refuse_missing(path, files)
         samples = []
         for image, truth in zip(images, truths, strict=True):
-            labels = torch.from_numpy(read_label_map(files[image]) - offset)
+            labels = torch.from_numpy(read_saved_labels(files[image], len(self.classes), offset))
             where = str(files[image])
             samples.append(self._count(image, labels, torch.from_numpy(truth), where))
         self.predictions_dir = None  # of these they are there already

@@ -151,7 +151,7 @@ class SemanticTask(Task):
     ) -> Pictures:
         """See `Task.draw`; the ids are paths of images."""
         from ..evaluation.label_maps import read_label_map
-        from ..evaluation.saved_label_maps import find_label_maps
+        from ..evaluation.saved_label_maps import saved_label_maps
         from ..visualization.layout import read_picture, side_by_side
         from ..visualization.semantic import draw_semantic
 
@@ -161,12 +161,13 @@ class SemanticTask(Task):
             load = TRANSFORMS.build(dict(type='LoadAnnotations'))
         infos = {info['img_path']: info for info in map(built.get_data_info, range(len(built)))}
         classes, palette = built.metainfo['classes'], built.metainfo.get('palette')
-        offset = int(bool(built.metainfo.get('reduce_zero_label')))
-        files = find_label_maps(predictions, list(infos), built.data_prefix.get('img_path'))
+        image_dir = built.data_prefix.get('img_path')
+        files, by_predict = saved_label_maps(predictions, list(infos), image_dir)
+        first = int(bool(built.metainfo.get('reduce_zero_label')) and not by_predict)
         for path in ids:
             image = read_picture(Path(path))
             truth = load(infos[path])['gt_seg_map'].astype(np.int64)
-            found = read_label_map(files[path]) - offset
+            found = read_label_map(files[path]) - first
             pictures = {
                 'prediction': draw_semantic(image, found, classes, palette),
                 'ground truth': draw_semantic(image, truth, classes, palette),

@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import gzip
 import os
 import signal
 import subprocess
@@ -90,6 +91,8 @@ def test_json_of_any_encoding(tmp_path, encoding):
     [
         (b'', 'an empty file'),
         (b'{"a": ', 'broken or truncated'),
+        (b'{"a": 1}\n{"a": 2}\n', 'JSON lines'),
+        (gzip.compress(b'[]'), 'gzip archive; unpack it'),
         (b'[' * 100_000, 'nested too deep'),
         (b'\x80', 'broken or truncated'),
         (b'{"a": 1' + b'0' * 5000 + b'}', 'broken or truncated'),

@@ -1,6 +1,7 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 
 import cv2
 import mmcv
@@ -21,6 +22,7 @@ from fastvit_dense.datasets.loading import (
     use_checked_loading,
 )
 from fastvit_dense.errors import DataError
+from fastvit_dense.evaluation.label_maps import read_label_map
 from tests.facts import assert_names, raises_naming
 
 
@@ -289,6 +291,24 @@ def test_grey_masks_of_a_few_bits_hold_their_values(bits, tmp_path):
         )
     )
     assert (read_mask(str(path)) == values).all()
+    assert (read_label_map(path) == values).all()
+
+
+@pytest.mark.filterwarnings('ignore:Corrupt EXIF')
+@pytest.mark.parametrize('suffix', ['gif', 'tif'])
+def test_damaged_masks_of_several_pages_are_named(suffix, tmp_path):
+    """Whatever Pillow raises; a GIF that is cut in its second frame may be read as one of one."""
+    path = tmp_path / f'mask.{suffix}'
+    page = Image.new('L', (30, 20), 1)
+    page.save(path, save_all=True, append_images=[Image.new('L', (30, 20), 2)])
+    content = path.read_bytes()
+    for size in range(1, len(content), 3):
+        path.write_bytes(content[:size])
+        with suppress(DataError):
+            read_mask(str(path))
+    path.write_bytes(content)
+    with pytest.raises(DataError, match='found 2 pages or frames'):
+        read_mask(str(path))
 
 
 def test_a_mask_with_alpha_says_which_channel_to_write(tmp_path):

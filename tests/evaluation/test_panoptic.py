@@ -160,6 +160,60 @@ def test_saved_predictions_score_the_same(tmp_path):
         evaluate_predictions(metric_of(tmp_path, path), tmp_path / 'saved')
 
 
+@pytest.fixture
+def saved(tmp_path):
+    """A metric, and saved predictions of its four images."""
+    path, _, predictions = panoptic_file(tmp_path)
+    metric = metric_of(tmp_path, path)
+    metric.save_predictions(tmp_path / 'saved')
+    metric.process({}, [sample(i, p) for i, p in enumerate(predictions, 1)])
+    metric.evaluate(len(predictions))
+    return metric, tmp_path / 'saved/panoptic.json'
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda c: c.pop('annotations'), 'expected an object with a list "annotations"'),
+        (lambda c: c['annotations'][0].pop('file_name'), r'annotations\[0\]\.file_name: expected'),
+        (lambda c: c['annotations'][1].update(image_id=9), r'annotations\[1\]\.image_id: .* 9'),
+        (lambda c: c['annotations'].append(c['annotations'][0]), 'one entry for each .* 1 again'),
+        (lambda c: c['annotations'].pop(), r'each of the 4 images .* none of image 4 \(1 are'),
+        (lambda c: c['annotations'][0].update(file_name='no.png'), r'panoptic/no\.png: .* no such'),
+    ],
+)
+def test_saved_predictions_that_cannot_be_scored(saved, change, message):
+    metric, file = saved
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(PredictionError, match=message):
+        evaluate_predictions(metric, file)
+
+
+def test_a_saved_png_that_is_cut(saved):
+    metric, file = saved
+    png = next((file.parent / 'panoptic').iterdir())
+    png.write_bytes(png.read_bytes()[:-30])
+    with pytest.raises(PredictionError, match=rf'{png.name}: expected a whole PNG file'):
+        evaluate_predictions(metric, file)
+
+
+def test_saved_predictions_of_a_part_by_the_indices_of_the_dataset(saved):
+    metric, file = saved
+    content = json.loads(file.read_text())
+    del content['annotations'][2:]
+    file.write_text(json.dumps(content))
+    assert evaluate_predictions(metric, file, {'indices': 2}).samples == 2
+
+
+def test_a_true_png_that_is_missing(saved, tmp_path):
+    metric, file = saved
+    next((tmp_path / 'png').iterdir()).unlink()
+    with pytest.raises(PredictionError, match='panoptic quality: cannot open'):
+        evaluate_predictions(metric, file)
+
+
 def test_a_perfect_prediction_of_part_of_the_images(tmp_path):
     path, truth, _ = panoptic_file(tmp_path)
     metric = metric_of(tmp_path, path)

@@ -253,11 +253,13 @@ def test_saved_label_maps_score_the_same(ade_folder, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'name', 'facts'),
     [
-        (lambda file: file.unlink(), 'im1.png', ['missing']),
-        (lambda file: file.write_bytes(b'no'), 'im1.png', ['cannot be read']),
-        (lambda file: Image.new('RGB', (9, 8)).save(file), 'im1.png', ['channel', 'found', 'RGB']),
-        (lambda file: Image.new('L', (9, 8), 5).save(file), 'im1.png', ['predicted', 4, '0..3']),
-        (lambda file: Image.new('L', (9, 8), 0).save(file), 'im1.png', ['predicted', -1, '0..3']),
+        (lambda file: file.unlink(), 'im1.png', ['found none', '1 of 3', '2 files *.png']),
+        (lambda file: file.rename(file.with_suffix('.tif')), 'im1.png', ['1 files *.tif']),
+        (lambda file: file.write_bytes(b'no'), 'im1.png', ['cannot be decoded']),
+        (lambda file: file.write_bytes(b''), 'im1.png', ['found', 'empty', '0 bytes']),
+        (lambda file: Image.new('RGB', (9, 8)).save(file), 'im1.png', ['RGB', 'mask[..., 0]']),
+        (lambda file: Image.new('L', (9, 8), 5).save(file), 'im1.png', ['1 to 4', 'found 5', 72]),
+        (lambda file: Image.new('L', (9, 8), 0).save(file), 'im1.png', ['from 1', 'found 0', 72]),
         (lambda file: Image.new('L', (7, 8), 1).save(file), 'im1.png', [(8, 7), 'truth', (8, 9)]),
         (lambda file: Image.new('L', (9, 8)).save(file), 'im7.png', ['no such image', 1]),
     ],

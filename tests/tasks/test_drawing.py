@@ -102,6 +102,22 @@ def test_labels_beside_their_truth(tiny_semantic, tmp_path):
         assert (picture[:, :width] != np.asarray(Image.open(path).convert('RGB'))).any()
 
 
+def test_labels_as_predict_writes_them_beside_their_truth(tiny_semantic, tmp_path):
+    """Class indices from 0, in files named so, although the masks count from 1."""
+    cfg = load_config(tiny_semantic)
+    dataset = cfg.test_dataloader.dataset
+    masks = f'{dataset.data_root}/{dataset.data_prefix.seg_map_path}'
+    name = 'ADE_val_00000001'
+    labels = np.asarray(Image.open(f'{masks}/{name}.png')) - np.uint8(1)  # 255: not labelled
+    Image.fromarray(labels).save(tmp_path / f'{name}_labels.png')
+    path = f'{dataset.data_root}/{dataset.data_prefix.img_path}/{name}.jpg'
+    (entry,), note = gallery(cfg, result('semantic', [path]), tmp_path)
+    assert note == ''
+    width, height = Image.open(path).size
+    picture = np.asarray(entry.picture)[-height:]
+    np.testing.assert_array_equal(picture[:, :width], picture[:, -width:])
+
+
 def test_why_there_is_no_gallery(tiny_instance, truth, tmp_path):
     cfg = load_config(
         tiny_instance, cfg_options=[f'test_dataloader.dataset.data_prefix.img={tmp_path}']

@@ -84,6 +84,8 @@ def test_images_without_a_file_name(run_tool, tiny_instance, saved, tmp_path):
         ('[{"image_id": 9999, "category_id": 1, "bbox": [0,0,1,1], "score": 1}]', 'entry 0.*9999'),
         ('[{"image_id": 201, "category_id": 77, "bbox": [0,0,1,1], "score": 1}]', 'entry 0.*77'),
         ('[{"image_id": 201, "category_id": 1, "bbox": [0,0,1], "score": 1}]', 'entry 0'),
+        ('[{"image_id": 201, "category_id": 1, "segmentation": [[1]], "score": 1}]', 'polygons'),
+        ('{"image_id": 201}\n{"image_id": 202}', 'JSON lines'),
         ('[{"image_id": 201, "category_id": 1, "bbox": [0,0,1,1], "score": NaN}]', 'entry 0'),
     ],
 )

@@ -44,6 +44,7 @@ KINDS = {
     'image_size': 'picture of another size than expected',
     'joint_mismatch': 'joints that are not those of the annotated mesh',
     'links': 'link to a folder that holds it',
+    'lossy_mask': 'mask in a format that changes values',
     'mano': 'MANO parameters that cannot be',
     'mano_mesh_mismatch': 'MANO parameters that do not give the annotated mesh',
     'mask': 'mask that cannot be',

@@ -66,6 +66,11 @@ class MaskValues:
         """Share of the pixels that count for no class, 0-1."""
         return 1 - self.of_classes.sum() / max(self.pixels.sum(), 1)
 
+    def only_class(self) -> str | None:
+        """Name the class that has all pixels of classes, where there are several classes."""
+        (found,) = np.nonzero(self.of_classes)
+        return self.names[found[0]] if len(found) == 1 < len(self.names) else None
+
     def class_that_is_ignored(self) -> 'Suspicion | None':
         """Name the class for which the masks seem to hold 255.
 

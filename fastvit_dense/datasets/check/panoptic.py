@@ -18,7 +18,7 @@ def check_panoptic(check: DatasetCheck) -> None:
     try:
         content = read_panoptic(str(path), folders.get('seg', ''))
     except (DataError, MissingFileError) as error:
-        report.error('annotation_file', path, str(error))
+        report.error('annotation_file', path, str(error).removeprefix(f'annotation file {path}: '))
         return
     report.images = len(content['images'])
     report.annotations = sum(len(entry['segments_info']) for entry in content['annotations'])
@@ -29,7 +29,7 @@ def check_panoptic(check: DatasetCheck) -> None:
     if check.depth == 'annotations':
         return
     files = [(folders.get('seg', ''), entry['file_name']) for entry in content['annotations']]
-    files += [(folders.get('img', ''), image['file_name']) for image in content['images']]
+    files += [(folders.get('img', ''), image.get('file_name') or '') for image in content['images']]
     missing = [Path(folder, name) for folder, name in files if not Path(folder, name).is_file()]
     if missing:
         report.error('missing', missing[0], f'no such file ({len(missing)} are missing)')

@@ -1,7 +1,6 @@
 """Checks of a dataset of images and class masks, as mmseg's `BaseSegDataset` reads it."""
 
 import glob
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +11,12 @@ from ..decoding import orientation_of, size_of
 from ..loading import (
     IGNORED,
     MAX_BROKEN_IMAGES,
+    is_jpeg,
     mask_value_problem,
     read_image,
     read_mask_and_palette,
 )
-from ..picture_suffixes import unused_pictures
+from ..picture_suffixes import suffixes_below, unused_pictures
 from ..spread import spread
 from .common import LOOKED_AT, DatasetCheck, check_no_cycle, existing_files
 from .masks import MANY_IGNORED, MaskLook, MaskValues, ignored_note, look_at, palette_problem
@@ -68,7 +68,7 @@ def check_semantic(check: DatasetCheck) -> None:
         report.error(
             'suffix',
             images,
-            f'expected images with img_suffix={suffix!r}, found {_suffixes(images)}; '
+            f'expected images with img_suffix={suffix!r}, found {suffixes_below(images)}; '
             'set img_suffix',
         )
         return
@@ -142,11 +142,6 @@ def _check_settings(check: DatasetCheck) -> None:
             )
 
 
-def _suffixes(folder: Path) -> str:
-    counts = Counter(path.suffix for path in folder.rglob('*') if path.is_file())
-    return ', '.join(f'{n} files *{suffix}' for suffix, n in counts.most_common(4)) or 'no files'
-
-
 def _named_otherwise(masks: Path, stem: str) -> str:
     """Name a file that begins with the name of an image, and the suffix to set."""
     pattern = f'{glob.escape(stem)}[!0-9A-Za-z]*'  # not 10.png for image 1
@@ -180,7 +175,7 @@ def _pairs_on_disk(
             'suffix',
             masks,
             f'expected masks named like the images with seg_map_suffix={suffix!r} '
-            f'({pairs[0][1].name}, ...), found {_suffixes(masks)}'
+            f'({pairs[0][1].name}, ...), found {suffixes_below(masks)}'
             f'{_named_otherwise(masks, pairs[0][1].name.removesuffix(suffix))}',
         )
         return []
@@ -212,15 +207,20 @@ def _judge_masks(
     read = _read_pairs(check, sample, values)
     sizes = {image: read.get(mask) for image, mask in pairs if image is not None}
     suspicion = values.class_that_is_ignored()
-    if suspicion and len(sample) < len(pairs):
+    lone = values.only_class() if 'train' in report.loaders else None
+    if (suspicion or lone) and len(sample) < len(pairs):
         values.looks.clear()
         _read_pairs(check, spread(pairs, DOUBTED), values)
-        suspicion = values.class_that_is_ignored()
+        suspicion, lone = values.class_that_is_ignored(), lone and values.only_class()
     if not values.looks:
         return sizes
     report.notes.append(ignored_note(values))
     if check.depth == 'all':
         _count_pixels(check, values)
+    elif lone:
+        message = f'all labelled pixels of {len(values.looks)} masks are of one class, {lone!r}'
+        report.warning('class_absent', _masks_in(check), message)
+    _tell_of_lossy(check, [look.path for look in values.looks])
     if not values.of_classes.any():
         zero = ' (with reduce_zero_label=True 0 is ignored, too)' if values.first else ''
         report.error(
@@ -233,10 +233,28 @@ def _judge_masks(
     elif suspicion and not suspicion.is_void(_training_values(check)):
         meant = check.settings.get('ignore_index') == IGNORED
         add = report.error if suspicion.severity == 'error' and not meant else report.warning
-        add('ignored_pixels', report.notes[0].removeprefix('masks in '), suspicion.message())
+        add('ignored_pixels', _masks_in(check), suspicion.message())
     elif values.ignored > MANY_IGNORED:
         report.warning('ignored_pixels', report.source, ignored_note(values))
     return sizes
+
+
+def _masks_in(check: DatasetCheck) -> str:
+    """Name the folder of the masks."""
+    return str(check.built.data_prefix.get('seg_map_path') or '')
+
+
+def _tell_of_lossy(check: DatasetCheck, masks: Sequence[Path]) -> None:
+    """Warn of masks that are JPEG files, whatever their suffix, and hold values of classes only."""
+    lossy = [path for path in masks if is_jpeg(path)]
+    if lossy:
+        check.report.warning(
+            'lossy_mask',
+            lossy[0],
+            f'expected a format that keeps values, such as PNG, found JPEG ({len(lossy)} of '
+            f'{len(masks)} masks), which changes them along edges, to other classes, too; write '
+            'the masks again from their source',
+        )
 
 
 def _training_values(check: DatasetCheck) -> MaskValues | None:

@@ -17,6 +17,7 @@ from ..decoding import PILLOW_FAULTS
 from .records import Format, Found, Object, Picture, Ring, box_of, ellipse, once, split_of
 from .tree import Tree, mapping, numbers, picture_size, text
 
+NO_AREA = ('point', 'points', 'line', 'linestrip')
 LOOKED_AT = 20  # files that may be something else
 
 
@@ -125,7 +126,8 @@ def _object(shape: dict, size: tuple[int, int], where: str, count: Counter[str])
     extra = {'flags': shape['flags']} if shape.get('flags') else {}
     least = {'polygon': 3, 'rectangle': 2, 'circle': 2, 'mask': 2, 'oriented_rectangle': 4}
     if kind not in least:
-        count[f'shapes of type {str(kind)[:40]!r} have no area: left out'] += 1
+        why = 'have no area' if kind in NO_AREA else 'are not read'
+        count[f'shapes of type {str(kind)[:40]!r} {why}: left out'] += 1
         return None
     if len(points) < least[kind]:
         raise DataError(

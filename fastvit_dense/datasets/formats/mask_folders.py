@@ -10,7 +10,7 @@ from PIL import Image
 
 from ...errors import DataError
 from ..decoding import PILLOW_FAULTS
-from ..loading import IGNORED, image_problem, read_mask
+from ..loading import IGNORED, image_problem, is_jpeg, read_mask
 from .labelmap import Color, read_labelmap, read_value_names
 from .records import Format, Found, MaskCode, Picture, split_of
 from .tree import Tree, picture_size, read_bytes
@@ -44,7 +44,13 @@ def read(tree: Tree) -> Found:
             f'({len(masks_alone)} masks without a picture)'
         )
     notes = [f'{len(alone)} pictures without a mask are left out ({alone[0]})'] if alone else []
+    notes += filter(None, [nearly(tree)])
     masks = [mask for _, mask in pairs]
+    if lossy := next(filter(is_jpeg, masks), None):
+        raise DataError(
+            f'{lossy}: expected a format that keeps values, such as PNG, found JPEG, which changes '
+            'them; write the masks again from their source'
+        )
     colored = _is_colored(masks[0])
     odd = next((mask for mask in masks if _is_colored(mask) != colored), None)
     if odd:
@@ -92,20 +98,25 @@ def _halves(tree: Tree) -> Iterable[tuple[Path, Key, bool]]:
     """
     named = [(path, *_key(path.relative_to(tree.root))) for path in tree.pictures]
     for path, key, is_mask in sorted(named, key=lambda entry: entry[2]):
-        yield path, key, is_mask and path.suffix.lower() in MASK_SUFFIXES
+        yield path, key, is_mask and _is_lossless(path)
 
 
 def nearly(tree: Tree) -> str | None:
     """Tell of masks in a format that changes values."""
     named = [(path, *_key(path.relative_to(tree.root))) for path in tree.pictures]
     pictures = {key for _, key, is_mask in named if not is_mask}
-    lossy = [path for path, key, is_mask in named if is_mask and key in pictures]
+    masks = {key for path, key, is_mask in named if is_mask and _is_lossless(path)}
+    lossy = [p for p, key, is_mask in named if is_mask and key in pictures - masks]
     if not lossy:
         return None
     return (
         f'{lossy[0]} seems to be a mask, which {lossy[0].suffix} changes the values of: masks are '
         f'files {" ".join(MASK_SUFFIXES)}'
     )
+
+
+def _is_lossless(path: Path) -> bool:
+    return path.suffix.lower() in MASK_SUFFIXES
 
 
 def _key(path: Path) -> tuple[Key, bool]:

@@ -47,7 +47,7 @@ def read_folder(folder: str | Path) -> Found:
             if not found.objects and not found.mask_classes:
                 raise DataError(
                     f'{folder}: {format_.name}: expected annotated objects, found none in '
-                    f'{len(found.pictures)} pictures'
+                    f'{len(found.pictures)} pictures{"".join(f"; {note}" for note in found.notes)}'
                 )
             found.notes += _alike(found.classes or found.mask_classes)
             found.pictures.sort(key=lambda p: (SPLITS.index(p.split) if p.split else 0, p.path))

@@ -169,7 +169,7 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         if not path.is_file():
-            raise DataError(f'{path}: expected a file, found none, or a device or a pipe')
+            raise DataError(f'{path}: expected a file, found none, or a folder, a device or a pipe')
         size = path.stat().st_size
         if size > LABEL_BYTES:
             raise DataError(f'{path}: expected at most {LABEL_BYTES:,} bytes, found {size:,}')

@@ -1,5 +1,6 @@
 """YOLO's text files, boxes and polygons, with a data.yaml or a classes.txt."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,7 @@ def read(tree: Tree) -> Found:
     pictures = []
     for picture_path, split in listed:
         picture = Picture(picture_path, picture_size(picture_path), split)
-        label_file = _labels_of(tree, picture_path)
+        label_file = next(filter(os.path.lexists, _label_places(picture_path)), None)
         if label_file is None:
             count['pictures without a label file are taken as pictures without objects'] += 1
         else:
@@ -78,13 +79,13 @@ def read(tree: Tree) -> Found:
             'for in labels/a.txt, and beside it'
         )
     notes += [f'{n} {what}' for what, n in count.items()]
-    stems = {picture.stem for picture in tree.pictures}
-    alone = [p for p in tree.of('.txt') if p.parent.name == 'labels' and p.stem not in stems]
+    wanted = {place for picture in tree.pictures for place in _label_places(picture)}
+    alone = [p for p in tree.of('.txt') if p.parent.name == 'labels' and p not in wanted]
     notes += unused_note(
         tree.pictures, (p.path for p in pictures), 'of no folder or list of the YAML file'
     )
     if alone:
-        notes.append(f'{len(alone)} label files have no picture and are left out ({alone[0]})')
+        notes.append(f'{len(alone)} label files are named as no picture: left out ({alone[0]})')
     return Found(FORMAT.name, tree.root, names, pictures, notes=notes)
 
 
@@ -174,8 +175,8 @@ def _pictures_at(tree: Tree, path: Path, base: Path, place: str, key: str) -> li
     return listed
 
 
-def _labels_of(tree: Tree, picture: Path) -> Path | None:
-    """The label file of a picture: `images` becomes `labels` in its path; or beside it."""
+def _label_places(picture: Path) -> list[Path]:
+    """Places of the label file of a picture: `images` in its path as `labels`, or beside it."""
     parts = list(picture.parts)
     places = [picture.with_suffix('.txt')]
     for k in range(len(parts) - 2, -1, -1):
@@ -183,7 +184,7 @@ def _labels_of(tree: Tree, picture: Path) -> Path | None:
             swapped = Path(*parts[:k], 'labels', *parts[k + 1 :])
             places.insert(0, swapped.with_suffix('.txt'))
             break
-    return next(filter(Path.is_file, places), None)
+    return places
 
 
 def _objects(

@@ -319,3 +319,33 @@ def test_weights_under_a_sigmoid_as_mmseg_takes_them(masks):
         module = CrossEntropyLoss(use_sigmoid=True, class_weight=weights)
         with nullcontext() if sound else pytest.raises(RuntimeError):
             module(torch.zeros(2, 2, 5, 7), labels, ignore_index=255)
+
+
+def test_jpeg_masks_are_told_where_their_values_are_classes(masks):
+    """Whatever their suffix; PNG masks beside them are not counted."""
+    cfg = masks.write(lambda m, i: m).config()
+    for read_files in (True, False):
+        assert not check_config(cfg, read_files=read_files).findings('warning')
+        for number in (2, 4):
+            Image.fromarray(crack(0) * 0 + 1).save(masks.root / f'masks/{number}.png', 'JPEG')
+        (finding,) = check_config(cfg, read_files=read_files).findings('warning')
+        assert finding.kind == 'lossy_mask'
+        assert finding.where.endswith('masks/2.png')
+        assert 'found JPEG (2 of 6 masks)' in finding.message
+        masks.write(lambda m, i: m)
+
+
+def test_training_masks_of_one_class_are_told_before_training(masks):
+    """Unless one that was not among the first looked at holds another class."""
+    cfg = masks.write(lambda m, i: m * 0).config()
+    (finding,) = quick_check(cfg, 'train_dataloader').findings('warning')
+    assert finding.kind == 'class_absent'
+    assert "all labelled pixels of 6 masks are of one class, 'ground'" in finding.message
+    Image.fromarray(crack(0)).save(masks.root / 'masks/3.png')
+    assert not quick_check(cfg, 'train_dataloader').findings('warning')
+
+
+def test_one_class_is_looked_for_in_more_masks(masks, monkeypatch):
+    monkeypatch.setattr(semantic, 'LOOKED_AT', 2)
+    cfg = masks.write(lambda m, i: m * (i == 3)).config()
+    assert not quick_check(cfg, 'train_dataloader').findings('warning')

@@ -72,3 +72,32 @@ def test_a_broken_file_is_named(tmp_path, content):
     del content['annotations'][0]['segments_info']
     [error] = checked(tmp_path, content).findings
     assert 'segments_info' in str(error)
+
+
+@pytest.mark.parametrize(
+    ('field', 'change'),
+    [
+        ('categories[1]', lambda c: c['categories'].__setitem__(1, 7)),
+        ('categories[0].isthing', lambda c: c['categories'][0].pop('isthing')),
+        ('images[0]', lambda c: c['images'][0].pop('id')),
+        ('annotations[0]', lambda c: c['annotations'].__setitem__(0, 3)),
+        ('annotations[0].image_id', lambda c: c['annotations'][0].update(image_id='1')),
+        ('annotations[0].image_id', lambda c: c['annotations'][0].update(image_id=5)),
+        ('annotations[1].image_id', lambda c: c['annotations'].append(c['annotations'][0])),
+        ('annotations[0].file_name', lambda c: c['annotations'][0].pop('file_name')),
+        ('annotations[0].segments_info', lambda c: c['annotations'][0].update(segments_info=None)),
+        (
+            'annotations[0].segments_info[1].category_id',
+            lambda c: c['annotations'][0]['segments_info'][1].update(category_id=5),
+        ),
+        (
+            'annotations[0].segments_info[0].id',
+            lambda c: c['annotations'][0]['segments_info'][0].pop('id'),
+        ),
+    ],
+)
+def test_a_wrong_field_is_named(tmp_path, content, field, change):
+    change(content)
+    [error] = checked(tmp_path, content).findings
+    assert error.where.endswith('panoptic.json')
+    assert error.message.startswith(f'{field}: expected')

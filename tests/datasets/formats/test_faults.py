@@ -67,6 +67,22 @@ def jpegs(folder):
         path.unlink()
 
 
+def saved_as(suffix, masks='*.png', **options):
+    """Masks of the first folder saved anew."""
+
+    def spoil(folder):
+        for path in sorted((folder / 'masks/train').glob(masks)):
+            image = Image.open(path).convert('L')
+            path.unlink()
+            image.save(path.with_suffix(suffix), **options)
+
+    return spoil
+
+
+def to_folder(name):
+    return lambda folder: ((folder / name).unlink(), (folder / name).mkdir())
+
+
 def colored(pattern):
     colors = np.array([[0, 0, 0], [200, 10, 10], [0, 250, 3]], np.uint8)
 
@@ -209,6 +225,34 @@ REFUSED = {
         r'labels/a\.txt may be a label file of YOLO: write the names of its classes into .*classes',
     ),
     'jpeg masks': (annotated.masks, jpegs, r'a\.jpg seems to be a mask, which \.jpg changes'),
+    'jpeg masks named png': (
+        annotated.masks,
+        saved_as('.png', format='JPEG'),
+        r'masks/train/a\.png: expected a format that keeps values, such as PNG, found JPEG',
+    ),
+    'mask of two pages': (
+        annotated.masks,
+        saved_as('.tif', save_all=True, append_images=[Image.new('L', (120, 90))]),
+        r'masks/train/a\.tif: expected one class mask, found 2 pages or frames',
+    ),
+    'mask of two frames': (
+        annotated.masks,
+        saved_as('.gif', save_all=True, append_images=[Image.new('L', (120, 90), 9)]),
+        r'masks/train/a\.gif: expected one class mask, found 2 pages or frames',
+    ),
+    'yolo folder': (
+        annotated.yolo,
+        to_folder('train/labels/a.txt'),
+        r'labels/a\.txt: expected a file, found none, or a folder',
+    ),
+    'labelme points': (
+        annotated.labelme,
+        lambda f: [
+            of_json(path, lambda c: [s.update(shape_type='point') for s in c['shapes']])
+            for path in f.glob('*.json')
+        ],
+        "expected annotated objects, found none in 4 pictures; 4 shapes of type 'point' have no",
+    ),
     'two of a name': (
         annotated.masks,
         lambda f: Image.open(f / 'images/train/a.jpg').save(f / 'images/train/a.png'),
@@ -268,6 +312,24 @@ TOLD = {
         annotated.yolo,
         lambda f: (f / 'args.yaml').write_text('names: [x]\n'),
         None,
+    ),
+    'yolo capitals': (
+        annotated.yolo,
+        lambda f: (f / 'train/labels/a.txt').rename(f / 'train/labels/a.TXT'),
+        r'1 label files are named as no picture: left out \(\S+a\.TXT\)',
+    ),
+    'labelme cuboid': (
+        annotated.labelme,
+        lambda f: of_json(
+            f / 'a.json',
+            lambda c: c['shapes'].append(c['shapes'][0] | {'shape_type': 'cuboid'}),
+        ),
+        "1 shapes of type 'cuboid' are not read: left out",
+    ),
+    'one jpeg mask': (
+        annotated.masks,
+        saved_as('.jpg', 'd.png'),
+        r'masks/train/d\.jpg seems to be a mask, which \.jpg changes the values of',
     ),
     'yolo picture elsewhere': (
         annotated.yolo,
