@@ -16,7 +16,8 @@ from torch import nn
 from fastvit_dense.checkpoints.convert import convert_file
 from fastvit_dense.checkpoints.model import load_model_state
 from fastvit_dense.datasets.freihand_files import read_annotations, read_predictions
-from fastvit_dense.datasets.loading import read_image, read_mask
+from fastvit_dense.datasets.loading import read_image
+from fastvit_dense.datasets.mask_reading import read_mask
 from fastvit_dense.errors import FastViTDenseError
 from fastvit_dense.evaluation.label_maps import read_label_map
 from fastvit_dense.evaluation.masks import check_codes, code_bytes

@@ -5,7 +5,6 @@ The two transforms take the place of mmcv's `LoadImageFromFile` and mmseg's `Loa
 names that mmdet's and mmseg's own tools look for.
 """
 
-import io
 import json
 import logging
 from pathlib import Path
@@ -15,38 +14,21 @@ import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform, LoadImageFromFile
-from mmengine import fileio
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import TRANSFORMS
-from PIL import Image
 
 from ..config.loaders import LOADERS, dataset_classes, datasets_of, evaluators_of
 from ..config.types import base_names, find_type
 from ..config.walk import dicts_of
-from ..errors import DataError, reason_of
+from ..errors import DataError
 from .bit_depth import stated_bits, to_bytes
-from .decoding import PILLOW_FAULTS, decode_image, orientation_of
-from .picture_files import check_file, size_problem
-from .tiff import is_stack
+from .decoding import decode_image, orientation_of
+from .mask_reading import IGNORED, mask_value_problem, read_mask
+from .picture_files import image_problem, read_stored_bytes
 
 MAX_BROKEN_IMAGES = 10  # broken images that training skips before it stops
 BROKEN_IMAGES = 'broken_images.txt'  # in the work dir: those that training met
-IGNORED = 255  # label of pixels that do not count
-JPEG = b'\xff\xd8\xff'
-MASK_MODES = ('1', 'L', 'P', 'I', 'I;16', 'I;16B', 'I;16L')  # Pillow's modes of one integer channel
-
-
-def image_problem(data: bytes) -> str | None:
-    """Name the fault in the bytes of an image file, as far as decoders do not tell."""
-    if not data:
-        return 'expected an image, found an empty file (0 bytes)'
-    # neither marker can stand inside compressed data; OpenCV fills a missing rest with grey
-    if data[:2] == b'\xff\xd8' and data.rfind(b'\xff\xd9') <= data.rfind(b'\xff\xda'):
-        return f'expected a whole JPEG file, found it truncated after {len(data)} bytes'
-    if data[:4] == b'\x89PNG' and b'IEND' not in data[-4096:]:
-        return f'expected a whole PNG file, found it truncated after {len(data)} bytes'
-    return size_problem(data)
 
 
 def read_image(
@@ -71,7 +53,7 @@ def read_image(
     Raises:
         DataError: The file is missing, empty, truncated, no image, or of a kind that is not read.
     """
-    data = _read_bytes(path, backend_args)
+    data = read_stored_bytes(path, backend_args)
     if color_type != 'color' or backend != 'cv2':
         problem = image_problem(data)
         if problem:
@@ -102,125 +84,6 @@ def _read_as_mmcv(path: str, data: bytes, color_type: str, backend: str) -> np.n
     if image is None:
         raise DataError(f'{path}: expected an image, found a file that cannot be decoded')
     return image
-
-
-def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
-    """Read a class mask as (H, W) int32: 8-bit, 16-bit, one-bit or palette (its indices).
-
-    The highest value of a 16-bit mask, 65535, becomes 255 (ignored).
-
-    Raises:
-        DataError: The file is missing, empty, truncated, no image, or a colour picture.
-    """
-    return read_mask_and_palette(path, backend_args)[0]
-
-
-def read_mask_and_palette(
-    path: str, backend_args: dict | None = None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read a class mask as `read_mask` does, and its palette: (N, 3) RGB, or None."""
-    data = _read_bytes(path, backend_args)
-    problem = image_problem(data)
-    if problem:
-        raise DataError(f'{path}: {problem}')
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            mode, array = image.mode, np.array(image)
-            colors = image.getpalette() if mode == 'P' else None
-            frames = is_stack(image)
-    except PILLOW_FAULTS as error:
-        raise DataError(
-            f'{path}: expected a class mask, found a file that cannot be decoded'
-        ) from error
-    if frames:
-        raise DataError(f'{path}: expected one class mask, found {frames} pages or frames')
-    if mode not in MASK_MODES:
-        raise DataError(
-            f'{path}: expected one class index per pixel (8 or 16 bits, or a palette), found '
-            f'{_what_it_is(mode, array)}'
-        )
-    mask = array.astype(np.int32) // _stretched(data)
-    if mode.startswith('I'):
-        mask[mask == np.iinfo(np.uint16).max] = IGNORED
-    return mask, None if colors is None else np.array(colors, np.uint8).reshape(-1, 3)
-
-
-def is_jpeg(path: Path) -> bool:
-    """Tell by its first bytes whether a file is a JPEG."""
-    with path.open('rb') as file:
-        return file.read(3) == JPEG
-
-
-def _stretched(data: bytes) -> int:
-    """The factor by which Pillow stretches grey PNG files of 2 and 4 bits to 255."""
-    if data[:4] != b'\x89PNG' or data[25] != 0:  # colour type, after the depth
-        return 1
-    return {2: 85, 4: 17}.get(data[24], 1)
-
-
-def value_of_ignored(path: str) -> int:
-    """The value in the file of a class mask, which `read_mask` reads, that is read as 255."""
-    with Image.open(path) as image:
-        return int(max(IGNORED, np.asarray(image).max()))
-
-
-def _what_it_is(mode: str, array: np.ndarray) -> str:
-    """Say what an image is that is no mask, and what to do."""
-    values = ', '.join(f'{value:g}' for value in np.unique(array)[:6])
-    if mode == 'F':
-        return (
-            f'floating-point numbers ({values}, ...); write them as 8 bits: '
-            'Image.fromarray(mask.astype("uint8"))'
-        )
-    if mode == 'LA':
-        values = ', '.join(map(str, np.unique(array[..., 0])[:6].tolist()))
-        return (
-            f'a picture of mode LA, grey (values {values}) and alpha; if these are indices write '
-            'the grey channel, Image.fromarray(mask[..., 0]), else replace each colour by the '
-            'index of its class'
-        )
-    colors = array[..., :3]
-    if colors.shape[2:] == (3,) and (colors == colors[..., :1]).all():
-        values = ', '.join(map(str, np.unique(colors)[:6].tolist()))
-        return (
-            f'a picture of mode {mode} whose channels are equal (values {values}); write one of '
-            'them: Image.fromarray(mask[..., 0])'
-        )
-    return f'a picture of mode {mode}; replace each colour by the index of its class'
-
-
-def _read_bytes(path: str, backend_args: dict | None) -> bytes:
-    if not backend_args and '://' not in path:
-        check_file(path)
-    try:
-        return fileio.get(path, backend_args=backend_args)
-    except FileNotFoundError:
-        raise DataError(f'{path}: expected an image, found no such file') from None
-    except OSError as error:
-        raise DataError(f'{path}: cannot be read: {error.strerror or reason_of(error)}') from error
-
-
-def mask_value_problem(mask: np.ndarray, num_classes: int, reduce_zero_label: bool) -> str | None:
-    """Name the values of a mask that stand for no class.
-
-    Args:
-        mask: (H, W) integers.
-        num_classes: Number of classes of the files, before any of them are left out.
-        reduce_zero_label: 0 is ignored and k stands for class k - 1.
-    """
-    highest = num_classes if reduce_zero_label else num_classes - 1
-    values, counts = np.unique(mask, return_counts=True)
-    bad = ((values < 0) | (values > highest)) & (values != IGNORED)
-    if not bad.any():
-        return None
-    shown = ', '.join(
-        f'{v} ({n} pixels)' for v, n in zip(values[bad][:5], counts[bad][:5], strict=True)
-    )
-    more = f' and {bad.sum() - 5} other values' if bad.sum() > 5 else ''
-    return (
-        f'expected values 0 to {highest} ({num_classes} classes, '
-        f'reduce_zero_label={reduce_zero_label}) or {IGNORED} (ignored), found {shown}{more}'
-    )
 
 
 @TRANSFORMS.register_module()

@@ -15,7 +15,7 @@ from .coco_writing import area_of
 from .formats.mask_folders import read_labels
 from .formats.records import SPLITS, Found, Picture, rectangle, with_classes
 from .formats.rle import compressed
-from .loading import IGNORED
+from .mask_reading import IGNORED
 from .splitting import complete_splits
 
 BACKGROUND = 'background'

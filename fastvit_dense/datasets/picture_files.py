@@ -5,6 +5,7 @@ import os
 import stat
 import warnings
 
+from mmengine import fileio
 from PIL import Image
 
 from ..errors import ConfigError, DataError, reason_of
@@ -59,6 +60,18 @@ def size_problem(data: bytes | str | os.PathLike) -> str | None:
     )
 
 
+def image_problem(data: bytes) -> str | None:
+    """Name the fault in the bytes of an image file, as far as decoders do not tell."""
+    if not data:
+        return 'expected an image, found an empty file (0 bytes)'
+    # neither marker can stand inside compressed data; OpenCV fills a missing rest with grey
+    if data[:2] == b'\xff\xd8' and data.rfind(b'\xff\xd9') <= data.rfind(b'\xff\xda'):
+        return f'expected a whole JPEG file, found it truncated after {len(data)} bytes'
+    if data[:4] == b'\x89PNG' and b'IEND' not in data[-4096:]:
+        return f'expected a whole PNG file, found it truncated after {len(data)} bytes'
+    return size_problem(data)
+
+
 def check_file(path: str | os.PathLike) -> None:
     """See before reading that a path names a plain file of a picture's size.
 
@@ -97,3 +110,19 @@ def read_picture_bytes(path: str | os.PathLike) -> bytes:
     if problem:
         raise DataError(f'{path}: {problem}')
     return data
+
+
+def read_stored_bytes(path: str, backend_args: dict | None) -> bytes:
+    """Read a picture file from this disk or from a store of mmengine's.
+
+    Raises:
+        DataError: It cannot be read, or is no plain file of a picture's size.
+    """
+    if not backend_args and '://' not in path:
+        check_file(path)
+    try:
+        return fileio.get(path, backend_args=backend_args)
+    except FileNotFoundError:
+        raise DataError(f'{path}: expected an image, found no such file') from None
+    except OSError as error:
+        raise DataError(f'{path}: cannot be read: {error.strerror or reason_of(error)}') from error

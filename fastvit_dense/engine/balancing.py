@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.registry import DATA_SAMPLERS
 
-from ..datasets.loading import read_mask
+from ..datasets.mask_reading import read_mask
 from .seeding import SeededIndex
 
 THRESHOLD = 0.3  # share of the pictures that a class is in, from which on it is not rare

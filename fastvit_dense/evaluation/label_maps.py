@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..checkpoints.files import replacing
 from ..datasets.check.common import check_no_cycle
-from ..datasets.loading import read_mask
+from ..datasets.mask_reading import read_mask
 from ..errors import DataError, MissingFileError, PredictionError, reason_of
 
 LOADING = ('LoadAnnotations', 'LoadCheckedMask')

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from ..checkpoints.files import read_json, replacing
 from ..datasets.formats.panoptic import entries_fault, id2rgb, read_panoptic
-from ..datasets.loading import image_problem
-from ..datasets.picture_files import read_picture_bytes
+from ..datasets.picture_files import image_problem, read_picture_bytes
 from ..errors import DataError, MissingFileError, PredictionError
 from ..limits import JSON_BYTES
 from .base import TaskMetric, as_dict

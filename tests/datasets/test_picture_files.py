@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastvit_dense.datasets.loading import read_image, read_mask
+from fastvit_dense.datasets.loading import read_image
+from fastvit_dense.datasets.mask_reading import read_mask
 from fastvit_dense.datasets.picture_files import SWITCH, pixel_limit
 from fastvit_dense.errors import ConfigError, DataError, PredictionError
 from fastvit_dense.evaluation.label_maps import read_label_map

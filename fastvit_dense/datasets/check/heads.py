@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 from ...config.loaders import evaluators_of
 from ...config.walk import dicts_of
-from ..loading import IGNORED
+from ..mask_reading import IGNORED
 from .common import DatasetCheck
 
 # (path, dict) of a head or a loss

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..loading import IGNORED, value_of_ignored
+from ..mask_reading import IGNORED, value_of_ignored
 
 MANY_IGNORED = 0.5  # share of the pixels: a warning
 

@@ -8,14 +8,8 @@ import numpy as np
 
 from ...errors import DataError, reason_of
 from ..decoding import orientation_of, size_of
-from ..loading import (
-    IGNORED,
-    MAX_BROKEN_IMAGES,
-    is_jpeg,
-    mask_value_problem,
-    read_image,
-    read_mask_and_palette,
-)
+from ..loading import MAX_BROKEN_IMAGES, read_image
+from ..mask_reading import IGNORED, is_jpeg, mask_value_problem, read_mask_and_palette
 from ..picture_suffixes import suffixes_below, unused_pictures
 from ..spread import spread
 from .common import LOOKED_AT, DatasetCheck, check_no_cycle, existing_files

@@ -10,7 +10,8 @@ from PIL import Image
 
 from ...errors import DataError
 from ..decoding import PILLOW_FAULTS
-from ..loading import IGNORED, image_problem, is_jpeg, read_mask
+from ..mask_reading import IGNORED, is_jpeg, read_mask
+from ..picture_files import image_problem
 from .labelmap import Color, read_labelmap, read_value_names
 from .records import Format, Found, MaskCode, Picture, split_of
 from .tree import Tree, picture_size, read_bytes

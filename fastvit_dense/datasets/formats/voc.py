@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from ...errors import DataError
 from ..decoding import TURNED, orientation_of
-from ..loading import IGNORED, read_mask
+from ..mask_reading import IGNORED, read_mask
 from .labelmap import read_labelmap
 from .records import (
     Format,
