@@ -74,7 +74,7 @@ def find_problems(installed: Mapping[str, str]) -> list[Problem]:
 def _python_problems() -> list[Problem]:
     if sys.version_info >= (3, 11):  # noqa: UP036  (a checkout runs without being installed)
         return []
-    what = f'Python {platform.python_version()} is too old: 3.11 or 3.12 is needed'
+    what = f'Python {platform.python_version()} is too old: 3.11 or newer is needed'
     return [Problem(what, 'python3.11 -m venv .venv')]
 
 
