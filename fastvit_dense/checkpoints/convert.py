@@ -22,7 +22,7 @@ from .mobilevit_layouts import (
     mobilevit_tensors,
 )
 from .reader import load_checkpoint_file
-from .state import WRAPPERS, find_state_dict, kind_fault, shortened
+from .state import WRAPPERS, find_state_dict, kind_fault, non_finite, shortened
 
 AVERAGED = ('state_dict_ema', 'model_ema')
 # of a training run's `meta`: what a user of the weights needs
@@ -65,6 +65,8 @@ def convert_file(
         raise CheckpointError(f'unknown layout {to!r}, known are {", ".join(STYLES)}')
     check_channel_order(channel_order)
     out = Path(out)
+    if out.is_dir():
+        raise CheckpointError(f'{out}: expected the name of a file to write, found a folder')
     out.parent.mkdir(parents=True, exist_ok=True)
     path = resolve(source)
     checkpoint = load_checkpoint_file(path)
@@ -160,14 +162,19 @@ def weights_of(checkpoint: dict, path: Path, ema: bool) -> dict[str, Tensor]:
     """Return the weights of a checkpoint, or with `ema` the averaged ones.
 
     Raises:
-        CheckpointError: There are none.
+        CheckpointError: There are none, or there is NaN in them.
     """
-    if not ema:
-        plain = [entry for entry in WRAPPERS if entry not in AVERAGED]
-        return find_state_dict(checkpoint, path, (*plain, '', *AVERAGED))[1]
-    entry, state = find_state_dict(checkpoint, path)
-    if entry not in AVERAGED and 'ema_state_dict' not in checkpoint:
+    plain = [entry for entry in WRAPPERS if entry not in AVERAGED]
+    entries = (*WRAPPERS, '') if ema else (*plain, '', *AVERAGED)
+    entry, state = find_state_dict(checkpoint, path, entries)
+    if ema and entry not in AVERAGED and 'ema_state_dict' not in checkpoint:
         raise CheckpointError(f'{path}: no averaged weights in it ({", ".join(AVERAGED)})')
+    dense = {name: tensor for name, tensor in state.items() if kind_fault(tensor) is None}
+    if broken := non_finite(dense, may_be_inf=dense):
+        raise CheckpointError(
+            f'{path}: expected numbers, found NaN in {len(broken)} of {len(state)} tensors, first '
+            f'in {shortened(broken[0])}; take a checkpoint from before the training diverged'
+        )
     return state
 
 

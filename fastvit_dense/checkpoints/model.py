@@ -9,7 +9,7 @@ from .download import resolve
 from .mobilevit_dense import dense_tensors
 from .pretrained import explain_model
 from .reader import load_checkpoint_file
-from .state import compare, find_state_dict
+from .state import compare, find_state_dict, without_wrapper
 
 
 def load_model_state(model: nn.Module, path: str | Path) -> dict:
@@ -30,9 +30,9 @@ def load_model_state(model: nn.Module, path: str | Path) -> dict:
     path = resolve(path)
     checkpoint = load_checkpoint_file(path)
     state = find_state_dict(checkpoint, path)[1]
-    state = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
-    state = dense_tensors(state) or state
     needed = model.state_dict()
+    state = without_wrapper(state, needed)
+    state = dense_tensors(state) or state
     problems = compare(state, needed)
     if problems:
         hint = explain_model(state, needed)
@@ -64,9 +64,9 @@ def fitting_weights(model: nn.Module, path: str) -> tuple[dict[str, Tensor], str
 
     checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
     state = find_state_dict(checkpoint, path)[1]
-    state = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
-    state = dense_tensors(state) or state
     needed = model.state_dict()
+    state = without_wrapper(state, needed)
+    state = dense_tensors(state) or state
     fitting = {n: t for n, t in state.items() if n in needed and needed[n].shape == t.shape}
     wanted = [name for name in needed if not name.endswith('num_batches_tracked')]
     count = sum(name in fitting for name in wanted)

@@ -92,7 +92,7 @@ def foreign_kind(start: bytes) -> str | None:
     """Say what a file is by its first bytes where it is no checkpoint at all."""
     start = start.removeprefix(b'\xef\xbb\xbf').lstrip().lower()
     if start.startswith((b'<!doctype', b'<html', b'<?xml')):
-        return 'a web page, not a checkpoint; download the file itself'
+        return 'a web page; download the file itself'
     if start.startswith(b'version https://git-lfs'):
         return 'a Git LFS pointer; run `git lfs pull` to get the file'
     return None
@@ -101,7 +101,8 @@ def foreign_kind(start: bytes) -> str | None:
 def _read_pickle(
     file: BinaryIO, name: str | Path, map_location: Any, in_place: bool = False
 ) -> Any:
-    foreign = foreign_kind(file.read(64))
+    start = file.read(64)
+    foreign = foreign_kind(start)
     file.seek(0)
     if foreign:
         raise CheckpointError(f'{name}: {foreign}')
@@ -116,7 +117,7 @@ def _read_pickle(
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # a damaged pickle fails in any way
-        raise CheckpointError(f'{name}: {_reason(error)}') from error
+        raise CheckpointError(f'{name}: {_reason(error, start)}') from error
 
 
 def _check_size(file: BinaryIO) -> None:
@@ -133,6 +134,9 @@ def _check_size(file: BinaryIO) -> None:
             if unpacked > UNPACKED_RATIO * packed + UNPACKED_SPARE:
                 raise _Refused(f'{unpacked:,} bytes in a file of {packed:,}', 'too much')
             pickles = [m for m in members if m.filename.endswith('data.pkl')]
+            if not pickles:
+                names = ', '.join(member.filename for member in members[:4])
+                raise _Refused(names[:160] or 'nothing', 'archive')
             program = b''.join(archive.read(member) for member in pickles)
     if re.search(rb'c(builtins|__builtin__)\nbytearray\n', program):
         raise _Refused('a bytearray')
@@ -177,10 +181,12 @@ def _check_memory(tensor: Tensor) -> None:
         raise _Refused(f'a tensor of {size:,} bytes that repeats a few numbers', 'too much')
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, start: bytes) -> str:
     text = str(error.args[0] if isinstance(error, _Refused) else error).strip()
     if isinstance(error, _Refused) and error.args[1:] == ('too much',):
         return f'refused, because it holds {text}; save its weights again as plain tensors'
+    if isinstance(error, _Refused) and error.args[1:] == ('archive',):
+        return f'an archive, not a checkpoint: it holds {text}; unpack it and name the file in it'
     refused = re.search(r'GLOBAL (\S+) (?:was not an allowed|whose module)', text)
     if refused or isinstance(error, _Refused):
         what = f'a {refused[1]}' if refused else text
@@ -193,8 +199,14 @@ def _reason(error: Exception) -> str:
         return 'a TorchScript program, not a checkpoint; save its state_dict() instead'
     if 'CUDA' in text and 'deserializ' in text:
         return 'its tensors were saved on a GPU, and there is none: read it with map_location="cpu"'
-    # torch's advice on pickles it cannot read is to switch its protection off
-    detail = '' if isinstance(error, UnpicklingError) else f' ({text[:160]})' if text else ''
+    # torch's advice on what it cannot read is to switch its protection off; a LookupError of a
+    # pickle is a bare number or tells of its stack
+    silent = isinstance(error, UnpicklingError | LookupError) or 'weights_only' in text
+    detail = '' if silent else text.partition('. ')[0][:160]
+    words = start.decode('utf-8', 'ignore').split('\n')[0].strip()
+    if len(words) > 3 and words.isprintable() and words.isascii():
+        detail = f'it begins with {words!r}'
+    detail = detail and f' ({detail})'
     return f'truncated, damaged or not a checkpoint; download or save it again{detail}'
 
 

@@ -48,6 +48,21 @@ def find_state_dict(
     )
 
 
+def without_wrapper(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Name tensors as a network does where a wrapper has put its own name before all of them.
+
+    DataParallel puts `module.`, torch.compile `_orig_mod.`, Lightning `model.` there.
+
+    Args:
+        state: Tensors of a file.
+        needed: `state_dict()` of the network.
+    """
+    first = next(iter(needed), '')
+    prefixes = {name.removesuffix(first) for name in state if name.endswith(f'.{first}')}
+    prefix = prefixes.pop() if len(prefixes) == 1 and first not in state else 'module.'
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+
+
 def compare(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> list[str]:
     """Tell in lines what keeps `state` from filling `needed`; an empty list: nothing does."""
     optional = {name for name in needed if name.endswith('num_batches_tracked')}

@@ -66,7 +66,16 @@ class FreiHAND(BaseDataset):
         cache_dir: str | None = None,
         **kwargs: Any,
     ) -> None:
-        versions = (versions,) if isinstance(versions, str) else tuple(versions)
+        if isinstance(versions, str):
+            versions = (versions,)
+        if not isinstance(versions, list | tuple):
+            raise ConfigError(f'FreiHAND: versions: expected some of {VERSIONS}, found {versions}')
+        versions = tuple(versions)
+        if mano is not None and not isinstance(mano, str | os.PathLike):
+            raise ConfigError(
+                "FreiHAND: mano: expected the name of a MANO file, 'standin' or None, found "
+                f'{mano!r}'
+            )
         for name, value, allowed in (
             ('split', split, ('training', 'evaluation')),
             ('portion', portion, ('all', 'train', 'val')),
@@ -139,11 +148,26 @@ class FreiHAND(BaseDataset):
                 f'{folder / _image_name(missing[0])} (annotation {annotation}, '
                 f'version {VERSIONS[version]}): no such image; {len(missing)} of '
                 f'{len(numbers)} images that {annotation_prefix(self.ann_file)}_*.json asks '
-                f'for are missing'
+                f'for are missing{self._instead(folder, found, count)}'
             )
         if 'mano' in self.annotations:
             _ = self.model
         return [{'img_id': number} for number in numbers]
+
+    def _instead(self, folder: Path, found: set[str], count: int) -> str:
+        """Say what there is where images are missing, and which setting fits it."""
+        if not found:
+            return f'; {folder} is no folder, or an empty one'
+        whole = tuple(
+            version
+            for k, version in enumerate(VERSIONS)
+            if all(_image_name(number + k * count) in found for number in range(count))
+        )
+        if self.split == 'training' and whole:
+            return f'; all images of {", ".join(whole)} are there: versions={whole} takes these'
+        if not any(_image_name(number) in found for number in self._all_numbers()):
+            return f'; the folder holds {", ".join(sorted(found)[:3])}'
+        return ''
 
     def get_data_info(self, idx: int) -> dict:
         """The sample as described above, before the pipeline."""

@@ -142,7 +142,7 @@ def _parse(path: Path, field: str, output: IO[bytes]) -> None:
 
     header(0)
     start, count = output.tell(), 0
-    with path.open(encoding='utf-8') as stream:
+    with path.open(encoding='utf-8-sig') as stream:
         reader = JsonReader(stream, path)
         for count, value in enumerate(reader.values(), start=1):
             where = f'{path}: {field} of entry {count - 1}'
@@ -259,13 +259,17 @@ def read_predictions(
             f'{len(vertices)} vertices entries'
         )
     check_unit(joints, f'{path}: joints', reference)
+    check_unit(vertices, f'{path}: vertices', reference)
     return joints, vertices
 
 
 @contextlib.contextmanager
 def _open_predictions(path: Path) -> Iterator[TextIO]:
     if not zipfile.is_zipfile(path):
-        with path.open(encoding='utf-8') as stream:
+        with path.open('rb') as file:
+            if file.read(4) == b'PK\x03\x04':
+                raise DataError(f'{path}: not a readable archive (is it truncated?)')
+        with path.open(encoding='utf-8-sig') as stream:
             yield stream
         return
     try:
@@ -275,7 +279,7 @@ def _open_predictions(path: Path) -> Iterator[TextIO]:
                     f'{path}: expected pred.json in the archive, found {archive.namelist()[:5]}'
                 )
             with archive.open('pred.json') as member:
-                yield io.TextIOWrapper(member, encoding='utf-8')
+                yield io.TextIOWrapper(member, encoding='utf-8-sig')
     except DataError:
         raise
     except (  # of zipfile where an archive is damaged

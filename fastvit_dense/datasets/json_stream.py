@@ -18,6 +18,7 @@ from ..limits import HAND_NUMBER, JSON_ENTRY, JSON_SPACE
 CHUNK = 1 << 20
 MAX_ENTRY = JSON_ENTRY  # characters
 MARGIN = 64
+SHOWN = 24  # characters of what is no JSON, such as a web page
 _SPACE = ' \t\r\n'
 _SPACES = re.compile('[ \t\r\n]*')
 _AFTER = tuple(_SPACE + ',]')
@@ -72,7 +73,9 @@ class JsonReader:
         found = self._peek()
         if found != character:
             wanted = f'"{character}"' if character else 'the end of the file'
-            seen = f'"{found}"' if found else 'the end of the file (is it truncated?)'
+            shown = 1 if found in '[]{},:"' else SHOWN
+            text = ' '.join(self._text[self._at : self._at + shown].split())
+            seen = f'"{text}"' if found else 'the end of the file (is it truncated?)'
             raise DataError(f'{self.name}: {where}: expected {wanted}, found {seen}')
         self._at += len(character)
 
@@ -162,7 +165,7 @@ def as_numbers(value: object, shape: tuple[int | None, ...], where: str) -> np.n
         found = ' x '.join(map(str, array.shape)) or f'{value!r:.40}'
         raise DataError(f'{where}: expected {wanted}, found {found}')
     if array.dtype.kind not in 'fiu':
-        raise DataError(f'{where}: expected {wanted}, found {array.flat[0]!r:.40}')
+        raise DataError(f'{where}: expected {wanted}, found {array.item(0)!r:.40}')
     array = array.astype(np.float64)
     large = np.abs(array) > HAND_NUMBER
     if large.any() and np.isfinite(array).all():

@@ -65,9 +65,18 @@ def publish(
         )
     if not is_plain_config(text):
         raise CheckpointError(f'{path}: meta.cfg holds code: such a config is not published')
+    cfg = Config.fromstring(text, '.py')
+    if not isinstance(cfg.get('model'), dict):
+        raise CheckpointError(
+            f'{path}: meta.cfg: expected the config of a whole model, found none in it'
+        )
+    if not isinstance(meta.get('dataset_meta') or {}, dict):
+        raise CheckpointError(
+            f'{path}: meta.dataset_meta: expected a dict, found {meta["dataset_meta"]!r:.80}'
+        )
     scores = _report_of(report, path) if report else None
     state = weights_of(content, path, ema)
-    start = _start_of(Config.fromstring(text, '.py'))
+    start = _start_of(cfg)
     text = _without_machine(text)
     kept = {key: meta[key] for key in KEPT_META if key in meta} | {'cfg': text}
     name = name or _name_of(meta, path)

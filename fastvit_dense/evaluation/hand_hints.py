@@ -19,6 +19,10 @@ ROOT_RELATIVE_WORDS = (
     'root-relative: they lie about the origin, the true hands before the camera, where scores '
     'without alignment are taken; add the place of the root'
 )
+BEHIND_CAMERA_WORDS = (
+    'behind the camera: z points towards it, as in OpenGL; expected z forward, y down, x to the '
+    'right (of OpenGL: y and z negated)'
+)
 
 
 def hints_at(
@@ -52,6 +56,8 @@ def hints_at(
             points /= per_metre
         if _distance(points) < ROOT_RELATIVE and _distance(truth) > BEFORE_CAMERA:
             seem.setdefault(ROOT_RELATIVE_WORDS, []).append(name)
+        elif np.median(points[..., 2]) < -BEFORE_CAMERA < BEFORE_CAMERA < np.median(truth[..., 2]):
+            seem.setdefault(BEHIND_CAMERA_WORDS, []).append(name)
     for words, names in seem.items():
         hints.append(f'the predicted {" and ".join(names)} seem to be {words}')
     if true_mesh.shape == mesh.shape and (order := _order(true[0], true_mesh[0], found, mesh)):

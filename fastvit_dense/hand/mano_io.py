@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints.files import replacing
+from ..checkpoints.reader import foreign_kind
 from ..errors import ManoFileError, MissingFileError, reason_of
 from ..limits import MANO_BYTES
 from .mano import ARRAY_SHAPES, PARENTS, ManoModel
 from .mano_pickle import PickleError, read_pickle, resolve, shortened
+from .units import HAND_SIZE, hand_size, unit_of
 
 KNOWN_RELEASES = {'fd5a9d35f914987cf1cc04ffe338caa1': 'MANO v1.2'}  # md5 of MANO_RIGHT.pkl
 MISSING_FILE = (
     '{path}: no such MANO file. Register at https://mano.is.tue.mpg.de, download "Models & Code" '
     '(mano_v1_2.zip) and put its models/MANO_RIGHT.pkl at data/mano/MANO_RIGHT.pkl. '
     'Meanwhile the licence-free stand-in hand serves: --cfg-options model.mano.standin=True, '
-    'standin_mano() in Python.'
+    "mano='standin' of a dataset, standin_mano() in Python."
 )
 LEFT_HAND = (
     '{path}: expected the right hand (MANO_RIGHT.pkl), found a left one. A ManoModel is a right '
@@ -39,7 +41,7 @@ def read_mano(path: str | Path) -> ManoModel:
     left file's own shape basis is known to be that of the right hand, not mirrored).
 
     Args:
-        path: The file; `.npz` by its suffix, else a pickle.
+        path: The file; `.npz` by its suffix or its content, else a pickle.
 
     Returns:
         The right hand's arrays.
@@ -53,7 +55,7 @@ def read_mano(path: str | Path) -> ManoModel:
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(MISSING_FILE.format(path=path))
-    if path.suffix == '.npz':
+    if path.suffix == '.npz' or zipfile.is_zipfile(path):
         fields = _read_npz(path)
         release = str(fields.get('release', '')) or None
     else:
@@ -102,6 +104,8 @@ def save_npz(model: ManoModel, path: str | Path) -> None:
 
 
 def _read_pickle(path: Path, content: bytes) -> dict[str, Any]:
+    if foreign := foreign_kind(content[:64]):
+        raise ManoFileError(f'{path}: {foreign}')
     try:
         fields = read_pickle(content)
     except PickleError as error:
@@ -158,6 +162,11 @@ def _checked_arrays(path: Path, fields: dict[str, Any]) -> dict[str, np.ndarray]
             raise ManoFileError(f'{path}: {name}: expected finite numbers, found NaN or infinity')
         arrays[name] = array.astype(np.float64)
 
+    if unit := unit_of(hand_size(arrays['v_template'][None]), HAND_SIZE):
+        raise ManoFileError(
+            f'{path}: v_template: expected vertices in metres, found {unit[0]}: divide v_template, '
+            f'J, shapedirs and posedirs by {unit[1]:.4g}'
+        )
     faces = arrays['f']
     if faces.min() < 0 or faces.max() >= 778:
         raise ManoFileError(

@@ -75,8 +75,10 @@ def read_pickle(content: bytes) -> Any:
         return machine.stack.pop()
     except PickleError:
         raise
-    except (ValueError, LookupError, TypeError, OverflowError) as error:
-        raise PickleError(f'damaged: {shortened(reason_of(error))}') from error
+    except LookupError as error:  # says no more than a number
+        raise PickleError('damaged, or no pickle') from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise PickleError(f'damaged, or no pickle: {shortened(reason_of(error))}') from error
 
 
 class _Machine:

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from .camera import (
     ROOT,
     assumed_camera,
@@ -205,15 +205,16 @@ def build_mano(mano: Mapping) -> Mano:
     """The hand layer of `dict(path=...)` or `dict(standin=True)`.
 
     Raises:
-        ValueError: Neither or both are given.
+        ConfigError: Neither or both are given.
         MissingFileError, ManoFileError: See `read_mano`.
     """
-    path, standin = mano.get('path'), mano.get('standin', False)
-    unknown = set(mano) - {'path', 'standin'}
-    if unknown or bool(path) == bool(standin):
-        raise ValueError(
-            "mano: expected dict(path='data/mano/MANO_RIGHT.pkl') or dict(standin=True), "
-            f'found {dict(mano)}'
+    given = mano if isinstance(mano, Mapping) else {}
+    path, standin = given.get('path'), given.get('standin', False)
+    if given.keys() - {'path', 'standin'} or bool(path) == bool(standin):
+        hint = '; a config that inherits one and wants the other adds _delete_=True to the dict'
+        raise ConfigError(
+            "model.mano: expected dict(path='data/mano/MANO_RIGHT.pkl') or dict(standin=True), "
+            f'found {dict(given) if given else mano}{hint if path and standin else ""}'
         )
     return Mano(read_mano(Path(path)) if path else standin_mano())
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets.hand_transforms import mirror_hand
-from ..errors import DataError, ImageError
+from ..errors import ConfigError, DataError, ImageError
 from ..results.hands import HandsResult
 from .predictor import Predictor
 from .reading import ImageInput
@@ -52,10 +52,17 @@ def predict_hands(
 
     Raises:
         ImageError: The picture cannot be read.
-        DataError: A box has no size.
+        DataError: A box lies outside of the picture.
     """
     read = model.reader.read(image)
     picture = np.ascontiguousarray(read['img'][..., ::-1])
+    rows, columns = picture.shape[:2]
+    for x, y, width, height in (hand.box for hand in boxes):
+        if x >= columns or y >= rows or x + width <= 0 or y + height <= 0:
+            raise DataError(
+                f'{read.get("img_path") or "the picture"}: expected boxes inside of its {columns} '
+                f'x {rows} pixels, found {[x, y, width, height]}: boxes of another picture?'
+            )
     hands: list[Any] = []
     for start in range(0, len(boxes), batch_size):
         some = boxes[start : start + batch_size]
@@ -104,12 +111,19 @@ class BoxesOfFile:
         try:
             record = json.loads(line)
             boxes = [_hand_box(item) for item in record['instances']]
-            self.found[str(Path(record['image']))] = [b for b in boxes if b.score >= MIN_SCORE]
+            picture = str(Path(record['image']))
         except (ValueError, TypeError, KeyError, RecursionError):
             raise DataError(
                 f'{self.path}, line {number}: expected "image" and "instances" with "bbox", as '
                 '`predict --no-pictures` writes them of a detector'
             ) from None
+        for x, y, width, height in (hand.box for hand in boxes):
+            if max(x + width, y + height) <= 1:
+                raise DataError(
+                    f'{self.path}, line {number}: bbox: expected x, y, width, height in pixels, '
+                    f'found {[x, y, width, height]}: shares of the picture?'
+                )
+        self.found[picture] = [hand for hand in boxes if hand.score >= MIN_SCORE]
 
     def __call__(self, path: Any) -> list[HandBox]:
         """The hands of a picture.
@@ -127,9 +141,16 @@ class BoxesOfDetector:
 
     Args:
         detector: Of the instance task; its classes tell left hands by the word `left`.
+
+    Raises:
+        ConfigError: It is of another task.
     """
 
     def __init__(self, detector: Predictor) -> None:
+        if detector.task.name != 'instance':
+            raise ConfigError(
+                f'--boxes: expected a detector, found a model of {detector.task.name!r}'
+            )
         self.detector = detector
 
     def __call__(self, path: Any) -> list[HandBox]:
@@ -139,13 +160,14 @@ class BoxesOfDetector:
             ImageError: It cannot be read.
         """
         result: Any = self.detector.predict(path).above(MIN_SCORE)
-        return [_hand_box(item) for item in result.to_dict()['instances']]
+        found = result.to_dict()['instances']
+        return [_hand_box(item) for item in found if min(item['bbox'][2:]) > 0]
 
 
 def _hand_box(item: Mapping[str, Any]) -> HandBox:
     x, y, width, height = (float(number) for number in item['bbox'])
-    if not (width > 0 and height > 0):
-        raise ValueError('a box without size')
+    if not (width > 0 and height > 0 and np.isfinite((x, y, width, height)).all()):
+        raise ValueError('a box without size or place')
     is_right = 'left' not in str(item.get('class', '')).lower()
     return HandBox((x, y, width, height), is_right, float(item.get('score', 1.0)))
 

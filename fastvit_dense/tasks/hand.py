@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..config.loaders import datasets_of
+from ..errors import MissingFileError
 from ..evaluation.report.presentation import Presentation
 from ..evaluation.report.references import HAND
 from ..graphs.agreement import Line, Pair, compare_elements
@@ -146,10 +147,11 @@ class HandTask(Task):
 
     def protocol(self, cfg: Config) -> dict[str, Any]:
         """Tell of the stand-in hand, and what the mean pose would score."""
+        errors = _errors_of_mean_pose(cfg)
         found = {}
         if _has_standin(cfg):
             found['hand_model'] = 'stand-in, not MANO'
-        if errors := _errors_of_mean_pose(cfg):
+        if errors:
             found['mean_pose'] = ', '.join(f'{k} {v:.2f} mm' for k, v in errors.items())
         return found
 
@@ -285,9 +287,11 @@ def _errors_of_mean_pose(cfg: Config) -> dict[str, float] | None:
 
     dataset = build_lazily(next(datasets_of(cfg, ['test_dataloader'])))
     truth = dataset.annotations
-    mano = cfg.model.get('mano') or {}
-    file_is_here = mano.get('standin') or Path(mano.get('path') or '').is_file()
-    if not file_is_here or 'xyz' not in truth or 'verts' not in truth:
+    if not cfg.model.get('mano') or 'xyz' not in truth or 'verts' not in truth:
+        return None
+    try:
+        hand = build_mano(cfg.model.mano)
+    except MissingFileError:
         return None
     numbers = [number % len(truth['xyz']) for number in sorted(dataset.image_numbers())]
-    return mean_pose_errors(truth['xyz'][numbers], truth['verts'][numbers], build_mano(mano))
+    return mean_pose_errors(truth['xyz'][numbers], truth['verts'][numbers], hand)

@@ -120,6 +120,25 @@ def test_publishing_a_training_run(tmp_path):
     assert tar.name.endswith('.pth.tar')
 
 
+@pytest.mark.parametrize('ema', [False, True])
+def test_weights_with_nan_are_not_written(tmp_path, ema):
+    state = FastViT('t8').state_dict()
+    state['stem.0.conv_scale.bn.weight'].fill_(torch.nan)
+    source = save(tmp_path, dict(state_dict=state, state_dict_ema=state))
+    out = tmp_path / 'x.pth'
+    with raises_naming(CheckpointError, source, 'NaN', 'in 1 of', 'stem.0.conv_scale.bn.weight'):
+        convert_file(source, out, 'timm', ema=ema)
+    assert not out.exists()
+
+
+def test_a_folder_is_no_name_to_write_to(tmp_path):
+    source = save(tmp_path, FastViT('t8').state_dict())
+    (tmp_path / 'out').mkdir()
+    with raises_naming(CheckpointError, tmp_path / 'out', 'found a folder'):
+        convert_file(source, tmp_path / 'out', 'timm')
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['in.pth', 'out']
+
+
 def test_averaged_weights(tmp_path):
     plain, averaged = (FastViT('t8').state_dict() for _ in range(2))
     timm_like = save(tmp_path, dict(state_dict=plain, state_dict_ema=averaged))

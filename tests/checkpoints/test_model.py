@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from fastvit_dense.backbones import FastViT, reparameterize
-from fastvit_dense.checkpoints.model import load_model_state
+from fastvit_dense.checkpoints.model import fitting_weights, load_model_state
 from fastvit_dense.checkpoints.reader import load_checkpoint_file
 from fastvit_dense.errors import CheckpointMismatch
 from tests.facts import raises_naming
@@ -42,6 +42,20 @@ def test_model_state(detector_file):
     saved = load_checkpoint_file(detector_file)['state_dict']
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, saved[name])
+
+
+@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.', 'module._orig_mod.', 'model.'])
+def test_names_that_a_wrapper_gave(detector_file, tmp_path, prefix):
+    saved = load_checkpoint_file(detector_file)['state_dict']
+    state = {f'{prefix}{name}': tensor for name, tensor in saved.items()}
+    path = write(tmp_path / 'x.pth', state, 'zip')
+    model = Detector()
+    load_model_state(model, path)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, saved[name])
+    assert len(fitting_weights(Detector(), str(path))[0]) == len(saved)
+    two = {f'{net}.{name}': t for net in ('student', 'teacher') for name, t in saved.items()}
+    refuse(Detector(), write(tmp_path / 'two.pth', two, 'zip'), 'not in the network', 'student')
 
 
 def test_model_state_of_another_variant(detector_file):

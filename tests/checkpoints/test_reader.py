@@ -115,7 +115,9 @@ def test_truncated_files(tmp_path, form, share):
     [
         (b'<!DOCTYPE html><html><body>Sign in</body></html>', 'web page'),
         (b'version https://git-lfs.github.com/spec/v1\noid sha256:0', 'git lfs pull'),
-        (b'just text', 'not a checkpoint'),
+        (b'just text', "begins with 'just text'"),
+        (b'hello, these are my weights', "begins with 'hello, these are my weights'"),
+        (b'{"message": "Not Found"}\n', 'begins with \'{"message": "Not Found"}\''),
         (b'\x80', 'not a checkpoint'),
         (bytes(1000), 'not a checkpoint'),
     ],
@@ -123,6 +125,23 @@ def test_truncated_files(tmp_path, form, share):
 def test_other_files(tmp_path, content, fact):
     (tmp_path / 'x.pth').write_bytes(content)
     with raises_naming(CheckpointError, tmp_path / 'x.pth', fact):
+        load_checkpoint_file(tmp_path / 'x.pth')
+
+
+@pytest.mark.parametrize('content', [b'hello, these are my weights', b'epoch: 1', bytes(1000)])
+def test_no_inner_words_of_the_readers(tmp_path, content):
+    """Neither a bare number of the pickle nor torch's advice to switch its protection off."""
+    (tmp_path / 'x.pth').write_bytes(content)
+    with pytest.raises(CheckpointError) as error:
+        load_checkpoint_file(tmp_path / 'x.pth')
+    for words in ('(101)', 'pop from', 'weights_only'):
+        assert words not in str(error.value)
+
+
+def test_an_archive_of_other_files(tmp_path):
+    with zipfile.ZipFile(tmp_path / 'x.pth', 'w') as archive:
+        archive.writestr('run/best.pth', b'...')
+    with raises_naming(CheckpointError, tmp_path / 'x.pth', 'archive', 'run/best.pth', 'unpack'):
         load_checkpoint_file(tmp_path / 'x.pth')
 
 

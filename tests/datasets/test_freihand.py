@@ -173,6 +173,28 @@ def test_missing_images(hand_copy):
     assert len(FreiHAND(hand_copy, versions=('gs', 'hom'))) == 24
 
 
+def test_what_there_is_instead_of_missing_images(hand_copy):
+    folder = hand_copy / 'training' / 'rgb'
+    for number in range(12, 48):
+        (folder / f'{number:08d}.jpg').unlink()
+    with raises_naming(MissingFileError, 36, 48, 'all images of gs', "versions=('gs',)"):
+        FreiHAND(hand_copy)
+    for path in sorted(folder.iterdir()):
+        path.rename(path.with_name(f'{int(path.stem)}.jpg'))
+    with raises_naming(MissingFileError, '00000000.jpg', 'the folder holds', '0.jpg', '1.jpg'):
+        FreiHAND(hand_copy)
+    folder.rename(hand_copy / 'pictures')
+    with raises_naming(MissingFileError, '00000000.jpg', folder, 'no folder'):
+        FreiHAND(hand_copy)
+
+
+@pytest.mark.parametrize('setting', [{'versions': 3}, {'mano': True}])
+def test_settings_of_another_type(hand_tree, setting):
+    ((name, value),) = setting.items()
+    with raises_naming(ConfigError, f'FreiHAND: {name}', 'expected', 'found', value):
+        FreiHAND(hand_tree, **setting)
+
+
 def test_a_missing_dataset(tmp_path):
     with raises_naming(MissingFileError, 'nowhere/training_K.json', 'https://lmb', '--sample'):
         FreiHAND(tmp_path / 'nowhere')

@@ -295,6 +295,9 @@ def test_predictions_of_the_wrong_length(tmp_path):
         ('[[], []] 1', ['after the predictions', 'end of the file', '"1"']),
         ('[[[[1, 2, 3]]], []]', ['joints of entry 0', '21 x 3', '1 x 3']),
         ('{"xyz": []}', ['"["', '"{"']),
+        ('<!DOCTYPE html>\n<html>', ['start of the file', '"["', '"<!DOCTYPE html>']),
+        ('version https://git-lfs.github.com', ['"["', '"version https://git-lfs.']),
+        ('[[[["1", 2, 3]]], []]', ['joints of entry 0', '21 x 3']),
     ],
 )
 def test_damaged_predictions(tmp_path, content, facts):
@@ -312,6 +315,9 @@ def test_damaged_archives(tmp_path):
     path.write_bytes(content)
     with raises_naming(DataError, path):
         read_predictions(path)
+    path.write_bytes(content[:500])
+    with raises_naming(DataError, path, 'archive', 'truncated'):
+        read_predictions(path)
     with zipfile.ZipFile(path, 'w') as archive:
         archive.writestr('results/pred.json', '[[], []]')
     with raises_naming(DataError, path, 'pred.json', 'found', 'results/pred.json'):
@@ -327,6 +333,25 @@ def test_millimetres_are_named(tmp_path):
         read_predictions(path)
     with raises_naming(DataError, path, 'joints', 'metres', 'millimetres'):
         read_predictions(path, reference=joints)
+    path = write_predictions(tmp_path / 'pred.json', joints, 1000 * mesh)
+    with raises_naming(DataError, path, 'vertices', 'metres', 'millimetres'):
+        read_predictions(path, reference=joints)
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path):
+    joints, mesh = make_hands()
+    path = write_predictions(tmp_path / 'pred.json', joints, mesh)
+    text = '\ufeff' + path.read_text()
+    path.write_text(text, encoding='utf-8')
+    np.testing.assert_allclose(read_predictions(path)[0], joints, rtol=1e-7)
+    with zipfile.ZipFile(tmp_path / 'pred.zip', 'w') as archive:
+        archive.writestr('pred.json', text)
+    np.testing.assert_allclose(read_predictions(tmp_path / 'pred.zip')[0], joints, rtol=1e-7)
+    values = make_values()
+    write_json(tmp_path, values)
+    for file in tmp_path.glob('*_K.json'):
+        file.write_text('\ufeff' + file.read_text(), encoding='utf-8')
+        np.testing.assert_allclose(read_annotations(file)['K'], values['K'], rtol=1e-6)
 
 
 @pytest.mark.parametrize('value', [1e13, -1e39, 1e300, 10**400])

@@ -183,6 +183,8 @@ def test_report_of_another_checkpoint(run, tmp_path):
         (None, ['meta.cfg', 'found none', 'convert-weights']),
         (dict(epoch=1), ['meta.cfg', 'found none']),
         (dict(cfg='import os\nmodel = dict(type=os.name)'), ['meta.cfg', 'holds code']),
+        (dict(cfg='a = 1'), ['meta.cfg', 'whole model', 'found none']),
+        (dict(cfg='model = dict()', dataset_meta='x'), ['meta.dataset_meta', 'a dict', "'x'"]),
     ],
 )
 def test_what_is_no_run_is_refused(tmp_path, meta, facts):

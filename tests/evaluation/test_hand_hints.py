@@ -53,6 +53,14 @@ def test_root_relative(hands, root):
     assert_names(hint, 'root-relative')
 
 
+def test_behind_the_camera(hands):
+    """In OpenGL's axes; PA scores are good."""
+    xyz, verts, joints, mesh = hands
+    turned = np.array([1, -1, -1])
+    (hint,) = hints_at(xyz, verts, joints * turned, mesh * turned)
+    assert_names(hint, 'joints and vertices', 'behind the camera', 'OpenGL', 'y and z negated')
+
+
 @pytest.mark.parametrize(
     ('order', 'name'),
     [

@@ -9,6 +9,7 @@ import struct
 import sys
 import types
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -289,6 +290,16 @@ def test_damaged_files_name_the_file(model, chumpy, tmp_path):
     path.write_bytes(b'not a pickle at all')
     with raises_naming(ManoFileError, path, 'MANO pickle'):
         read_mano(path)
+    path.write_bytes(b'hello, no pickle')
+    with pytest.raises(ManoFileError) as error:
+        read_mano(path)
+    assert '101' not in str(error.value)
+    path.write_bytes(b'<!DOCTYPE html><html>')
+    with raises_naming(ManoFileError, path, 'web page'):
+        read_mano(path)
+    path.write_bytes(b'version https://git-lfs.github.com/spec/v1\n')
+    with raises_naming(ManoFileError, path, 'git lfs pull'):
+        read_mano(path)
     path.write_bytes(pickle.dumps([1, 2], 2))
     with raises_naming(ManoFileError, path, 'dict', 'found', 'list'):
         read_mano(path)
@@ -414,6 +425,24 @@ def test_npz_never_unpickles(model, tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with raises_naming(ManoFileError, path, 'MANO npz'):
         read_mano(path)
+
+
+def test_archives_are_known_by_their_content(model, tmp_path):
+    save_npz(model, tmp_path / 'M.npz')
+    (tmp_path / 'M.npz').rename(tmp_path / 'M.pkl')
+    np.testing.assert_array_equal(read_mano(tmp_path / 'M.pkl').J, model.J)
+    with zipfile.ZipFile(tmp_path / 'mano_v1_2.zip', 'w') as archive:
+        archive.writestr('mano_v1_2/models/MANO_RIGHT.pkl', b'...')
+    with raises_naming(ManoFileError, 'mano_v1_2.zip', 'missing', 'found', 'models/MANO_RIGHT.pkl'):
+        read_mano(tmp_path / 'mano_v1_2.zip')
+
+
+def test_millimetres_are_named(model, tmp_path):
+    names = ('v_template', 'J', 'shapedirs', 'posedirs')
+    large = dataclasses.replace(model, **{name: 1000 * getattr(model, name) for name in names})
+    save_npz(large, tmp_path / 'M.npz')
+    with raises_naming(ManoFileError, tmp_path / 'M.npz', 'v_template', 'millimetres', 'by 1000'):
+        read_mano(tmp_path / 'M.npz')
 
 
 def test_damaged_npz_name_the_file(model, tmp_path):

@@ -11,7 +11,7 @@ from mmengine.structures import BaseDataElement
 from scipy.spatial.transform import Rotation
 
 import fastvit_dense  # noqa: F401  (registers the types)
-from fastvit_dense.errors import DataError, MissingFileError
+from fastvit_dense.errors import ConfigError, DataError, MissingFileError
 from fastvit_dense.hand import Mano, save_npz, standin_mano
 from fastvit_dense.hand.camera import assumed_camera, project
 from fastvit_dense.hand.regressor import undo_roll
@@ -268,8 +268,8 @@ def test_bad_arguments_are_named(mano, tmp_path):
     samples['data_samples'][0].set_metainfo(dict(scale=None))
     with raises_naming(DataError, '0.jpg', 'scale', 'use_scale', 'found', None), torch.no_grad():
         data.test_step(samples)
-    for wrong in (dict(), dict(standin=True, path='x.pkl'), dict(file='x.pkl')):
-        with raises_naming(ValueError, 'mano', 'dict(path=', 'dict(standin=True)', 'found', wrong):
+    for wrong in (dict(), dict(standin=True, path='x.pkl'), dict(file='x.pkl'), 'x.pkl'):
+        with raises_naming(ConfigError, 'mano', 'dict(path=', 'dict(standin=True)', 'found', wrong):
             MODELS.build(dict(type='HandMeshRegressor', mano=wrong, **POOLED))
     with raises_naming(MissingFileError, tmp_path / 'MANO_RIGHT.pkl'):
         MODELS.build(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from fastvit_dense import engine, load_model
 from fastvit_dense.datasets.sample.scene_files import SAMPLE_CLASSES
 from fastvit_dense.errors import ConfigError, DataError, ImageError
 from fastvit_dense.hand.camera import project
-from fastvit_dense.inference.hands import ROOM, BoxesOfFile, HandBox, predict_hands
+from fastvit_dense.inference.hands import ROOM, BoxesOfDetector, BoxesOfFile, HandBox, predict_hands
 from tests.facts import raises_naming
 
 pytestmark = pytest.mark.integration
@@ -136,9 +137,43 @@ def test_what_does_not_work(model, tiny_semantic, trained_semantic, photo, tmp_p
     with raises_naming(ImageError, 'b.png', boxes):
         BoxesOfFile(boxes)('b.png')
     assert BoxesOfFile(boxes)('./a.png') == []
+    boxes.write_text('{"image": "a.png", "instances": [{"bbox": [NaN, 1, 9, 9]}]}\n')
+    with raises_naming(DataError, boxes, 'line 1', '"bbox"'):
+        BoxesOfFile(boxes)
+    boxes.write_text('{"image": "a.png", "instances": [{"bbox": [0.2, 0.1, 0.5, 0.9]}]}\n')
+    with raises_naming(DataError, boxes, 'line 1', 'in pixels', 0.2, 'shares'):
+        BoxesOfFile(boxes)
+    with raises_naming(ConfigError, '--boxes', 'detector', 'hand'):
+        BoxesOfDetector(model)
+    boxes.write_text('{"image": "a.png", "instances": []}\n')
     options = (tiny_semantic, str(trained_semantic), str(tmp_path), str(tmp_path / 'out'))
     from PIL import Image
 
     Image.fromarray(photo).save(tmp_path / 'a.png')
     with raises_naming(ConfigError, '--boxes', 'semantic'):
         engine.predict(*options, boxes=str(boxes))
+
+
+def test_boxes_of_another_picture(model, crop):
+    for box in ((300, 20, 50, 50), (20, 300, 50, 50), (-60, 20, 50, 50)):
+        with raises_naming(DataError, 'inside', '224 x 224', 'found', list(box)):
+            predict_hands(model, crop, [HandBox((20, 20, 50, 50)), HandBox(box)])
+    assert len(predict_hands(model, crop, [HandBox((200, 200, 50, 50))])) == 1
+
+
+def test_a_detectors_boxes_without_size_are_left_out():
+    class Result:
+        def above(self, score):
+            return self
+
+        def to_dict(self):
+            boxes = ([5, 5, 0, 9], [5, 5, 8, 9])
+            return {'instances': [{'bbox': box, 'class': 'hand', 'score': 0.9} for box in boxes]}
+
+    class Detector:
+        task = SimpleNamespace(name='instance')
+
+        def predict(self, path):
+            return Result()
+
+    assert [hand.box for hand in BoxesOfDetector(Detector())('a.png')] == [(5, 5, 8, 9)]
