@@ -17,7 +17,7 @@ from .diagnosis import Diagnosis, Doubt
 from .hand_errors import breakdown, vertex_breakdown
 from .hand_hints import hints_at
 from .hand_scores import THRESHOLDS, HandScores, score_hands
-from .predicted_folder import find_predicted, read_predicted
+from .predicted_folder import is_of_predict, read_results
 from .record import EvaluationResult
 from .statistics import Means, image_names
 
@@ -158,10 +158,9 @@ class HandMetric(TaskMetric):
         """Compact samples from `pred.json` or a `.zip` of it, in the order of the dataset.
 
         Args:
-            path: The file, the folder that holds `pred.json`, or the folder that `predict` wrote.
+            path: See `read_saved_hands`.
             dataset: Config of a FreiHAND dataset; its images are not needed.
         """
-        from ..datasets.freihand_files import read_predictions
         from .label_maps import build_lazily
 
         if dataset is None:
@@ -173,11 +172,7 @@ class HandMetric(TaskMetric):
             raise DataError(f'{built.ann_file}: no xyz and verts to score against')
         count = len(truth['xyz'])
         ids = sorted(built.image_numbers())
-        if path.is_dir() and not (path / 'pred.json').is_file():
-            joints, vertices = _read_folder(path, ids)
-        else:
-            file = path / 'pred.json' if path.is_dir() else path
-            joints, vertices = read_predictions(file, len(ids), truth['xyz'], np.float32)
+        joints, vertices = read_saved_hands(path, ids, truth['xyz'])
         return [
             {
                 'id': number,
@@ -222,24 +217,45 @@ def _statistics(samples: list[dict], hands: HandScores) -> Means:
     return Means(names, np.array(list(columns)), np.stack(list(columns.values()), axis=1))
 
 
-def _read_folder(folder: Path, numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def read_saved_hands(
+    path: Path, numbers: Sequence[int], reference: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read joints (N, 21, 3) and vertices (N, V, 3), metres, float32, of pictures, in their order.
+
+    Args:
+        path: `pred.json`, a `.zip` of it, the folder that holds it, or what `predict` wrote: its
+            folder or `predictions.jsonl`.
+        numbers: Of the pictures.
+        reference: True joints, beside which another unit is told.
+
+    Raises:
+        PredictionError, DataError: It is none of these, or lacks a picture.
+    """
+    from ..datasets.freihand_files import read_predictions
+
+    if is_of_predict(path, 'pred.json'):
+        return _read_predicted(path, numbers)
+    file = path / 'pred.json' if path.is_dir() else path
+    return read_predictions(file, len(numbers), reference, np.float32)
+
+
+def _read_predicted(path: Path, numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Joints (N, 21, 3) and vertices (N, V, 3) of the pictures of these numbers."""
     names = [f'{number:08d}.jpg' for number in numbers]
-    files = find_predicted(folder, names, '.json')
-    if len(files) < len(names):
-        first = next(name for name in names if name not in files)
+    joints, vertices = {}, {}
+    for name, where, hand in read_results(path, names, 'hand'):
+        joints[name] = as_numbers(hand.get('joints'), (21, 3), f'{where}: joints')
+        vertices[name] = as_numbers(hand.get('vertices'), (None, 3), f'{where}: vertices')
+    if len(joints) < len(names):
+        first = next(name for name in names if name not in joints)
         raise PredictionError(
-            f'{folder}: expected pred.json, or a JSON file for each of {len(names)} pictures as '
-            f'predict writes them, found {len(files)}; the first that is missing is that of {first}'
+            f'{path}: expected pred.json, or a result for each of {len(names)} pictures as '
+            f'predict writes them, found {len(joints)}; the first one missing is that of {first}'
         )
-    joints, vertices = [], []
-    for name in names:
-        hand = read_predicted(files[name], 'hand')
-        joints.append(as_numbers(hand.get('joints'), (21, 3), f'{files[name]}: joints'))
-        vertices.append(as_numbers(hand.get('vertices'), (None, 3), f'{files[name]}: vertices'))
-    if len({len(mesh) for mesh in vertices}) > 1:
-        raise PredictionError(f'{folder}: expected meshes of one size, found several')
-    return np.stack(joints).astype(np.float32), np.stack(vertices).astype(np.float32)
+    if len({len(mesh) for mesh in vertices.values()}) > 1:
+        raise PredictionError(f'{path}: expected meshes of one size, found several')
+    found = [np.stack([part[name] for name in names]) for part in (joints, vertices)]
+    return found[0].astype(np.float32), found[1].astype(np.float32)
 
 
 def _stack(points: list[np.ndarray], name: str, samples: list[dict]) -> np.ndarray:

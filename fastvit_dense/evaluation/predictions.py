@@ -20,7 +20,7 @@ from ..errors import DataError, MissingFileError, PredictionError
 from ..limits import JSON_BYTES
 from .base import TaskMetric
 from .masks import check_codes, code_bytes
-from .predicted_folder import find_predicted, read_predicted
+from .predicted_folder import is_of_predict, read_results
 from .record import EvaluationResult
 
 FIELDS = ('bbox', 'segmentation', 'mask_score')  # of a COCO result entry; the same in all of a file
@@ -38,7 +38,8 @@ def evaluate_predictions(
     Args:
         metric: A metric of the project or its config.
         path: COCO result file, folder of label PNGs, or FreiHAND's `pred.json` or `.zip`;
-            for the two files also the folder that holds them.
+            for the two files also the folder that holds them. Or what `predict` wrote: its folder,
+            or its `predictions.jsonl`.
         dataset: Config of the test dataset, or the dataset; tells the classes and, for label
             maps and hands, the ground truth.
 
@@ -110,8 +111,8 @@ def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[
     """Compact samples of `InstanceMetric`, one for every image of the truth.
 
     Args:
-        path: A COCO result file; the folder that holds it as `instances.json`; or the folder that
-            `predict` wrote.
+        path: A COCO result file; the folder that holds it as `instances.json`; or what `predict`
+            wrote, its folder or `predictions.jsonl`.
         truth: The ground truth.
         category_ids: Category id of each label.
 
@@ -123,34 +124,36 @@ def read_coco_results(path: Path, truth: COCO, category_ids: list[int]) -> list[
 
 def coco_entries(path: Path, truth: COCO, category_ids: list[int]) -> Any:
     """Result entries, not judged yet; arguments are those of `read_coco_results`."""
-    if path.is_dir() and not (path / 'instances.json').is_file():
-        return _folder_entries(path, truth, category_ids)
+    if is_of_predict(path, 'instances.json'):
+        return _predicted_entries(path, truth, category_ids)
     return read_json(path / 'instances.json' if path.is_dir() else path)
 
 
-def _folder_entries(folder: Path, truth: COCO, category_ids: list[int]) -> list[dict]:
-    """Result entries from the JSON files of the pictures."""
+def _predicted_entries(path: Path, truth: COCO, category_ids: list[int]) -> list[dict]:
+    """Result entries of what `predict` wrote of the pictures."""
     ids = {truth.cats[category]['name']: category for category in category_ids}
     pictures = {image.get('file_name', ''): number for number, image in truth.imgs.items()}
-    files = find_predicted(folder, pictures, '.json')
-    if not files:
-        raise MissingFileError(
-            f'{folder / "instances.json"}: no such file, nor a JSON file for each picture, as '
-            f'predict writes them, in {folder}'
-        )
-    entries = []
-    for picture, file in files.items():
-        found = read_predicted(file, 'instance').get('instances')
+    entries, count = [], 0
+    for picture, where, content in read_results(path, pictures, 'instance'):
+        found = content.get('instances')
         if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-            raise PredictionError(f'{file}: expected a list of objects "instances"')
+            raise PredictionError(f'{where}: expected a list of objects "instances"')
         for item in found:
             if item.get('class') not in ids:
                 raise PredictionError(
-                    f'{file}: class {item.get("class")!r} is not among the {len(ids)} scored'
+                    f'{where}: class {item.get("class")!r} is not among the {len(ids)} scored'
                 )
             entry = {key: item[key] for key in ('score', *FIELDS) if key in item}
             image, category = pictures[picture], ids[item['class']]
             entries.append(entry | {'image_id': image, 'category_id': category})
+        count += 1
+    if not count:
+        raise MissingFileError(
+            f'{path / "instances.json"}: no such file, nor a JSON file for each picture or '
+            f'predictions.jsonl, as predict writes them, in {path}'
+            if path.is_dir()
+            else f'{path}: expected a line for each picture, as predict writes them, found none'
+        )
     return entries
 
 

@@ -97,16 +97,15 @@ class HandTask(Task):
         self, cfg: Config, dataset: ConfigDict, ids: Iterable[Any], predictions: Path
     ) -> Pictures:
         """See `Task.draw`; the ids are numbers of images, `cfg.model.mano` names the faces."""
-        from ..datasets.freihand_files import read_predictions
         from ..datasets.loading import read_image
+        from ..evaluation.hand import read_saved_hands
         from ..evaluation.label_maps import build_lazily
         from ..hand.regressor import build_mano
         from ..visualization.hand import draw_hand
 
         built = build_lazily(dataset)
         rows = {number: row for row, number in enumerate(sorted(built.image_numbers()))}
-        path = predictions / 'pred.json' if predictions.is_dir() else predictions
-        joints, vertices = read_predictions(path, len(rows))
+        joints, vertices = read_saved_hands(predictions, list(rows))
         mano = build_mano(cfg.model.mano)
         faces = mano.faces.numpy() if vertices.shape[1] == len(mano.v_template) else None
         for number in ids:

@@ -79,6 +79,13 @@ def test_the_folder_that_predict_writes_scores_as_the_test(request, task, tmp_pa
     assert found == pytest.approx(read_report(tested)['metrics'], abs=1e-6)
     scored = '4 of 50' if semantic else '4 of 4'  # the semantic config names indices
     assert read_report(tmp_path / 'scored')['protocol']['images_scored'] == scored
+    if not semantic:  # whose data alone is lines, too
+        lines = tmp_path / 'lines'
+        photos = str(tmp_path / 'pictures')
+        engine.predict(config, str(checkpoint), photos, str(lines), pictures=False)
+        path = str(lines / 'predictions.jsonl')
+        again = engine.score_predictions(config, path, work_dir=str(tmp_path / 'scored'))
+        assert again == found
 
 
 def test_order_of_the_categories_in_a_file_changes_no_score(

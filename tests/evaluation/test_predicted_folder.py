@@ -8,7 +8,7 @@ from pycocotools import mask as coco_mask
 
 from fastvit_dense.errors import MissingFileError, PredictionError
 from fastvit_dense.evaluation import HandMetric, InstanceMetric, evaluate_predictions
-from fastvit_dense.evaluation.predicted_folder import find_predicted
+from fastvit_dense.evaluation.predicted_folder import find_predicted, read_results
 from fastvit_dense.results.hand import HandResult
 from fastvit_dense.results.instance import InstanceResult
 from fastvit_dense.results.semantic import SemanticResult
@@ -64,6 +64,19 @@ def test_instances(ann_file, tmp_path, logged):
     assert found.metrics == expected.metrics
     assert found.metrics['bbox_mAP_50'] > 0.5
     assert found.protocol['images_scored'] == '3 of 3'
+    for shards in (['predictions.jsonl'], ['predictions-1-of-2.jsonl', 'predictions-2-of-2.jsonl']):
+        folder = tmp_path / str(len(shards))
+        folder.mkdir()
+        lines = [
+            json.dumps({'image': f'photos/{name}.jpg', **result.to_dict()})
+            for name, result in results.items()
+        ]
+        lines.append(json.dumps({'image': 'photos/of another.jpg', **results['2'].to_dict()}))
+        for number, shard in enumerate(shards):
+            (folder / shard).write_text('\n'.join(lines[number :: len(shards)]) + '\n')
+        for path in (folder, folder / shards[0])[: 3 - len(shards)]:
+            again = evaluate_predictions(InstanceMetric(ann_file, metric=['bbox', 'segm']), path)
+            assert again.metrics == expected.metrics
 
 
 def test_what_an_instance_folder_may_not_hold(ann_file, tmp_path):
@@ -82,6 +95,33 @@ def test_what_an_instance_folder_may_not_hold(ann_file, tmp_path):
         (folder / '1.json').write_text(content)
         with raises_naming(PredictionError, folder / '1.json', *facts):
             evaluate_predictions(metric, folder)
+
+
+def test_what_lines_may_not_hold(ann_file, tmp_path):
+    file = tmp_path / 'predictions.jsonl'
+    whole = json.dumps({'image': 'photos/1.jpg', **instance_result([], [], []).to_dict()})
+    for lines, facts in (
+        ([whole, whole[:-9]], ['line 2', 'a whole JSON object', '--resume']),
+        ([whole, whole], ['line 2', 'one result of 1.jpg', 'line 1']),
+        ([whole.replace('photos/1.jpg', 'photos/9.jpg')], ['3 annotated', 'photos/9.jpg']),
+        ([whole.replace('"instance"', '"hand"')], ['line 1', 'instance', 'found', 'hand']),
+        ([whole.replace('"image": "photos/1.jpg", ', '')], ['line 1', 'image', 'None']),
+        (['[]'], ['line 1', 'found', 'list']),
+    ):
+        file.write_text('\n'.join(lines) + '\n')
+        with raises_naming(PredictionError, file, *facts):
+            evaluate_predictions(InstanceMetric(ann_file), file)
+    file.write_text('')
+    with raises_naming(MissingFileError, file, 'a line for each picture'):
+        evaluate_predictions(InstanceMetric(ann_file), file)
+
+
+def test_the_longest_path_of_several_is_meant(tmp_path):
+    lines = [{'task': 'hand', 'image': f'photos/{place}a.jpg'} for place in ('x/', 'y/', '')]
+    file = tmp_path / 'predictions.jsonl'
+    file.write_text('\n'.join(map(json.dumps, lines)))
+    found = read_results(file, ['a.jpg', 'x/a.jpg', 'y/a.jpg'], 'hand')
+    assert [picture for picture, _, _ in found] == ['x/a.jpg', 'y/a.jpg', 'a.jpg']
 
 
 def test_label_maps(ade_folder, tmp_path):  # noqa: F811
@@ -126,6 +166,13 @@ def test_hands(hand_tree, tmp_path):
     found = evaluate_predictions(HandMetric(), folder, dataset)
     expected = evaluate_predictions(HandMetric(), tmp_path / 'pred.json', dataset)
     assert found.metrics == expected.metrics
+    lines = [
+        json.dumps({'image': f'{file.stem}.jpg', **json.loads(file.read_text())})
+        for file in sorted(folder.iterdir(), reverse=True)
+    ]
+    (tmp_path / 'predictions.jsonl').write_text('\n'.join(lines))
+    again = evaluate_predictions(HandMetric(), tmp_path / 'predictions.jsonl', dataset)
+    assert again.metrics == expected.metrics
     (folder / '00000002.json').unlink()
     with raises_naming(PredictionError, folder, 'pred.json', 4, 'found', 3, '00000002.jpg'):
         evaluate_predictions(HandMetric(), folder, dataset)

@@ -1,5 +1,7 @@
 """Hands as a task: drawing saved predictions beside the truth."""
 
+import json
+
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -28,6 +30,14 @@ def test_gallery_of_saved_predictions(tmp_path):
     first = np.asarray(pictures[0][1])
     tip = project(known[2]['joints'], known[2]['K'])[20] * PANEL / 224
     assert np.abs(first[int(tip[1]), PANEL + int(tip[0])].astype(int) - (200, 0, 255)).max() < 40
+    lines = [
+        {'task': 'hand', 'image': f'rgb/{i:08d}.jpg'}
+        | {name: known[i][name].tolist() for name in ('joints', 'vertices')}
+        for i in (2, 0, 1)
+    ]
+    (tmp_path / 'predictions.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    _, same = next(find_task('hand').draw(cfg, settings, [2], tmp_path / 'predictions.jsonl'))
+    assert np.array_equal(np.asarray(same), first)
 
     write_predictions(
         tmp_path / 'pred.json', (k['joints'] for k in known), (k['vertices'][:9] for k in known)
