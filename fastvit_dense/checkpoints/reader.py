@@ -105,7 +105,7 @@ def _read_pickle(
     foreign = foreign_kind(start)
     file.seek(0)
     if foreign:
-        raise CheckpointError(f'{name}: {foreign}')
+        raise CheckpointError(f'{name}: expected a checkpoint, found {foreign}')
     try:
         _check_size(file)
         file.seek(0)

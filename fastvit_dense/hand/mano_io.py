@@ -105,7 +105,7 @@ def save_npz(model: ManoModel, path: str | Path) -> None:
 
 def _read_pickle(path: Path, content: bytes) -> dict[str, Any]:
     if foreign := foreign_kind(content[:64]):
-        raise ManoFileError(f'{path}: {foreign}')
+        raise ManoFileError(f'{path}: expected a MANO file, found {foreign}')
     try:
         fields = read_pickle(content)
     except PickleError as error:

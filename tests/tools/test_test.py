@@ -58,7 +58,7 @@ def not_finite(trained, path):
         (truncated, r'CheckpointError: \S+bad\.pth: truncated, damaged or not a checkpoint'),
         (empty, r'CheckpointError: \S+bad\.pth: the file is empty'),
         (hostile, r'CheckpointError: \S+bad\.pth: refused, because it holds a (posix|os)\.mkdir'),
-        (web_page, r'CheckpointError: \S+bad\.pth: a web page, not a checkpoint'),
+        (web_page, r'CheckpointError: \S+bad\.pth: expected a checkpoint, found a web page'),
         (one_missing, r'CheckpointMismatch: \S+bad\.pth does not fit[\s\S]*stem\.0\.conv_scale'),
         (not_finite, r'CheckpointMismatch: \S+bad\.pth does not fit[\s\S]*rpn_conv\.bias'),
     ],
