@@ -1,5 +1,6 @@
 """Settings and fixtures of all tests."""
 
+import gc
 import logging
 import os
 from pathlib import Path
@@ -11,6 +12,11 @@ from . import tiny
 # The tests are many small operators on two processes; more threads would wait for each other.
 os.environ['OMP_NUM_THREADS'] = '1'
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_finish():
+    """Leave what was imported out of the search for garbage that each dataset of mmengine makes."""
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):
