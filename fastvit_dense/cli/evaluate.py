@@ -15,8 +15,8 @@ def main(parser: argparse.ArgumentParser, arguments: Arguments) -> None:
     parser.add_argument(
         '--predictions',
         metavar='PATH',
-        help='COCO result file, folder of label PNGs, FreiHAND pred.json/.zip, or the folder of '
-        'predict',
+        help='COCO result file, folder of label PNGs, FreiHAND pred.json/.zip, or what predict '
+        'wrote: its folder, or predictions.jsonl',
     )
     parser.add_argument('--work-dir', help='where the report goes (work_dirs/CONFIG)')
     parser.add_argument('--compare', nargs='+', metavar='REPORT', help='report.json files')
