@@ -32,12 +32,20 @@ def install() -> None:
       each config.
     - `mmcv._ext` is offered from torchvision where mmcv came without compiled operators; without
       that module mmdet cannot be imported.
+    - mmengine reads the environment with distutils, which Python 3.12 no longer has.
     """
     after_import('mmengine.config.utils', _name_by_import)
     after_import('mmengine.config.config', _find_library_configs_by_path)
+    after_import('mmengine.utils.dl_utils.collect_env', _find_distutils)
     if STAND_IN not in sys.modules and mmcv_is_installed() and not has_compiled_ops():
         sys.modules[STAND_IN] = _Operators(STAND_IN)
         _repeat_failed_imports()
+
+
+def _find_distutils(collect_env: types.ModuleType) -> None:
+    """Let setuptools stand in; its own .pth file does so only in the folder Python starts with."""
+    if importlib.util.find_spec('distutils') is None and importlib.util.find_spec('setuptools'):
+        importlib.import_module('setuptools')
 
 
 def _name_by_import(utils: types.ModuleType) -> None:
