@@ -47,6 +47,7 @@ class StrictRunner(Runner):
 
     last_whole: Path | None = None  # the checkpoint that training can go on from
     _saved_schedule: list[dict] | None = None  # of the checkpoint that is resumed
+    _has_optimizer = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -190,7 +191,12 @@ class StrictRunner(Runner):
         self._check_optimizer_state(filename)
         rate = _rate(self.optim_wrapper)
         changed = settings.put_back(self._saved_schedule, recount(self.train_loop))
-        if changed:
+        if not self._has_optimizer:
+            self.logger.warning(
+                f'--resume: {filename}: holds no state of the optimizer, as best checkpoints do '
+                'not: its averages start anew; --resume auto takes the newest that has one'
+            )
+        elif changed:
             own = _rate(self.optim_wrapper)
             self.logger.log(
                 logging.INFO if changed == SCHEDULE and own == rate else logging.WARNING,
@@ -219,6 +225,7 @@ class StrictRunner(Runner):
         if self._resume:  # `resume` has compared them
             checkpoint = super().load_checkpoint(filename, *args, **kwargs)
             self._saved_schedule = checkpoint.get('param_schedulers')
+            self._has_optimizer = 'optimizer' in checkpoint
             return checkpoint
         model = self.bare_model
         fitting, report = fitting_weights(model, filename)

@@ -30,6 +30,7 @@ def run(folder, epochs, **settings):
     rates, warnings = Rates(), []
     runner.register_hook(rates)
     runner.logger.log = lambda level, text: warnings.append(text)
+    runner.logger.warning = warnings.append
     runner.train()
     return rates.seen, [text for text in warnings if text.startswith('--resume')]
 
@@ -89,3 +90,14 @@ def test_epochs_of_another_length(tmp_path):
     rates, warnings = run(tmp_path / 'part', 4, param_scheduler=DECAY)
     assert rates == pytest.approx({step: whole[step] for step in (4, 5, 6, 7)})
     assert len(warnings) == 1
+
+
+def test_a_best_checkpoint_goes_on_in_the_schedule_and_tells_what_it_lacks(tmp_path):
+    """mmengine would start the schedule anew, warm-up and all, and say nothing."""
+    whole, _ = run(tmp_path / 'whole', 4, param_scheduler=WARM_AND_DROP)
+    run(tmp_path / 'first', 2, param_scheduler=WARM_AND_DROP)
+    best = dict(resume=True, load_from=str(next((tmp_path / 'first').glob('best_*.pth'))))
+    rates, warnings = run(tmp_path / 'other', 4, param_scheduler=WARM_AND_DROP, **best)
+    assert rates == pytest.approx({step: whole[step] for step in (4, 5, 6, 7)})
+    assert len(warnings) == 1
+    assert 'holds no state of the optimizer' in warnings[0]
