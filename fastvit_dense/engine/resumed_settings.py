@@ -21,7 +21,7 @@ KNOWN = ('mmengine', 'mmdet')  # whose schedulers have no other state, but for t
 
 
 class ResumedSettings:
-    """What a config says of optimizer and schedule, kept before a checkpoint's is loaded.
+    """Settings of optimizer and schedule in a config, kept before a checkpoint's is loaded.
 
     Args:
         runner: With its optimizer and schedulers built.
@@ -98,7 +98,7 @@ def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fixed(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What does not change in the state of a scheduler as it steps."""
+    """The part of a state that does not change as it steps."""
     return {name: _plain(value) for name, value in state.items() if name not in PLACE}
 
 

@@ -31,7 +31,7 @@ def use_ema(cfg: Config) -> None:
         _hooks(cfg).append(ConfigDict(EMA))
 
 
-def check_averaging(cfg: Config, checkpoint: Any, path: str) -> None:
+def check_averaging(cfg: Config, checkpoint: Any, filename: str) -> None:
     """Refuse to resume from averaged weights without averaging, which would lose those in training.
 
     Raises:
@@ -39,8 +39,8 @@ def check_averaging(cfg: Config, checkpoint: Any, path: str) -> None:
     """
     if 'ema_state_dict' in checkpoint and not _has_ema(cfg):
         raise ConfigError(
-            f'{path}: holds averaged weights, this run averages none: add --ema to go on with '
-            f'both; to start anew from the average: --cfg-options load_from={path}'
+            f'{filename}: holds averaged weights, this run averages none: add --ema to go on with '
+            f'both; to start anew from the average: --cfg-options load_from={filename}'
         )
 
 
