@@ -4,6 +4,7 @@ import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from fastvit_dense import errors
+from fastvit_dense.cli.common import run
 from fastvit_dense.errors import DataError, FastViTDenseError, MissingFileError, reason_of
 
 
@@ -43,3 +44,18 @@ def test_an_error_of_a_loading_process_comes_without_its_traceback(kind):
         list(DataLoader(Broken(kind), num_workers=1))
     assert caught.type is kind
     assert str(caught.value) == 'a.jpg: expected an image, found none'
+
+
+def test_ctrl_c_is_no_error_of_what_it_interrupts(capsys):
+    """mmengine formats a config beside a bare `except`, and made a page of SyntaxError of it."""
+
+    def interrupted(_):
+        try:
+            raise KeyboardInterrupt
+        except:  # noqa: E722
+            raise SyntaxError('check the syntax of: ...')  # noqa: B904
+
+    with pytest.raises(SystemExit) as end:
+        run(interrupted)
+    assert end.value.code == 130
+    assert capsys.readouterr().err == 'interrupted\n'

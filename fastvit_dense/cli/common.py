@@ -24,18 +24,32 @@ def run(command: Callable[[Arguments], int | None], arguments: Arguments = None)
             stream.reconfigure(errors='backslashreplace')
     try:
         status = command(arguments)
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        status = 130
     except Stopped as stop:  # the log has told why
         status = stop.status
+    except KeyboardInterrupt:
+        status = _interrupted()
     except Exception as error:
         reason = _reason(error)
-        if reason is None:
+        if _is_ctrl_c(error):
+            status = _interrupted()
+        elif reason is None:
             raise
-        print(f'{type(error).__name__}: {reason}', file=sys.stderr)
-        status = 1
+        else:
+            print(f'{type(error).__name__}: {reason}', file=sys.stderr)
+            status = 1
     sys.exit(status)
+
+
+def _interrupted() -> int:
+    print('interrupted', file=sys.stderr)
+    return 130
+
+
+def _is_ctrl_c(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C led to an error: mmengine's `Config` makes a SyntaxError of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 class Parser(argparse.ArgumentParser):

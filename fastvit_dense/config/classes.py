@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from ..errors import ConfigError
-from .loaders import LOADERS, datasets_of
+from .loaders import LOADERS, dataset_classes, datasets_of
 from .walk import dicts_of
 
 CLASS_COUNTS = ('num_classes', 'num_things_classes')  # of heads
@@ -76,3 +76,28 @@ def set_num_classes(model: Any, count: int) -> None:
         weights = loss.get('class_weight')
         if isinstance(weights, list | tuple) and before and len(weights) == before + 1:
             loss['class_weight'] = [weights[0]] * count + [weights[-1]]
+
+
+def moved_class(cfg: Config, meta: dict) -> str:
+    """Tell of a class that stands at another place in a checkpoint than in a config; '' if none.
+
+    Loaded, it would have the weights of another. A new name at a place is no other place.
+
+    Args:
+        cfg: The config.
+        meta: The checkpoint's.
+    """
+    training = next(datasets_of(cfg, LOADERS[:1]), None)
+    own = training and dataset_classes(training, cfg.get('default_scope'))
+    known = meta.get('dataset_meta')
+    names = known.get('classes') if isinstance(known, dict) else None
+    if not own or not isinstance(names, list | tuple) or len(own) != len(names):
+        return ''
+    before = {name: place for place, name in enumerate(names)}
+    for place, name in enumerate(own):
+        if before.get(name, place) != place:
+            return (
+                f'classes: expected those of this run in its order, found {name!r} at place '
+                f'{before[name]}, here {place}, where it has {names[place]!r}'
+            )
+    return ''

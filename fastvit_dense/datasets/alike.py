@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .decoding import PILLOW_FAULTS
+from .decoding import DEEP_MODES, PILLOW_FAULTS
 
 SIDE = 16  # of the small grey pictures that are compared
 # of their greys (0-255), on average: a picture saved again differs by less than 2, another size too
@@ -55,11 +55,20 @@ def _thumbnail(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             image.draft('L', (8 * SIDE, 8 * SIDE))
-            grey = image.convert('L').resize((SIDE, SIDE), Image.Resampling.BOX)
+            shown = _of_bytes(image) if image.mode in DEEP_MODES else image
+            grey = shown.convert('L').resize((SIDE, SIDE), Image.Resampling.BOX)
             return np.asarray(grey)
     except PILLOW_FAULTS:
         digest = hashlib.sha512(str(path).encode()).digest() * 4
         return np.frombuffer(digest, np.uint8).reshape(SIDE, SIDE)
+
+
+def _of_bytes(image: Image.Image) -> Image.Image:
+    """A grey picture of more than 8 bits, up to its own highest value; Pillow would cut it off."""
+    values = np.asarray(image, np.float32)
+    return Image.fromarray(
+        (values * (255 / max(float(values.max()), 1.0))).clip(0).astype(np.uint8)
+    )
 
 
 def _same_bytes(paths: Sequence[Path]) -> Iterable[tuple[int, int]]:

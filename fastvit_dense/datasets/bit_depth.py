@@ -5,6 +5,7 @@ which the highest value fits. The value 2 ** bits - 1 is white. Of a data set al
 scale, that of its highest value, or that of `image_bits` in the config; a lone picture has its own.
 """
 
+import json
 import logging
 import os
 import warnings
@@ -163,13 +164,27 @@ def set_image_bits(cfg: Config) -> None:
 
 
 def _pictures_of(cfg: Config) -> Iterable[Path]:
-    """Pictures in the folders of the datasets."""
+    """Pictures in the folders of the datasets; without such a folder those that a file names."""
     folders = set()
     for dataset in datasets_of(cfg, LOADERS):
         prefix = dataset.get('data_prefix') or {}
-        folder = prefix.get('img_path') or prefix.get('img')
-        if folder and '://' not in f'{dataset.get("data_root")}{folder}':
-            folders.add(os.path.join(dataset.get('data_root') or '', folder))
+        folder = prefix.get('img_path', prefix.get('img'))
+        root = dataset.get('data_root') or ''
+        if folder is None or '://' in f'{root}{folder}':
+            continue
+        if folder or not dataset.get('ann_file'):
+            folders.add(os.path.join(root, folder))
+        else:
+            yield from _named_in(os.path.join(root, dataset.ann_file), root)
     for folder in sorted(folders):
         files = sorted(Path(folder).rglob('*'))
         yield from (path for path in files if path.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def _named_in(ann_file: str, root: str) -> list[Path]:
+    """Pictures of a COCO file; none of a file that the checks refuse."""
+    try:
+        content = json.loads(Path(ann_file).read_bytes())
+        return [Path(root, image['file_name']) for image in content['images']]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []

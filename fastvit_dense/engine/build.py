@@ -1,25 +1,30 @@
 """From a config to a runner: all that can be told is checked first, then the runner is built."""
 
+import logging
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 
 from ..checkpoints.model import fitting_weights, load_model_state
 from ..checkpoints.published import PUBLISHED, published_name
+from ..checkpoints.reader import load_checkpoint_file
 from ..checkpoints.shards import find_in_folder
 from ..config.building import explained_building, try_building
 from ..config.channels import check_channels
 from ..config.checks import check_pretrained, check_settings, check_test_cfg
+from ..config.classes import moved_class
 from ..datasets.bit_depth import set_image_bits
 from ..datasets.check.datasets import quick_check
 from ..datasets.check.findings import DataReport
 from ..datasets.loading import BROKEN_IMAGES, use_checked_loading
-from ..errors import CheckpointError
+from ..errors import CheckpointError, CheckpointMismatch
 from .console import RunSummary, use_progress_hooks
 from .distributed import adapt_sync_bn, join_processes
 from .multi_scale import check_sampled_sizes
 from .strict_runner import StrictRunner
+from .switches import check_averaging
 from .work_dir import latest_checkpoint
 
 OF_TRAINING = (
@@ -93,6 +98,24 @@ def _check_start(cfg: Config) -> None:
         check_checkpoint(path)
         if model is not None:
             (load_model_state if cfg.get('resume') else fitting_weights)(model, path)
+        if Path(path).is_file():
+            _check_run_of(cfg, path)
+
+
+def _check_run_of(cfg: Config, path: str) -> None:
+    """Check what a checkpoint says of its run; where only its weights are taken, warn."""
+    checkpoint = load_checkpoint_file(path, lazy=True)
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    moved = moved_class(cfg, meta) if isinstance(meta, dict) else ''
+    if moved and cfg.get('resume'):
+        raise CheckpointMismatch(
+            f'{path}: {moved}: it would go on from the weights of that one; give the classes in '
+            "the checkpoint's order, or start anew in another --work-dir"
+        )
+    if moved:
+        print_log(f'load_from {path}: {moved}', 'current', logging.WARNING)
+    if cfg.get('resume'):
+        check_averaging(cfg, checkpoint, path)
 
 
 def check_checkpoint(path: str) -> None:

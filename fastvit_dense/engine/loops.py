@@ -64,6 +64,21 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         return done
 
 
+def recount(loop: Any) -> bool:
+    """Count the steps of a resumed loop anew where its epochs have another length now.
+
+    Returns:
+        Whether they had.
+    """
+    if not isinstance(loop, EpochBasedTrainLoop):
+        return False
+    before, after = (steps_before(loop.dataloader, loop.epoch + i) for i in (0, 1))
+    if before <= loop.iter < after:
+        return False
+    loop._iter = before
+    return True
+
+
 def steps_before(loader: DataLoader, epoch: int) -> int:
     """Training steps of all epochs before one of them, counted from 0."""
     steps = getattr(loader.batch_sampler, 'steps', None)

@@ -20,7 +20,8 @@ from .loops import steps_before
 from .work_dir import POINTER
 
 # entries of the message hub, which is saved with a checkpoint
-VALIDATED = 'validated_iter'  # after how many iterations training was last validated
+# after how many iterations training was last validated; as 'val...' logs would show it
+VALIDATED = 'iter_validated'
 FORMER = 'former_best'  # names of best checkpoints that give way to those saved before this one
 
 

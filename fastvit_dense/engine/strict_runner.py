@@ -13,6 +13,7 @@ from mmengine.dist import master_only
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
@@ -25,6 +26,8 @@ from ..checkpoints.writing import BACKEND, free_bytes
 from ..config.building import explained_building
 from ..errors import CheckpointError, NonFiniteError, NotWrittenError, reason_of
 from .console import quiet_console
+from .loops import recount
+from .resumed_settings import SCHEDULE, ResumedSettings
 from .saving import WholeCheckpointHook
 from .workers import guard_workers
 
@@ -43,6 +46,8 @@ class StrictRunner(Runner):
     """
 
     last_whole: Path | None = None  # the checkpoint that training can go on from
+    _saved_schedule: list[dict] | None = None  # of the checkpoint that is resumed
+    _has_optimizer = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -170,6 +175,10 @@ class StrictRunner(Runner):
                 raise CheckpointError(
                     f'{filename}: meta.{name}: expected a count, found {meta.get(name)!r:.40}'
                 )
+        self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+        if self.param_schedulers is not None:
+            self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
+        settings = ResumedSettings(self)
         try:
             super().resume(filename, *args, **kwargs)
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
@@ -180,6 +189,20 @@ class StrictRunner(Runner):
                 f'({type(error).__name__}: {reason_of(error).splitlines()[0]:.160})'
             ) from error
         self._check_optimizer_state(filename)
+        rate = _rate(self.optim_wrapper)
+        changed = settings.put_back(self._saved_schedule, recount(self.train_loop))
+        if not self._has_optimizer:
+            self.logger.warning(
+                f'--resume: {filename}: holds no state of the optimizer, as best checkpoints do '
+                'not: its averages start anew; --resume auto takes the newest that has one'
+            )
+        elif changed:
+            own = _rate(self.optim_wrapper)
+            self.logger.log(
+                logging.INFO if changed == SCHEDULE and own == rate else logging.WARNING,
+                f'--resume: {changed}: as this config says, not as {filename} does: lr {own:.4g} '
+                f'from step {self.iter + 1} on, there {rate:.4g}',
+            )
         self.last_whole = Path(filename)
 
     def _check_optimizer_state(self, filename: str) -> None:
@@ -200,7 +223,10 @@ class StrictRunner(Runner):
         See `fitting_weights`; a line in the log tells what was loaded and what was not.
         """
         if self._resume:  # `resume` has compared them
-            return super().load_checkpoint(filename, *args, **kwargs)
+            checkpoint = super().load_checkpoint(filename, *args, **kwargs)
+            self._saved_schedule = checkpoint.get('param_schedulers')
+            self._has_optimizer = 'optimizer' in checkpoint
+            return checkpoint
         model = self.bare_model
         fitting, report = fitting_weights(model, filename)
         # whole, so that the hook that keeps averaged weights has nothing to miss
@@ -219,6 +245,12 @@ class StrictRunner(Runner):
 
 def _leave_out(record: logging.LogRecord) -> None:
     """Do nothing about a record that cannot be written."""
+
+
+def _rate(wrapper: OptimWrapper) -> float:
+    """The learning rate that the log shows, of those of an optimizer."""
+    rates = wrapper.get_lr()
+    return float(rates.get('base_lr', rates['lr'])[0])
 
 
 def _tensors(optimizer: Any) -> list[Tensor]:

@@ -4,6 +4,7 @@ import importlib.util
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
@@ -26,8 +27,21 @@ EMA = dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=2e-4, gamma
 
 def use_ema(cfg: Config) -> None:
     """Average the weights over the steps; checkpoints and validations are of the average."""
-    if not any(hook.get('type') == 'EMAHook' for hook in _hooks(cfg)):
+    if not _has_ema(cfg):
         _hooks(cfg).append(ConfigDict(EMA))
+
+
+def check_averaging(cfg: Config, checkpoint: Any, filename: str) -> None:
+    """Refuse to resume from averaged weights without averaging, which would lose those in training.
+
+    Raises:
+        ConfigError: The checkpoint holds an average, and the config has no `EMAHook`.
+    """
+    if 'ema_state_dict' in checkpoint and not _has_ema(cfg):
+        raise ConfigError(
+            f'{filename}: holds averaged weights, this run averages none: add --ema to go on with '
+            f'both; to start anew from the average: --cfg-options load_from={filename}'
+        )
 
 
 def use_early_stop(cfg: Config, patience: int = PATIENCE) -> None:
@@ -143,6 +157,10 @@ def use_balance(cfg: Config) -> None:
             f'{", ".join(kinds)}, found {sampler.get("type")!r}'
         )
     sampler.type = kinds[sampler.type]
+
+
+def _has_ema(cfg: Config) -> bool:
+    return any(str(hook.get('type')).endswith('EMAHook') for hook in _hooks(cfg))
 
 
 def _hooks(cfg: Config) -> list:

@@ -1,5 +1,7 @@
 """Pictures of more than 8 bits, from every entrance, against the 8-bit picture they are made of."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -106,6 +108,19 @@ def test_all_data_of_a_run_has_one_scale(sets, tmp_path):
     assert [step['bits'] for step in steps] == [12, 12, 12]
     found = read_image(str(tmp_path / 'train/0.png'), bits=12)
     assert (found == SCENE >> 2).all()
+
+
+def test_pictures_that_only_a_file_names_have_one_scale(sets, tmp_path):
+    """As `--data` sets them: no folder of their own, and others lie beside them."""
+    cv2.imwrite(str(tmp_path / 'val/of nobody.png'), deep(16))
+    for loader, split in (('train', 'train'), ('val', 'val'), ('test', 'val')):
+        images = [{'file_name': f'{split}/{number}.png'} for number in range(3)]
+        (tmp_path / f'{split}.json').write_text(json.dumps({'images': images}))
+        dataset = sets[f'{loader}_dataloader'].dataset
+        dataset.update(type='mmdet.CocoDataset', ann_file=str(tmp_path / f'{split}.json'))
+        dataset.data_prefix = {'img': ''}
+    set_image_bits(sets)
+    assert sets.image_bits == 12
 
 
 def test_what_the_config_states_holds(sets):

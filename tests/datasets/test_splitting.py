@@ -85,6 +85,20 @@ def test_different_pictures_are_not_taken_for_copies(stills):
     assert videos == []
 
 
+@pytest.mark.parametrize('bits', [12, 16])
+def test_nor_are_those_of_more_than_8_bits(stills, bits):
+    """Pillow makes white of all above 255: all of them would be one picture."""
+    for path in sorted(stills.iterdir()):
+        grey = np.asarray(Image.open(path).convert('L')).astype(np.uint16) << (bits - 8)
+        Image.fromarray(grey).save(path.with_suffix('.png'))
+        path.unlink()
+    (stills / 'copy.png').write_bytes((stills / 'img_001.png').read_bytes())
+    Image.open(stills / 'img_002.png').save(stills / 'again.tif')
+    groups, videos = groups_of(sorted(stills.iterdir()))
+    assert sorted(map(len, groups)) == [1] * 38 + [2, 2]
+    assert videos == []
+
+
 def moving(folder, prefix, frames, rng):
     """A video: a window that moves over a wide picture."""
     small = rng.integers(0, 256, (6, 30, 3), np.uint8)

@@ -105,7 +105,7 @@ def assert_same_end(one: Path, other: Path) -> None:
     for name in left:
         for entry in ('state_dict', 'optimizer', 'param_schedulers'):
             assert str(left[name].get(entry)) == str(right[name].get(entry)), (name, entry)
-        for key in ('best_score', 'best_ckpt', 'keep_ckpt_ids', 'validated_iter'):
+        for key in ('best_score', 'best_ckpt', 'keep_ckpt_ids', 'iter_validated'):
             values = [side[name]['message_hub']['runtime_info'].get(key) for side in (left, right)]
             values = [Path(value).name if key == 'best_ckpt' else value for value in values]
             assert values[0] == values[1], (name, key)
