@@ -2,6 +2,8 @@
 
 import argparse
 import io
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,14 +18,16 @@ def run(command: Callable[[Arguments], int | None], arguments: Arguments = None)
     """Call a function with arguments and exit with the status that it returns.
 
     An error of this package, one that names a file, and an environment that lacks something end
-    in one line and status 1; training that a signal stopped ends with status 75; everything else is
-    shown with its traceback.
+    in one line and status 1; training that a signal stopped ends with status 75; output that nobody
+    reads to its end, as behind `| head`, ends it in silence; everything else is shown with its
+    traceback.
     """
     for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
     try:
         status = command(arguments)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         status = 130
@@ -31,11 +35,24 @@ def run(command: Callable[[Arguments], int | None], arguments: Arguments = None)
         status = stop.status
     except Exception as error:
         reason = _reason(error)
-        if reason is None:
+        if isinstance(error, BrokenPipeError) and _output_is_closed():
+            status = 128 + signal.SIGPIPE
+        elif reason is None:
             raise
-        print(f'{type(error).__name__}: {reason}', file=sys.stderr)
-        status = 1
+        else:
+            print(f'{type(error).__name__}: {reason}', file=sys.stderr)
+            status = 1
     sys.exit(status)
+
+
+def _output_is_closed() -> bool:
+    """Tell whether nobody reads the standard output any more; what is left of it is dropped."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 class Parser(argparse.ArgumentParser):
