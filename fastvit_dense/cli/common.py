@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,33 +17,39 @@ def run(command: Callable[[Arguments], int | None], arguments: Arguments = None)
     """Call a function with arguments and exit with the status that it returns.
 
     An error of this package, one that names a file, and an environment that lacks something end
-    in one line and status 1; training that a signal stopped ends with status 75; everything else is
-    shown with its traceback.
+    in one line and status 1; training that a signal stopped ends with status 75; output that nobody
+    reads to its end, as behind `| head`, ends it in silence; everything else is shown with its
+    traceback.
     """
     for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
     try:
         status = command(arguments)
+        sys.stdout.flush()
     except Stopped as stop:  # the log has told why
         status = stop.status
-    except KeyboardInterrupt:
-        status = _interrupted()
-    except Exception as error:
-        reason = _reason(error)
-        if _is_ctrl_c(error):
-            status = _interrupted()
-        elif reason is None:
-            raise
-        else:
-            print(f'{type(error).__name__}: {reason}', file=sys.stderr)
-            status = 1
+    except (KeyboardInterrupt, Exception) as error:
+        status = _tell(error)
     sys.exit(status)
 
 
-def _interrupted() -> int:
-    print('interrupted', file=sys.stderr)
-    return 130
+def _tell(error: BaseException) -> int:
+    """Say in one line what ended a command; raise what has no such line again.
+
+    Returns:
+        The status to exit with.
+    """
+    if _is_ctrl_c(error):
+        print('interrupted', file=sys.stderr)
+        return 130
+    if isinstance(error, BrokenPipeError) and _output_is_closed():
+        return 141  # as of a program that SIGPIPE ended
+    reason = _reason(error)
+    if reason is None:
+        raise error
+    print(f'{type(error).__name__}: {reason}', file=sys.stderr)
+    return 1
 
 
 def _is_ctrl_c(error: BaseException | None) -> bool:
@@ -50,6 +57,16 @@ def _is_ctrl_c(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error is not None
+
+
+def _output_is_closed() -> bool:
+    """Tell whether nobody reads the standard output any more; what is left of it is dropped."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 class Parser(argparse.ArgumentParser):
@@ -166,7 +183,7 @@ def share(text: str) -> float:
     return value
 
 
-def _reason(error: Exception) -> str | None:
+def _reason(error: BaseException) -> str | None:
     """The message of an error that says all there is to say, else None."""
     if isinstance(error, FastViTDenseError) or (isinstance(error, OSError) and error.filename):
         return str(error)

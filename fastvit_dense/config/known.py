@@ -56,6 +56,20 @@ OF_TYPE: dict[str, dict[str, set[str]]] = {
     'HandMeshRegressor': {'mano': {'path', 'standin'}},
     'MobileViT': {'init_cfg': {'channel_order'}},
 }
+# dict that mmcv hands on to a function that no registry knows, by its key -> what these read
+OF_KEY = {
+    'nms': {
+        'type',
+        'iou_threshold',
+        'class_agnostic',
+        'split_thr',
+        'max_num',
+        'score_threshold',
+        'sigma',
+        'min_score',
+        'method',
+    }
+}
 # of these keys one holds: to set one is to drop the others
 ALTERNATIVES = {('HandMeshRegressor', 'mano'): {'path', 'standin'}}
 
@@ -72,7 +86,7 @@ def known_keys(path: str, node: dict[str, Any], cls: Any, around: Any) -> set[st
     Returns:
         The keys; None where they cannot be told.
     """
-    read = set(OF_PLACE.get(path, ()))
+    read = set(OF_PLACE.get(path, ())) | OF_KEY.get(path.rpartition('.')[2], set())
     if cls is not None:
         read |= parameters_of(cls).keys()
     for name in base_names(around):

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def publish(
     scores = _report_of(report, path) if report else None
     state = weights_of(content, path, ema)
     start = _start_of(cfg)
-    text = _without_machine(text)
+    text = _without_machine(text, (meta.get('dataset_meta') or {}).get('classes') or ())
     kept = {key: meta[key] for key in KEPT_META if key in meta} | {'cfg': text}
     name = name or _name_of(meta, path)
     out.mkdir(parents=True, exist_ok=True)
@@ -104,19 +104,28 @@ def _report_of(report: str | Path, checkpoint: Path) -> dict[str, Any]:
 
 
 class _NamesOnly(ast.NodeTransformer):
-    """Leaves the last part of absolute paths: data and weights lay there on one machine."""
+    """Leaves the last part of absolute paths: data and weights lay there on one machine.
+
+    Args:
+        classes: Names that may look like paths, such as Open Images' '/m/01g317'; they stay.
+    """
+
+    def __init__(self, classes: Collection[str]) -> None:
+        self.classes = classes
 
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
         """Return the constant, or the name in its path."""
-        if isinstance(node.value, str) and node.value.startswith('/'):
-            return ast.Constant(Path(node.value).name)
+        value = node.value
+        if isinstance(value, str) and value.startswith('/') and value not in self.classes:
+            return ast.Constant(Path(value).name)
         return node
 
 
-def _without_machine(text: str) -> str:
+def _without_machine(text: str, classes: Collection[str]) -> str:
     """Drop what a config (literals only) tells of one machine: assignments and folders."""
+    names = _NamesOnly(classes)
     kept = [
-        ast.unparse(_NamesOnly().visit(statement))
+        ast.unparse(names.visit(statement))
         for statement in ast.parse(text).body
         if not any(getattr(t, 'id', None) in _OF_THE_MACHINE for t in _targets(statement))
     ]

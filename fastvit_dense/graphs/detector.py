@@ -23,6 +23,8 @@ from ..errors import ExportError
 from .common import Normalize
 
 OPSET = 17  # RoiAlign with half-pixel centres needs 16; runtimes of 2022 and later have 17
+# settings of the proposals' suppression; the last says how much is done at once
+OF_PROPOSALS = ('type', 'iou_threshold', 'split_thr')
 NO_THRESHOLD = -0.5  # below every score, above those of dropped boxes
 MODEL_PARTS = {
     '': ('MaskRCNN', 'FasterRCNN'),
@@ -171,6 +173,12 @@ class DetectorGraph(nn.Module):
         deltas = deltas.reshape(-1, per_roi, 4)
         boxes = decode_boxes(rois[:, None], deltas, head.bbox_coder, corner)
         boxes = boxes.transpose(0, 1).expand(head.num_classes, -1, -1)
+        labels = torch.arange(head.num_classes, device=corner.device)[:, None]
+        labels = labels.expand(-1, scores.shape[1])
+        if cfg.nms.get('class_agnostic'):  # one set of all
+            boxes, scores, labels = (
+                x.reshape(1, -1, *x.shape[2:]) for x in (boxes, scores, labels)
+            )
         selected = non_max_suppression(
             boxes,
             scores[:, None],
@@ -178,10 +186,9 @@ class DetectorGraph(nn.Module):
             cfg.nms.iou_threshold,
             cfg.score_thr,
         )
-        labels, numbers = selected[:, 0], selected[:, 2]
-        scores, best = top(scores[labels, numbers], limit_of(cfg, 'max_per_img'))
-        labels, numbers = labels[best], numbers[best]
-        return boxes[labels, numbers], labels, scores
+        scores, best = top(scores[selected[:, 0], selected[:, 2]], limit_of(cfg, 'max_per_img'))
+        place = selected[best, 0], selected[best, 2]
+        return boxes[place], labels[place], scores
 
 
 def limit_of(cfg: dict, name: str) -> int:
@@ -255,6 +262,27 @@ def _as_tensor(number: int | Tensor, like: Tensor) -> Tensor:
     return torch.as_tensor(number).to(like.dtype)
 
 
+def check_suppression(
+    cfg: Mapping, place: str, known: Collection[str] = (*OF_PROPOSALS, 'class_agnostic')
+) -> None:
+    """See that boxes are suppressed in a way that a graph has.
+
+    Args:
+        cfg: mmdet's `nms`.
+        place: Of it, for the message.
+        known: Settings that the graph follows.
+
+    Raises:
+        ExportError: It is of another type, or has other settings.
+    """
+    used = {name for name, value in cfg.items() if value}  # False and 0 are what mmcv does itself
+    if cfg.get('type', 'nms') != 'nms' or 'iou_threshold' not in cfg or not used <= {*known}:
+        raise ExportError(
+            f'{place}: expected type nms and of its settings {", ".join(known[1:])} in what is '
+            f'exported, found {dict(cfg)}'
+        )
+
+
 def check_parts(model: nn.Module, parts: Mapping[str, Collection[str]]) -> None:
     """Compare the types of a model's parts with those that a graph knows.
 
@@ -281,9 +309,8 @@ def check_parts(model: nn.Module, parts: Mapping[str, Collection[str]]) -> None:
 
 def _check(model: nn.Module) -> None:
     check_parts(model, MODEL_PARTS)
-    for name, cfg in (('rpn', model.test_cfg.rpn), ('rcnn', model.test_cfg.rcnn)):
-        if cfg.nms.get('type', 'nms') != 'nms':
-            raise ExportError(f'model.test_cfg.{name}.nms: expected type nms, found {cfg.nms}')
+    check_suppression(model.test_cfg.rpn.nms, 'model.test_cfg.rpn.nms', OF_PROPOSALS)
+    check_suppression(model.test_cfg.rcnn.nms, 'model.test_cfg.rcnn.nms')
     if model.roi_head.with_shared_head:
         raise ExportError('model.roi_head.shared_head: cannot be exported')
     extractors = [model.roi_head.bbox_roi_extractor]

@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from ..errors import ExportError
 from .common import Normalize
-from .detector import check_parts, decode_boxes, limit_of, non_max_suppression, top
+from .detector import (
+    check_parts,
+    check_suppression,
+    decode_boxes,
+    limit_of,
+    non_max_suppression,
+    top,
+)
 
 MODEL_PARTS = {
     '': ('SingleStageDetector',),
@@ -39,8 +46,7 @@ class SingleStageGraph(nn.Module):
         super().__init__()
         check_parts(model, MODEL_PARTS)
         cfg = model.test_cfg
-        if cfg.nms.get('type', 'nms') != 'nms':
-            raise ExportError(f'model.test_cfg.nms: expected type nms, found {cfg.nms}')
+        check_suppression(cfg.nms, 'model.test_cfg.nms')
         if cfg.get('min_bbox_size', -1) >= 0:
             raise ExportError(
                 f'model.test_cfg.min_bbox_size: expected -1 (boxes of any size) in what is '
@@ -60,12 +66,14 @@ class SingleStageGraph(nn.Module):
             [torch.as_tensor(n).to(image.dtype) for n in (width, height, width, height)]
         )
         boxes, labels, scores = self._candidates(self.neck(self.backbone(padded)), corner)
-        classes = torch.arange(self.head.num_classes, device=image.device)
-        # a set for each class; boxes of other classes get a score that the suppression drops
-        of_class = torch.where(labels == classes[:, None], scores, torch.full_like(scores, -1.0))
+        sets = scores[None]
+        if not self.cfg.nms.get('class_agnostic'):
+            classes = torch.arange(self.head.num_classes, device=image.device)
+            # a set for each class; boxes of other classes get a score that the suppression drops
+            sets = torch.where(labels == classes[:, None], scores, torch.full_like(scores, -1.0))
         kept = non_max_suppression(
-            boxes.expand(self.head.num_classes, -1, -1),
-            of_class[:, None],
+            boxes.expand(sets.shape[0], -1, -1),
+            sets[:, None],
             limit_of(self.cfg, 'max_per_img'),
             self.cfg.nms.iou_threshold,
             self.cfg.score_thr,

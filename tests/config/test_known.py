@@ -68,6 +68,11 @@ def test_unknown_option_names_the_nearest_known_one(option, nearest):
             ('train_dataloader', 'dataset', 'filter_cfg', 'min_size'),
             3,
         ),
+        (
+            'model.test_cfg.rcnn.nms.class_agnostic=True',  # of mmcv's batched_nms
+            ('model', 'test_cfg', 'rcnn', 'nms', 'class_agnostic'),
+            True,
+        ),
         ('model.backbone.norm_cfg=BN', ('model', 'backbone', 'norm_cfg'), 'BN'),  # a word or a dict
         ('train_dataloader.dataset.pipeline.3.scale=(64,64)', None, None),
     ],

@@ -159,6 +159,19 @@ def test_names_that_are_none_of_a_file(run, tmp_path, name):
     assert not (tmp_path / 'hub').exists()
 
 
+def test_classes_that_look_like_paths(run, tmp_path):
+    """Those of Open Images do, and are no folders of a machine."""
+    content, classes = load_checkpoint_file(run[0]), [f'/m/0{label}' for label in range(150)]
+    cfg = Config.fromstring(content['meta']['cfg'], '.py')
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        cfg[loader].dataset.metainfo = dict(classes=classes)
+    content['meta'] |= {'cfg': cfg.pretty_text, 'dataset_meta': {'classes': classes}}
+    torch.save(content, tmp_path / 'epoch_1.pth')
+    file, card, _ = publish(tmp_path / 'epoch_1.pth', tmp_path / 'hub')
+    assert list(load_model(file).classes) == classes
+    assert classes[-1] in card.read_text()
+
+
 def test_without_a_report_there_are_no_numbers(run, tmp_path):
     _, card, metafile = publish(run[0], tmp_path, name='mine')
     assert 'No evaluation comes with it.' in card.read_text()

@@ -8,7 +8,7 @@ import torchvision
 
 from fastvit_dense import load_model
 from fastvit_dense.deploy.check import check_images, check_model
-from fastvit_dense.deploy.export import export, write
+from fastvit_dense.deploy.export import export, trace, write
 from fastvit_dense.deploy.job import prepare
 from fastvit_dense.deploy.onnx_file import with_score_threshold
 from fastvit_dense.deploy.runtime import ExportedNetwork
@@ -133,6 +133,37 @@ def test_parts_that_the_graph_does_not_know(tiny_instance):
     cfg = load_config(tiny_instance)
     cfg.model.roi_head.bbox_roi_extractor.roi_layer = dict(type='RoIPool', output_size=7)
     with raises_naming(ExportError, 'model.roi_head', 'RoIAlign', 'RoIPool'):
+        prepare(cfg, None)
+
+
+def test_one_suppression_of_all_classes(job, file, exported, tiny_instance, trained, tmp_path):
+    """mmdet's `class_agnostic`: the file follows it, and has fewer objects for it."""
+    option = 'model.test_cfg.rcnn.nms.class_agnostic=True'
+    cfg = load_config(tiny_instance, cfg_options=[option])
+    together = prepare(cfg, trained, size=(96, 128))
+    path = tmp_path / 'together.onnx'
+    write(trace(together), together.description, 'onnx', path)
+    images = list(check_images((96, 128)))[:2]
+    task, model = together.predictor.task, together.predictor.model
+    lines = list(check_model(task, model, exported(together, path), images))
+    assert all(line.passed for line in lines[:-1]), '\n'.join(map(str, lines))
+    counts = [
+        len(ExportedNetwork(p)(images[0][1].transpose(2, 0, 1)[None])['scores'])
+        for p in (path, file)
+    ]
+    assert 0 < counts[0] < counts[1]
+
+
+@pytest.mark.parametrize(
+    ('place', 'setting'),
+    [('rpn', dict(class_agnostic=True)), ('rcnn', dict(max_num=5)), ('rcnn', dict(offset=1))],
+)
+def test_settings_of_suppression_that_the_graph_has_not(tiny_instance, place, setting):
+    cfg = load_config(tiny_instance)
+    cfg.model.test_cfg.rpn.nms.update(class_agnostic=False, score_threshold=0.0)
+    prepare(cfg, None)
+    cfg.model.test_cfg[place].nms.update(setting)
+    with raises_naming(ExportError, f'model.test_cfg.{place}.nms', 'iou_threshold', *setting):
         prepare(cfg, None)
 
 

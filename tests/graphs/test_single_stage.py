@@ -38,6 +38,12 @@ def test_export_agrees_with_mmdet(checkpoint, format, tmp_path, capsys):
     assert 'matched detections' in printed
 
 
+def test_one_suppression_of_all_classes(checkpoint, tmp_path, capsys):
+    option = 'model.test_cfg.nms.class_agnostic=True'
+    args = ('ssdlite_mobilevit_xxs', checkpoint, 'onnx', tmp_path / 'ssd.onnx')
+    assert export(*args, cfg_options=[option]) == 0, capsys.readouterr().out
+
+
 def test_what_cannot_be_exported_is_named():
     model = load_model(load_config('ssdlite_mobilevit_xxs', pretrained=False), device='cpu').model
     normalize = Normalize(model.data_preprocessor)

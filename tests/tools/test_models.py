@@ -1,6 +1,7 @@
 """The list of published files as a user asks for it."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -29,6 +30,16 @@ def test_some_files_as_json(run_tool):
     assert rows[0]['parameters'] == 10_737_600
     assert rows[0]['size'] is None
     assert rows[0]['sha256'] is None
+
+
+def test_reader_that_has_enough(root_dir):
+    """As `| head` is one: no traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, root_dir / 'tools/models.py']
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, '')
 
 
 def test_by_the_name_of_the_model(run_tool):
