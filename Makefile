@@ -3,6 +3,8 @@ VENV := .venv
 UPSTREAM := .venv-upstream
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# uv, where there is one, takes half the time.
+PIP = $(if $(shell command -v uv),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile)
 WATCH = $(shell $(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
 
 # Tests start many processes: each that has to compile what it imports takes 8 s longer.
@@ -16,8 +18,8 @@ setup: $(STAMP)
 $(STAMP): requirements.txt
 	@echo "installing into $(VENV) ..."; date +%s > .setup-start
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --no-deps -r requirements.txt
+	$(PIP) --no-deps --no-build-isolation -e .
 	@echo "installed in $$(( $$(date +%s) - $$(cat .setup-start) )) s, $$(du -sh $(VENV) | cut -f1)"; rm -f .setup-start
 	@touch $@
 
