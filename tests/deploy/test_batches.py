@@ -15,9 +15,9 @@ from tests.facts import raises_naming
 pytestmark = pytest.mark.integration
 KINDS = [
     ('semantic', 'onnx'),
-    ('hand', 'onnx'),
-    ('semantic', 'openvino'),
     ('hand', 'openvino'),
+    pytest.param('hand', 'onnx', marks=pytest.mark.slow),
+    pytest.param('semantic', 'openvino', marks=pytest.mark.slow),
 ]
 
 

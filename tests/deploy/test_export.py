@@ -76,9 +76,8 @@ def test_backbone_of_every_variant_for_openvino(root_dir, arch, tmp_path, capsys
     assert status == 0, capsys.readouterr().out
 
 
-def test_metadata(random_semantic, tiny_semantic, tmp_path):
-    path = tmp_path / 'model.onnx'
-    assert export(tiny_semantic, random_semantic, 'onnx', path) == 0
+def test_metadata(files, tiny_semantic):
+    path = files('semantic', 'onnx')
     _, description = read_onnx(path)
     model = load_model(tiny_semantic)
     assert description.task == 'semantic'
@@ -93,12 +92,10 @@ def test_metadata(random_semantic, tiny_semantic, tmp_path):
     assert json.loads(stored['classes']) == list(model.classes)
 
 
-def test_hand_parameters(tiny_hand, random_hand, tmp_path, capsys):
+def test_hand_parameters(files, tiny_hand, random_hand, tmp_path, capsys):
     """The stand-in hand is free: parameters without, mesh with `with_mano`; no licence is told."""
-    path = tmp_path / 'hand.onnx'
-    assert export(tiny_hand, random_hand, 'onnx', path) == 0
     image = np.random.default_rng(0).integers(0, 256, (1, 3, 224, 224))
-    found = ExportedNetwork(path)(image)
+    found = ExportedNetwork(files('hand', 'onnx'))(image)
     assert {name: array.shape for name, array in found.items()} == {
         'global_orient': (1, 3, 3),
         'hand_pose': (1, 15, 3, 3),

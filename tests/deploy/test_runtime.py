@@ -37,10 +37,10 @@ def evaluate(request, task, model):
 @pytest.mark.parametrize(
     ('task', 'kind'),
     [
-        ('instance', 'onnx'),
         ('semantic', 'onnx'),
         ('hand', 'onnx'),
         ('instance', 'openvino'),
+        pytest.param('instance', 'onnx', marks=pytest.mark.slow),
         pytest.param('semantic', 'openvino', marks=pytest.mark.slow),
         pytest.param('hand', 'openvino', marks=pytest.mark.slow),
     ],
