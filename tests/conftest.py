@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,6 +35,23 @@ def _no_scope_of_other_files():
     from mmengine.registry import DefaultScope
 
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _no_garbage_of_other_files():
+    """What earlier files imported, too, stays out of that search; what they left over is gone."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _no_wait_between_epochs():
+    """Where a loop of iterations begins its data anew, mmengine sleeps two seconds."""
+    from mmengine.runner import loops
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loops, 'time', SimpleNamespace(sleep=lambda seconds: None))
+        yield
 
 
 @pytest.fixture(scope='session')
@@ -72,10 +90,24 @@ def sample_data(root_dir):
 
 @pytest.fixture(scope='session')
 def quick_logs():
-    """Configs go into logs and checkpoints as they are: yapf's line breaks take seconds a run."""
+    """Configs go into logs and checkpoints as they are: yapf's line breaks take seconds a run.
+
+    A model's MACs are counted once.
+    """
+    from fastvit_dense.evaluation.report import model as facts
+
+    count, counted = facts._count_macs, {}
+
+    def count_once(model, size):
+        key = repr(model), size
+        if key not in counted:
+            counted[key] = count(model, size)
+        return counted[key]
+
     with pytest.MonkeyPatch.context() as patch:
         for module in ('yapf.yapflib.yapf_api', 'mmengine.config.config'):
             patch.setattr(f'{module}.FormatCode', lambda text, **_: (text, True), raising=False)
+        patch.setattr(facts, '_count_macs', count_once)
         yield
 
 

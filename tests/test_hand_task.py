@@ -87,6 +87,9 @@ def test_training_validates_and_keeps_the_best(run):
     assert not [name for name in state if 'mano' in name]  # its licence: never in a checkpoint
 
 
+@pytest.mark.parametrize(
+    'run', [CONFIGS[0], pytest.param(CONFIGS[1], marks=pytest.mark.slow)], indirect=True
+)
 def test_saved_hands_score_what_the_test_scored(run, options, hand_tree, tmp_path):
     """The tool's numbers are those of the arrays in pred.json, scored as FreiHAND does."""
     config, work_dir = run

@@ -183,6 +183,7 @@ def test_train_from_another_folder(trained):
     assert trained.is_file()
 
 
+@pytest.mark.slow  # training checks the same data, from there too
 def test_check_data_from_another_folder(installed):
     told = installed.run(
         *('python', '-m', 'fastvit_dense', 'check-data', 'maskrcnn_fastvit_sa24'),

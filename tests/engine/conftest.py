@@ -6,6 +6,16 @@ from fastvit_dense import engine
 
 
 @pytest.fixture(scope='session')
+def two_epochs(tiny_instance, tmp_path_factory):
+    """Work dir of an uninterrupted training of `tiny_instance`: two epochs of three steps."""
+    work_dir = tmp_path_factory.mktemp('two_epochs')
+    options = ['train_cfg.max_epochs=2']
+    options += ['val_dataloader=None', 'val_cfg=None', 'val_evaluator=None']
+    engine.train(tiny_instance, cfg_options=options, work_dir=str(work_dir))
+    return work_dir
+
+
+@pytest.fixture(scope='session')
 def evaluated(tiny_instance, trained, tmp_path_factory):
     """Work dir of the evaluation of the trained Mask R-CNN."""
     work_dir = tmp_path_factory.mktemp('evaluated')

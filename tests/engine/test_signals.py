@@ -53,13 +53,7 @@ def whole_run(config, folder, options):
     return folder
 
 
-@pytest.fixture(scope='module')
-def instance_run(tiny_instance, tmp_path_factory):
-    """Two uninterrupted epochs of three steps."""
-    return whole_run(tiny_instance, tmp_path_factory.mktemp('whole'), [*TWO_EPOCHS, *NO_VALIDATION])
-
-
-def test_within_an_epoch(tiny_instance, instance_run, tmp_path, capfd):
+def test_within_an_epoch(tiny_instance, two_epochs, tmp_path, capfd):
     """After step 5 of 6; what follows is what the uninterrupted run does, to the last bit."""
     options = [*TWO_EPOCHS, *NO_VALIDATION]
     handler = signal.getsignal(signal.SIGTERM)
@@ -78,7 +72,7 @@ def test_within_an_epoch(tiny_instance, instance_run, tmp_path, capfd):
     torch.rand(3)
     options.append('train_dataloader.num_workers=1')
     engine.train(tiny_instance, cfg_options=options, work_dir=tmp_path, resume='auto')
-    assert_same_training(instance_run / 'epoch_2.pth', tmp_path / 'epoch_2.pth')
+    assert_same_training(two_epochs / 'epoch_2.pth', tmp_path / 'epoch_2.pth')
     assert 'Epoch(train) [2][3/3]' in capfd.readouterr().out
     assert not (tmp_path / 'iter_5.pth').exists()  # epoch_2.pth is later
 
@@ -100,16 +94,15 @@ def test_hands_with_averaged_weights_within_an_epoch(tiny_hand, tmp_path):
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_in_a_run_of_iterations(tiny_semantic, tmp_path):
+def test_in_a_run_of_iterations(tiny_semantic, trained_semantic, tmp_path):
     """From the command line: status 75, and no traceback."""
-    whole = whole_run(tiny_semantic, tmp_path / 'whole', [])
     config = signalled(tiny_semantic, tmp_path, 'SIGUSR1', step=3)
     with pytest.raises(SystemExit) as end:
         cli.main(['train', str(config), '--work-dir', str(tmp_path)])
     assert end.value.code == 75
     assert (tmp_path / 'last_checkpoint').read_text().endswith('iter_3.pth')
     engine.train(tiny_semantic, work_dir=tmp_path, resume='auto')
-    assert_same_training(whole / 'iter_4.pth', tmp_path / 'iter_4.pth')
+    assert_same_training(trained_semantic, tmp_path / 'iter_4.pth')
 
 
 def test_at_the_end_of_an_epoch(tiny_instance, tmp_path):

@@ -57,36 +57,35 @@ def assert_same_training(one, other):
 
 
 @pytest.fixture(scope='module')
-def two_epochs(tiny_instance, tmp_path_factory):
+def interrupted(tiny_instance, two_epochs, tmp_path_factory):
     """Uninterrupted run of two epochs, and one that was interrupted within the second."""
-    whole, broken = tmp_path_factory.mktemp('whole'), tmp_path_factory.mktemp('broken')
+    broken = tmp_path_factory.mktemp('broken')
     options = ['train_cfg.max_epochs=2', *NO_VALIDATION]
-    engine.train(tiny_instance, cfg_options=options, work_dir=str(whole))
     torch.rand(7)
     config = interrupted_config(tiny_instance, broken, iterations=5)
     with pytest.raises(KeyboardInterrupt):
         engine.train(config, cfg_options=options, work_dir=str(broken))
     assert not (broken / 'epoch_2.pth').exists()
-    return whole, broken, options
+    return two_epochs, broken, options
 
 
-def test_resumed_epochs_are_those_of_an_uninterrupted_run(tiny_instance, two_epochs):
-    whole, broken, options = two_epochs
+def test_resumed_epochs_are_those_of_an_uninterrupted_run(tiny_instance, interrupted):
+    whole, broken, options = interrupted
     torch.rand(11)
     engine.train(tiny_instance, cfg_options=options, work_dir=str(broken), resume='auto')
     assert_same_training(whole / 'epoch_2.pth', broken / 'epoch_2.pth')
 
 
-def test_resume_from_a_file_with_a_loading_process(tiny_instance, two_epochs, tmp_path):
+def test_resume_from_a_file_with_a_loading_process(tiny_instance, interrupted, tmp_path):
     """The same pictures, flips and sizes whatever the number of loading processes."""
-    whole, broken, options = two_epochs
+    whole, broken, options = interrupted
     options = [*options, 'train_dataloader.num_workers=1']
     checkpoint = str(broken / 'epoch_1.pth')
     engine.train(tiny_instance, cfg_options=options, work_dir=str(tmp_path), resume=checkpoint)
     assert_same_training(whole / 'epoch_2.pth', tmp_path / 'epoch_2.pth')
 
 
-@pytest.mark.parametrize('num_workers', [0, 1])
+@pytest.mark.parametrize('num_workers', [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_resumed_iterations(tiny_semantic, trained_semantic, tmp_path, num_workers):
     """Interrupted after the third of four iterations, resumed at the second."""
     options = [f'train_dataloader.num_workers={num_workers}', *NO_VALIDATION]
