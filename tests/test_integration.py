@@ -149,9 +149,7 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.parametrize(
-    'before', [pytest.param('from fastvit_dense import FastViT', marks=pytest.mark.slow), 'CONFIG']
-)
+@pytest.mark.parametrize('before', ['from fastvit_dense import FastViT', 'CONFIG'])
 def test_types_are_found_in_every_scope(fresh, tmp_path, before):
     """After the backbone alone was imported, and by a config's `custom_imports` alone."""
     if before == 'CONFIG':

@@ -23,12 +23,12 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope='module')
-def corrupted(tiny_semantic, trained_semantic, tmp_path_factory):
+def corrupted(tiny_semantic, random_semantic, tmp_path_factory):
     """Work dir of a test under two corruptions."""
     work_dir = tmp_path_factory.mktemp('corrupted')
     engine.evaluate_checkpoint(
         tiny_semantic,
-        str(trained_semantic),
+        str(random_semantic),
         work_dir=str(work_dir),
         corruptions='gaussian_noise,contrast',
     )
@@ -36,7 +36,7 @@ def corrupted(tiny_semantic, trained_semantic, tmp_path_factory):
 
 
 def test_scores_are_those_of_pictures_corrupted_by_hand(
-    corrupted, tiny_semantic, trained_semantic, tmp_path
+    corrupted, tiny_semantic, random_semantic, tmp_path
 ):
     """Also: the scores do not depend on the processes that load."""
     dataset = load_config(tiny_semantic).test_dataloader.dataset
@@ -50,7 +50,7 @@ def test_scores_are_those_of_pictures_corrupted_by_hand(
         Image.fromarray(noisy).save(tmp_path / f'{path.stem}.png')
     engine.evaluate_checkpoint(
         tiny_semantic,
-        str(trained_semantic),
+        str(random_semantic),
         work_dir=str(tmp_path / 'work'),
         cfg_options=[
             f'test_dataloader.dataset.data_prefix.img_path={tmp_path}',
@@ -63,7 +63,7 @@ def test_scores_are_those_of_pictures_corrupted_by_hand(
         assert scored[name][1] == by_hand[name]
     engine.evaluate_checkpoint(
         tiny_semantic,
-        str(trained_semantic),
+        str(random_semantic),
         work_dir=str(tmp_path / 'workers'),
         corruptions='gaussian_noise',
         cfg_options=['test_dataloader.num_workers=2', 'test_dataloader.persistent_workers=True'],
@@ -93,14 +93,14 @@ def test_report_has_the_clean_number_beside(corrupted, tiny_semantic, tmp_path):
 
 
 def test_what_was_scored_is_not_scored_again(
-    corrupted, tiny_semantic, trained_semantic, tmp_path, capsys
+    corrupted, tiny_semantic, random_semantic, tmp_path, capsys
 ):
     content = json.loads((corrupted / 'corruptions.json').read_text())
     content['scored']['contrast 3']['mIoU'] = 12.5  # a mark
     del content['scored']['contrast 5']
     (tmp_path / 'corruptions.json').write_text(json.dumps(content))
     arguments = dict(work_dir=str(tmp_path), corruptions='contrast')
-    engine.evaluate_checkpoint(tiny_semantic, str(trained_semantic), **arguments)
+    engine.evaluate_checkpoint(tiny_semantic, str(random_semantic), **arguments)
     told = capsys.readouterr().out
     assert '4 of 5 settings are scored already' in told
     assert '1 of 1, contrast at strength 5: mIoU' in told
@@ -108,7 +108,7 @@ def test_what_was_scored_is_not_scored_again(
     before = read_report(corrupted)['robustness']['by_corruption']['contrast']['mIoU']
     assert scored == [*before[:2], 12.5, *before[3:]]
 
-    weights = torch.load(trained_semantic, weights_only=False)
+    weights = torch.load(random_semantic, weights_only=False)
     weights['state_dict']['decode_head.conv_seg.bias'] += 1.0
     torch.save({'state_dict': weights['state_dict']}, tmp_path / 'other.pth')
     engine.evaluate_checkpoint(tiny_semantic, str(tmp_path / 'other.pth'), **arguments)
@@ -126,13 +126,13 @@ def test_names_are_checked_before_anything_is_read(tiny_semantic, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_score_as_one(tiny_semantic, trained_semantic, root_dir, tmp_path):
+def test_two_processes_score_as_one(tiny_semantic, random_semantic, root_dir, tmp_path):
     """Over gloo, each with two that load; of three pictures the sampler pads one."""
     options = ['test_dataloader.dataset.indices=3']
     names = 'glass_blur,impulse_noise,fog,elastic_transform'
     engine.evaluate_checkpoint(
         tiny_semantic,
-        str(trained_semantic),
+        str(random_semantic),
         work_dir=str(tmp_path / 'one'),
         cfg_options=options,
         corruptions=names,
@@ -140,7 +140,7 @@ def test_two_processes_score_as_one(tiny_semantic, trained_semantic, root_dir, t
     options += ['test_dataloader.num_workers=2', 'test_dataloader.persistent_workers=True']
     command = [
         *(sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--standalone'),
-        *('-m', 'fastvit_dense', 'test', str(tiny_semantic), str(trained_semantic)),
+        *('-m', 'fastvit_dense', 'test', str(tiny_semantic), str(random_semantic)),
         *('--launcher', 'pytorch', '--work-dir', str(tmp_path / 'two')),
         *('--corruptions', names, '--cfg-options', *options),
     ]
