@@ -105,7 +105,7 @@ def _reason(error: Exception) -> str:
 
 
 def _base_hint(error: Exception) -> str:
-    """Where a file of the package lies that a `_base_` looks for beside its own file."""
+    """Name the file of the package that a `_base_` looks for beside its own."""
     parts = Path(getattr(error, 'filename', None) or '').parts
     known = (CONFIGS.joinpath(*parts[start:]) for start in range(1, len(parts)))
     found = next(filter(Path.is_file, known), None)
