@@ -75,7 +75,7 @@ def read_config(config: str | os.PathLike) -> Config:
     except FastViTDenseError as error:  # of what the file imports
         raise ConfigError(f'{path}: {error}') from error
     except Exception as error:  # the file is a program, which fails in any way
-        raise ConfigError(f'{path}: cannot be read: {_reason(error)}') from error
+        raise ConfigError(f'{path}: cannot be read: {_reason(error)}{_base_hint(error)}') from error
     if not isinstance(cfg.get('model'), dict):
         raise ConfigError(f'{path}: no model in it, expected the config of a whole model')
     check_shapes(cfg)
@@ -102,6 +102,14 @@ def _reason(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f' ({f.filename}, line {f.lineno})' for f in frames if f.name == '<module>']
     return f'{type(error).__name__}: {error}{lines[-1] if lines else ""}'
+
+
+def _base_hint(error: Exception) -> str:
+    """Name the file of the package that a `_base_` looks for beside its own."""
+    parts = Path(getattr(error, 'filename', None) or '').parts
+    known = (CONFIGS.joinpath(*parts[start:]) for start in range(1, len(parts)))
+    found = next(filter(Path.is_file, known), None)
+    return f'; _base_ is looked for beside the file; did you mean {found}?' if found else ''
 
 
 def remove_pretrained(model: Any) -> None:

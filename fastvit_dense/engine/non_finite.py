@@ -72,9 +72,10 @@ class NonFiniteHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Look at the losses of an iteration without a step, and let the batch go."""
-        if self.unseen:
-            self._check([])
+        left_out = self.unseen and not self._check([])
         for wrapper in _wrappers(runner):
+            if left_out:  # its gradients are among those that are gathered
+                wrapper.zero_grad()
             scaler = getattr(wrapper, 'loss_scaler', None)
             if scaler is not None and scaler.get_scale() < SMALLEST_SCALE:
                 self._stop(f"AMP's loss scale fell to {scaler.get_scale()}")

@@ -192,7 +192,7 @@ def save_to_go_on(
         name,
         hook.file_client_args,
         save_optimizer=hook.save_optimizer,
-        save_param_scheduler=hook.save_param_scheduler,
+        save_param_scheduler=hook.save_param_scheduler and runner.param_schedulers is not None,
         meta=meta,
         by_epoch=by_epoch,
         backend_args=hook.backend_args,

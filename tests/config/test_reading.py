@@ -106,6 +106,8 @@ def test_broken_config_files(root_dir, tmp_path):
         ('broken.py', 'model = dict(\n', 'SyntaxError'),
         ('mine.py', 'model = dict()\nlr = 1 / 0\n', 'ZeroDivisionError', 'mine.py, line 2'),
         ('zoo.py', "_base_ = 'mmdett::rtmdet/x.py'", 'mmdett'),
+        ('own.py', "_base_ = './semfpn_fastvit_t8.py'", root_dir / 'configs/semfpn_fastvit_t8.py'),
+        ('part.py', "_base_ = '_base_/common.py'", root_dir / 'configs/_base_/common.py'),
         ('mine.json', '{"model": {"type"', 'JSONDecodeError'),
         ('README.md', '# Title', 'py/yml/yaml/json'),
     ):

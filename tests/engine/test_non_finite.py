@@ -155,6 +155,18 @@ def test_accumulated_gradients(tmp_path):
         runner.train()
 
 
+def test_skipped_step_among_those_that_are_gathered(tmp_path):
+    """Its gradients go at once: the next iteration, of other pictures, is not at fault."""
+    wrapper = dict(optimizer=dict(type='AdamW', lr=0.1), accumulative_counts=2)
+    runner = runner_of(tmp_path, 1, [Spoil(3, float('nan'))], optim_wrapper=wrapper)
+    runner.train()
+    (log,) = (tmp_path / 'run').glob('*/*.log')
+    (line,) = [line for line in log.read_text().splitlines() if 'WARNING - it' in line]
+    assert_names(line, 'iteration 3', 'loss is nan', 'step 1 of at most 1')
+    steps = [state['step'] for state in runner.optim_wrapper.optimizer.state.values()]
+    assert set(map(int, steps)) == {4}
+
+
 def test_clipped_gradients(tmp_path):
     """Clipping makes NaN of all of them; it is the loss that is told."""
     wrapper = dict(optimizer=dict(type='AdamW', lr=0.1), clip_grad=dict(max_norm=1.0))

@@ -143,6 +143,14 @@ def test_validated_once(tmp_path):
     assert validated == [3]
 
 
+def test_no_schedule_is_no_warning(tmp_path):
+    """mmengine warns at each checkpoint that there is none to save."""
+    small_runner(small_config(tmp_path / 'run'), epochs=1, param_scheduler=None).train()
+    (log,) = (tmp_path / 'run').glob('*/*.log')
+    assert 'save_param_scheduler' not in log.read_text()
+    assert 'param_schedulers' not in checkpoints(tmp_path / 'run')['epoch_1.pth']
+
+
 def test_folder_that_moved(whole, tmp_path):
     """With a pointer to where it was: training goes on here, and nothing there is touched."""
     cfg = small_config(tmp_path / 'old')
