@@ -5,7 +5,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from fastvit_dense import errors
 from fastvit_dense.cli.common import run
-from fastvit_dense.errors import DataError, FastViTDenseError, MissingFileError, reason_of
+from fastvit_dense.errors import (
+    DataError,
+    FastViTDenseError,
+    MissingFileError,
+    NotWrittenError,
+    reason_of,
+)
 
 
 def test_all_have_one_base():
@@ -59,3 +65,16 @@ def test_ctrl_c_is_no_error_of_what_it_interrupts(capsys):
         run(interrupted)
     assert end.value.code == 130
     assert capsys.readouterr().err == 'interrupted\n'
+
+
+def test_what_ctrl_c_could_not_save_is_told(capsys):
+    def interrupted(_):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise NotWrittenError('out: no space left')
+
+    with pytest.raises(SystemExit) as end:
+        run(interrupted)
+    assert end.value.code == 1
+    assert capsys.readouterr().err == 'NotWrittenError: out: no space left\n'

@@ -53,9 +53,9 @@ def _tell(error: BaseException) -> int:
 
 
 def _is_ctrl_c(error: BaseException | None) -> bool:
-    """Tell whether Ctrl-C led to an error: mmengine's `Config` makes a SyntaxError of it."""
+    """Tell whether it is Ctrl-C, or the SyntaxError that mmengine's `Config` makes of it."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__context__
+        error = error.__cause__ or (error.__context__ if isinstance(error, SyntaxError) else None)
     return error is not None
 
 
