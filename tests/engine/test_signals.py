@@ -94,7 +94,7 @@ def test_hands_with_averaged_weights_within_an_epoch(tiny_hand, tmp_path):
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_in_a_run_of_iterations(tiny_semantic, trained_semantic, tmp_path):
+def test_in_a_run_of_iterations(tiny_semantic, four_steps, tmp_path):
     """From the command line: status 75, and no traceback."""
     config = signalled(tiny_semantic, tmp_path, 'SIGUSR1', step=3)
     with pytest.raises(SystemExit) as end:
@@ -102,7 +102,7 @@ def test_in_a_run_of_iterations(tiny_semantic, trained_semantic, tmp_path):
     assert end.value.code == 75
     assert (tmp_path / 'last_checkpoint').read_text().endswith('iter_3.pth')
     engine.train(tiny_semantic, work_dir=tmp_path, resume='auto')
-    assert_same_training(trained_semantic, tmp_path / 'iter_4.pth')
+    assert_same_training(four_steps / 'iter_4.pth', tmp_path / 'iter_4.pth')
 
 
 def test_at_the_end_of_an_epoch(tiny_instance, tmp_path):

@@ -86,7 +86,7 @@ def test_resume_from_a_file_with_a_loading_process(tiny_instance, interrupted, t
 
 
 @pytest.mark.parametrize('num_workers', [pytest.param(0, marks=pytest.mark.slow), 1])
-def test_resumed_iterations(tiny_semantic, trained_semantic, tmp_path, num_workers):
+def test_resumed_iterations(tiny_semantic, four_steps, tmp_path, num_workers):
     """Interrupted after the third of four iterations, resumed at the second."""
     options = [f'train_dataloader.num_workers={num_workers}', *NO_VALIDATION]
     config = interrupted_config(tiny_semantic, tmp_path, iterations=3)
@@ -95,22 +95,22 @@ def test_resumed_iterations(tiny_semantic, trained_semantic, tmp_path, num_worke
     assert (tmp_path / 'last_checkpoint').read_text().endswith('iter_2.pth')
     torch.rand(5)
     engine.train(tiny_semantic, cfg_options=options, work_dir=str(tmp_path), resume='auto')
-    assert_same_training(trained_semantic, tmp_path / 'iter_4.pth')
+    assert_same_training(four_steps / 'iter_4.pth', tmp_path / 'iter_4.pth')
 
 
-def test_another_seed_trains_another_model(tiny_semantic, trained_semantic, tmp_path):
+def test_another_seed_trains_another_model(tiny_semantic, four_steps, tmp_path):
     """The equalities above say something: another seed changes the weights."""
     options = ['randomness.seed=1', 'train_cfg.max_iters=2', *NO_VALIDATION]
     engine.train(tiny_semantic, cfg_options=options, work_dir=str(tmp_path))
     with pytest.raises(AssertionError):
-        assert_same_training(trained_semantic.with_name('iter_2.pth'), tmp_path / 'iter_2.pth')
+        assert_same_training(four_steps / 'iter_2.pth', tmp_path / 'iter_2.pth')
 
 
-def test_resume_without_a_checkpoint_starts_anew(tiny_semantic, trained_semantic, tmp_path, logged):
+def test_resume_without_a_checkpoint_starts_anew(tiny_semantic, four_steps, tmp_path, logged):
     """A folder without checkpoints: a line says so, and the run is the usual one."""
     options = ['train_cfg.max_iters=2', *NO_VALIDATION]
     engine.train(tiny_semantic, work_dir=str(tmp_path), cfg_options=options, resume='auto')
-    assert_same_training(trained_semantic.with_name('iter_2.pth'), tmp_path / 'iter_2.pth')
+    assert_same_training(four_steps / 'iter_2.pth', tmp_path / 'iter_2.pth')
     assert any(f'no checkpoint in {tmp_path}' in line for line in logged)
 
 
