@@ -1,12 +1,12 @@
-"""Evaluations that several tests read."""
+"""Evaluations that several tests read, and trainings to compare with to the last bit.
+
+The latter are made anew in each file: one that was made before other tests of its process has once
+differed in its last bits.
+"""
 
 import pytest
 
 from fastvit_dense import engine
-
-
-# Runs to compare with to the last bit: made anew in each file, since a step that was made before
-# other tests of the process has once differed in its last bits.
 
 
 @pytest.fixture(scope='module')
