@@ -44,6 +44,16 @@ def _no_garbage_of_other_files():
     gc.freeze()
 
 
+@pytest.fixture(scope='module', autouse=True)
+def _threads_stay():
+    """Benchmarks set a number of threads; it would change last bits, and times, in later files."""
+    import torch
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope='session', autouse=True)
 def _no_wait_between_epochs():
     """Where a loop of iterations begins its data anew, mmengine sleeps two seconds."""

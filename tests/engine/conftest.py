@@ -1,7 +1,7 @@
 """Evaluations that several tests read, and trainings to compare with to the last bit.
 
-The latter are made anew in each file: one that was made before other tests of its process has once
-differed in its last bits.
+The latter are made anew in each file, close to what they are compared with: last bits depend on the
+number of threads, among others.
 """
 
 import pytest
