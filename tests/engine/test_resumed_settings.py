@@ -29,9 +29,10 @@ def run(folder, epochs, **settings):
     runner = small_runner(small_config(folder), epochs, **settings)
     rates, warnings = Rates(), []
     runner.register_hook(rates)
-    runner.logger.log = lambda level, text: warnings.append(text)
-    runner.logger.warning = warnings.append
-    runner.train()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner.logger, 'log', lambda level, text: warnings.append(text))
+        patch.setattr(runner.logger, 'warning', warnings.append)
+        runner.train()
     return rates.seen, [text for text in warnings if text.startswith('--resume')]
 
 
