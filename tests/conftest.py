@@ -15,11 +15,6 @@ os.environ['OMP_NUM_THREADS'] = '1'
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def pytest_collection_finish():
-    """Leave what was imported out of the search for garbage that each dataset of mmengine makes."""
-    gc.freeze()
-
-
 def pytest_runtest_setup(item):
     """Skip what needs a GPU where there is none."""
     if item.get_closest_marker('gpu'):
@@ -39,7 +34,7 @@ def _no_scope_of_other_files():
 
 @pytest.fixture(scope='module', autouse=True)
 def _no_garbage_of_other_files():
-    """What earlier files imported, too, stays out of that search; what they left over is gone."""
+    """What was imported stays out of the search for garbage that each dataset of mmengine makes."""
     gc.collect()
     gc.freeze()
 
