@@ -71,6 +71,26 @@ def test_unknown_base_is_an_error(tmp_path):
         Config.fromfile(tmp_path / 'mine.py')
 
 
+def test_a_config_is_formatted_once(monkeypatch):
+    yapflib = importlib.import_module('yapf.yapflib')
+    monkeypatch.setattr(yapflib, 'yapf_api', importlib.import_module('yapf.yapflib.yapf_api'))
+    monkeypatch.delitem(sys.modules, 'yapf.yapflib.yapf_api')
+    yapf_api = importlib.import_module('yapf.yapflib.yapf_api')
+    formatted, format_tree = [], yapf_api.FormatTree
+
+    def count(tree, **settings):
+        formatted.append(str(tree))
+        return format_tree(tree, **settings)
+
+    monkeypatch.setattr(yapf_api, 'FormatTree', count)
+    text = Config(dict(model=dict(type='A'), b=[1, 2])).pretty_text
+    assert text == "b = [\n    1,\n    2,\n]\nmodel = dict(type='A')\n"
+    assert Config(dict(model=dict(type='A'), b=[1, 2])).pretty_text == text
+    assert len(formatted) == 1
+    assert Config(dict(model=dict(type='B'), b=[1, 2])).pretty_text == text.replace('A', 'B')
+    assert len(formatted) == 2
+
+
 def test_import_is_light(root_dir):
     heavy = ['mmdet', 'mmseg', 'mmcv.ops', 'torchvision', 'pytorch3d', 'onnx', 'timm']
     loaded = run(root_dir, 'import fastvit_dense', f'[m for m in {heavy} if m in sys.modules]')
