@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import functools
 import re
 import shlex
 from importlib import import_module
@@ -31,43 +32,44 @@ MASK_RCNN, SEMANTIC_FPN, HANDS = (
 )
 
 
+@functools.cache
 def texts():
-    """Yield the texts of the package with their places, `{name}` where a value goes.
+    """The texts of the package with their places, `{name}` where a value goes.
 
     Without docstrings: what those show is held by the tests of the docs.
     """
-    for path in sorted((ROOT / 'fastvit_dense').rglob('*.py')):
-        tree = ast.parse(path.read_text())
-        place = path.relative_to(ROOT / 'fastvit_dense').as_posix()
-        inside = {
-            id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
-            for part in ast.walk(node) if part is not node
-        }  # fmt: skip
-        inside |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-        for node in ast.walk(tree):
-            if id(node) in inside:
-                continue
-            if isinstance(node, ast.JoinedStr):
-                yield (
-                    place,
-                    ''.join(
-                        part.value
-                        if isinstance(part, ast.Constant)
-                        else f'{{{ast.unparse(part.value)}}}'
-                        for part in node.values
-                    ),
-                )
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield place, node.value
+    return [found for path in (ROOT / 'fastvit_dense').rglob('*.py') for found in texts_of(path)]
 
 
-TEXTS = list(texts())
+def texts_of(path):
+    tree = ast.parse(path.read_text())
+    place = path.relative_to(ROOT / 'fastvit_dense').as_posix()
+    inside = {
+        id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
+        for part in ast.walk(node) if part is not node
+    }  # fmt: skip
+    inside |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if id(node) in inside:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            yield (
+                place,
+                ''.join(
+                    part.value
+                    if isinstance(part, ast.Constant)
+                    else f'{{{ast.unparse(part.value)}}}'
+                    for part in node.values
+                ),
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield place, node.value
 
 
 def test_the_texts_are_found():
     """With the message of a missing MANO file among them, which is put together of several."""
-    assert len(TEXTS) > 2000
-    assert any('MANO_RIGHT.pkl at data/mano/' in text for _, text in TEXTS)
+    assert len(texts()) > 2000
+    assert any('MANO_RIGHT.pkl at data/mano/' in text for _, text in texts())
 
 
 # --- options ------------------------------------------------------------------------------------
@@ -86,7 +88,7 @@ ECHO = {'{key}={value}:'}
 
 def suggested_options():
     """The `KEY=VALUE` that follow `--cfg-options` in a message."""
-    for _, text in TEXTS:
+    for _, text in texts():
         yield from re.findall(r'--cfg-options ([\w.{}"]+=[^\s,;)]+)', text)
 
 
@@ -163,7 +165,7 @@ def test_classes_that_a_message_tells_to_type(names, tmp_path, monkeypatch):
 
 
 def test_named_commands_exist():
-    for place, text in TEXTS:
+    for place, text in texts():
         for tool in re.findall(r'tools/\w+\.py', text):
             assert (ROOT / tool).is_file(), (place, text)
         for command in re.findall(r'\bfastvit-dense ([a-z][\w-]*)', text):
@@ -173,16 +175,16 @@ def test_named_commands_exist():
 def suggested():
     """The command lines with arguments that messages tell to type, with what starts them."""
     words = re.compile(r'fastvit-dense [a-z-]+(?: [A-Z]{3,}| --[a-z-]+(?: \w+)?)+')
-    lines = {line for _, text in TEXTS for line in words.findall(text)}
+    lines = {line for _, text in texts() for line in words.findall(text)}
     assert 'fastvit-dense check-data CONFIG' in lines
     return [line for line, _ in LAUNCHERS.values()] + sorted(lines)
 
 
-@pytest.mark.parametrize('line', suggested())
-def test_suggested_commands_parse(line, parse):  # noqa: F811
+def test_suggested_commands_parse(parse):  # noqa: F811
     """By the program that they name; the first word in capitals is an argument of it."""
-    first = re.search(r' ([A-Z]{3,})(?= |$)', line)[1]
-    assert first in vars(parse(shlex.split(line))).values()
+    for line in suggested():
+        first = re.search(r' ([A-Z]{3,})(?= |$)', line)[1]
+        assert first in vars(parse(shlex.split(line))).values(), line
 
 
 class Stop(Exception):
@@ -209,7 +211,7 @@ def flags(monkeypatch):
 def test_suggested_flags_exist(monkeypatch):
     known = flags(monkeypatch)
     assert '--cfg-options' in known
-    for place, text in TEXTS:
+    for place, text in texts():
         foreign = re.search(r'pip (un)?install|torchrun|hf download', text)
         if foreign or place.startswith('evaluation/report/'):  # pages, with variables of CSS
             continue
@@ -222,7 +224,7 @@ def test_suggested_flags_exist(monkeypatch):
 
 def pip_lines():
     """What follows `pip` in the messages, with some package where a value goes."""
-    for _, text in TEXTS:
+    for _, text in texts():
         text = re.sub(r'\{[^}]*\}', 'package', text)
         for line in re.findall(r'pip ((?:un)?install [^;&(\n]+)', text):
             yield line.partition('   ')[0]
@@ -237,17 +239,13 @@ def problems():
                 yield part.partition('   ')[0]
 
 
-def lines_for_pip():
-    found = sorted({*pip_lines(), *problems()})
-    assert len(found) > 10
-    return found
-
-
-@pytest.mark.parametrize('line', lines_for_pip())
-def test_pip_takes_what_is_suggested(line):
+def test_pip_takes_what_is_suggested():
     """By pip's own reader of its command line; nothing is installed."""
-    name, *words = shlex.split(re.sub(r'[,:.]? (?:or all|in its place).*|[,:]$', '', line))
-    _, packages = create_command(name).parse_args(words)
-    assert packages
-    for package in packages:
-        Requirement(package)
+    lines = sorted({*pip_lines(), *problems()})
+    assert len(lines) > 10
+    for line in lines:
+        name, *words = shlex.split(re.sub(r'[,:.]? (?:or all|in its place).*|[,:]$', '', line))
+        _, packages = create_command(name).parse_args(words)
+        assert packages, line
+        for package in packages:
+            Requirement(package)
