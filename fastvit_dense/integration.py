@@ -9,6 +9,7 @@
 | mmdet's `COCO` | reads annotation files as the checks do; labels follow the classes' names |
 | `mmcv._ext` | offered from torchvision where mmcv came without compiled operators |
 | `lvis`, `panopticapi` | offered for what mmdet's datasets need of them, where they are missing |
+| yapf's `FormatCode` | keeps its last text: mmengine formats a config again and again |
 | `warnings`, `print_log`, mmdet's `COCO` | lines that nobody can act on are not shown |
 | the variable `USER` | named where the account has no name, which PyTorch asks for |
 

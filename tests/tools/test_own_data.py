@@ -34,6 +34,7 @@ ALL = (
     'model.backbone.init_cfg=None',
     *(f'{loader}.num_workers=0' for loader in WORKERS),
     *(f'{loader}.persistent_workers=False' for loader in WORKERS),
+    *(f'{loader}.dataset.pipeline.1.scale=(96,96)' for loader in WORKERS),
 )
 
 
