@@ -138,7 +138,10 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.parametrize('before', ['from fastvit_dense import FastViT', 'CONFIG'])
+@pytest.mark.parametrize(
+    'before',
+    [pytest.param('from fastvit_dense import FastViT', marks=pytest.mark.slow), 'CONFIG'],
+)
 def test_types_are_found_in_every_scope(fresh, tmp_path, before):
     """After the backbone alone was imported, and by a config's `custom_imports` alone."""
     if before == 'CONFIG':
@@ -193,7 +196,7 @@ print(json.dumps([f'{{error.__module__}}.{{error.__name__}}', hasattr(sys, 'was_
     'imports',
     [
         'import mmengine.runner; import fastvit_dense',
-        'import fastvit_dense; import mmengine.runner',
+        pytest.param('import fastvit_dense; import mmengine.runner', marks=pytest.mark.slow),
         pytest.param('from fastvit_dense import FastViT', marks=pytest.mark.slow),
     ],
 )

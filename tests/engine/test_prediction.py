@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -328,6 +329,28 @@ def test_lines_of_someone_else(tmp_path):
         list(Lines(tmp_path / 'x.jsonl', resume=True))
 
 
+def test_few_pictures_and_results_are_held(tiny_semantic, random_semantic, photo):
+    """The batch that runs and the one that is read beside it, however many follow."""
+    model = load_model(tiny_semantic, random_semantic)
+    read, results = [], []
+
+    def alive(held):
+        return sum(thing() is not None for thing in held)
+
+    def pictures():
+        for _ in range(24):
+            picture = photo[:60, :80].copy()
+            read.append(weakref.ref(picture))
+            yield picture
+
+    for result in model.stream(pictures(), batch_size=3):
+        results.append(weakref.ref(result))
+        assert alive(read) <= 6
+        assert alive(results) <= 3
+    assert len(read) == len(results) == 24
+
+
+@pytest.mark.slow
 def test_memory_stays_flat(tiny_semantic, trained_semantic, photo, tmp_path):
     """Of 300 pictures the last 200 take no more than the first 100."""
     model = load_model(tiny_semantic, trained_semantic)

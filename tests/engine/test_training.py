@@ -76,6 +76,7 @@ def test_resumed_epochs_are_those_of_an_uninterrupted_run(tiny_instance, interru
     assert_same_training(whole / 'epoch_2.pth', broken / 'epoch_2.pth')
 
 
+@pytest.mark.slow  # test_signals resumes with a loading process, too
 def test_resume_from_a_file_with_a_loading_process(tiny_instance, interrupted, tmp_path):
     """The same pictures, flips and sizes whatever the number of loading processes."""
     whole, broken, options = interrupted

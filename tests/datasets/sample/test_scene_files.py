@@ -38,7 +38,9 @@ def files(root):
     }
 
 
-@pytest.mark.parametrize(('split', 'count'), [pytest.param('train', 200, marks=pytest.mark.slow), ('val', 50)])
+@pytest.mark.parametrize(
+    ('split', 'count'), [pytest.param('train', 200, marks=pytest.mark.slow), ('val', 50)]
+)
 def test_coco_annotations_are_exact(data, split, count):
     coco = COCO(data / f'coco/annotations/instances_{split}2017.json')
     assert len(coco.imgs) == count
