@@ -28,26 +28,33 @@ def labels_in_strips(model: Any, metrics: Iterable[str] = ()) -> Iterator[None]:
         metrics: Types of the metrics that read its predictions; others than those that read labels
             alone keep the logits.
     """
-    from mmseg.models import BaseSegmentor
-    from mmseg.models.decode_heads.decode_head import BaseDecodeHead
-
     changed = []
-    plain = getattr(type(model), 'postprocess_result', None) is BaseSegmentor.postprocess_result
-    if plain and all(str(name).rpartition('.')[2] in READ_LABELS for name in metrics):
-        model.postprocess_result = MethodType(postprocess, model)
-        changed.append((model, 'postprocess_result'))
-        head: Any = model.decode_head
-        if all(
-            getattr(type(head), name, None) is getattr(BaseDecodeHead, name)
-            for name in ('predict', 'predict_by_feat')
-        ):
-            head.predict = MethodType(predict_without_resizing, head)
-            changed.append((head, 'predict'))
+    if hasattr(model, 'postprocess_result'):  # without, mmseg may not even be imported
+        changed = _follow_strips(model, metrics)
     try:
         yield
     finally:
         for module, name in changed:
             delattr(module, name)
+
+
+def _follow_strips(model: Any, metrics: Iterable[str]) -> list[tuple[Any, str]]:
+    """Change a segmentor of mmseg for `labels_in_strips`; what was changed, by its names."""
+    from mmseg.models import BaseSegmentor
+    from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+
+    plain = type(model).postprocess_result is BaseSegmentor.postprocess_result
+    if not plain or any(str(name).rpartition('.')[2] not in READ_LABELS for name in metrics):
+        return []
+    model.postprocess_result = MethodType(postprocess, model)
+    head: Any = model.decode_head
+    if any(
+        getattr(type(head), name, None) is not getattr(BaseDecodeHead, name)
+        for name in ('predict', 'predict_by_feat')
+    ):
+        return [(model, 'postprocess_result')]
+    head.predict = MethodType(predict_without_resizing, head)
+    return [(model, 'postprocess_result'), (head, 'predict')]
 
 
 def predict_without_resizing(

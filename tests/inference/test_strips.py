@@ -123,6 +123,14 @@ def test_windows(build):
     assert torch.equal(found, expected)
 
 
+def test_other_models_do_without_mmseg(monkeypatch):
+    """Its import would take longer than the first picture of a detector."""
+    for name in ('mmseg', 'mmseg.models'):
+        monkeypatch.setitem(sys.modules, name, None)
+    with labels_in_strips(torch.nn.Identity()) as nothing:
+        assert nothing is None
+
+
 def test_metrics_that_may_read_logits_keep_them(build):
     model = build(5)
     with labels_in_strips(model, ['SemanticMetric', 'OtherMetric']):
