@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_macs(forward: Callable[..., Any], *inputs: Any) -> int:
@@ -22,6 +21,8 @@ def count_macs(forward: Callable[..., Any], *inputs: Any) -> int:
         *inputs: Its arguments; tensors on the meta device make the count cheap where the model
             is on it too.
     """
+    from torch.utils.flop_counter import FlopCounterMode
+
     fast_path = torch.backends.mha.get_fastpath_enabled()
     counter = FlopCounterMode(display=False)
     try:  # fused attention kernels hide their products from the counter
