@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from ..checkpoints.config_text import parse_config_text
 from ..checkpoints.download import resolve
@@ -68,6 +69,32 @@ def read_checkpoint_config(path: str | os.PathLike) -> Config:
             f'{path}: carries no config (meta.cfg), so it cannot stand alone; name its config first'
         )
     return stored_config(text, path, _config_name(meta, path))
+
+
+def stored_settings(meta: Any) -> dict[str, Any]:
+    """Read what the config in a checkpoint's `meta` sets, as data; nothing where it is more."""
+    return _settings_in(meta.get('cfg') if isinstance(meta, dict) else None)
+
+
+def use_stored_bits(cfg: Config, text: Any, path: str | os.PathLike) -> None:
+    """Read pictures as a checkpoint's training did, unless a config states `image_bits`.
+
+    Args:
+        cfg: `image_bits` is set in it.
+        text: Of the config that the checkpoint, or an exported file, carries.
+        path: Of that file.
+    """
+    bits = None if cfg.get('image_bits') else _settings_in(text).get('image_bits')
+    if bits is not None:
+        cfg.image_bits = bits
+        print_log(f'image_bits={bits}, as in the training of {path}', 'current')
+
+
+def _settings_in(text: Any) -> dict[str, Any]:
+    try:
+        return parse_config_text(text)
+    except ValueError:
+        return {}
 
 
 def stored_config(text: Any, path: str | os.PathLike, name: str) -> Config:

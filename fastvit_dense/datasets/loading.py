@@ -284,10 +284,10 @@ def replace_loading(
         if name == 'LoadImageFromFile':
             step.pop('ignore_empty', None)
             step.update(type='LoadCheckedImage', skip_broken=skip_broken)
-            if bits:
-                step['bits'] = bits
             if record:
                 step['record'] = record
         elif name == 'LoadAnnotations' and num_classes:
             step.pop('imdecode_backend', None)
             step.update(type='LoadCheckedMask', num_classes=num_classes)
+        if bits and name in ('LoadImageFromFile', 'LoadCheckedImage'):  # the latter of checkpoints
+            step['bits'] = bits

@@ -92,7 +92,7 @@ def prepare(
         checkpoint_sha256=info.get('checkpoint_sha256', ''),
         mano=getattr(graph, 'mano', 'none'),
         resize=resize_rule(predictor.pipeline) if part == 'model' else {},
-        prediction=prediction_text(cfg) if part == 'model' else '',
+        prediction=prediction_text(predictor.cfg) if part == 'model' else '',
         takes_batches=takes_batches(graph),
         input_layout=LAYOUT_OF_BATCHES if takes_batches(graph) else LAYOUT,
     )

@@ -15,6 +15,7 @@ from ..config.building import explained_building, try_building
 from ..config.channels import check_channels
 from ..config.checks import check_pretrained, check_settings, check_test_cfg
 from ..config.classes import moved_class
+from ..config.stored import stored_settings
 from ..datasets.bit_depth import set_image_bits
 from ..datasets.check.datasets import quick_check
 from ..datasets.check.findings import DataReport
@@ -24,7 +25,7 @@ from .console import RunSummary, use_progress_hooks
 from .distributed import adapt_sync_bn, join_processes
 from .multi_scale import check_sampled_sizes
 from .strict_runner import StrictRunner
-from .switches import check_averaging
+from .switches import check_averaging, left_out
 from .work_dir import latest_checkpoint
 
 OF_TRAINING = (
@@ -114,8 +115,17 @@ def _check_run_of(cfg: Config, path: str) -> None:
         )
     if moved:
         print_log(f'load_from {path}: {moved}', 'current', logging.WARNING)
-    if cfg.get('resume'):
-        check_averaging(cfg, checkpoint, path)
+    if not cfg.get('resume'):
+        return
+    check_averaging(cfg, checkpoint, path)
+    missing = left_out(cfg, stored_settings(meta))
+    if missing:
+        print_log(
+            f'--resume: {path}: was trained with {" ".join(missing)}, this run goes on without; '
+            'name the same switches to go on as before',
+            'current',
+            logging.WARNING,
+        )
 
 
 def check_checkpoint(path: str) -> None:

@@ -11,8 +11,11 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
-# entry of the message hub: batches of the epoch that were done when it was saved, of how many
+# entries of the message hub, which is saved with a checkpoint
+# batches of the epoch that were done when it was saved, of how many
 BATCHES_DONE = 'batches_of_epoch_done'
+# after how many iterations training was last validated; as 'val...' logs would show it
+VALIDATED = 'iter_validated'
 
 
 @LOOPS.register_module()
@@ -65,17 +68,24 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 
 
 def recount(loop: Any) -> bool:
-    """Count the steps of a resumed loop anew where its epochs have another length now.
+    """Count the steps of a resumed loop anew where its epochs have, or had, another length.
+
+    What was validated stays so.
 
     Returns:
         Whether they had.
     """
     if not isinstance(loop, EpochBasedTrainLoop):
         return False
+    hub = loop.runner.message_hub
     before, after = (steps_before(loop.dataloader, loop.epoch + i) for i in (0, 1))
-    if before <= loop.iter < after:
+    done, total = hub.runtime_info.get(BATCHES_DONE, (0, 0))
+    place = before + done if total == after - before else before
+    if loop.iter == place:
         return False
-    loop._iter = before
+    if hub.runtime_info.get(VALIDATED) == loop.iter - done:
+        hub.update_info(VALIDATED, before)
+    loop._iter = place
     return True
 
 

@@ -16,12 +16,10 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from ..checkpoints.latest import WRITTEN
 from ..checkpoints.reader import load_checkpoint_file
 from ..checkpoints.writing import remove_leftovers, save_whole, write_whole
-from .loops import steps_before
+from .loops import VALIDATED, steps_before
 from .work_dir import POINTER
 
-# entries of the message hub, which is saved with a checkpoint
-# after how many iterations training was last validated; as 'val...' logs would show it
-VALIDATED = 'iter_validated'
+# entry of the message hub, which is saved with a checkpoint
 FORMER = 'former_best'  # names of best checkpoints that give way to those saved before this one
 
 

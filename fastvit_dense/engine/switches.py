@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ PATIENCE = 10  # validations without a better score
 SMALLEST_GAIN = 1e-6  # of a score: the same again is no better one
 # averages over a hundredth of the steps until then, and over 5,000 at most
 EMA = dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=2e-4, gamma=100)
+BALANCED = {'SeededSampler': 'BalancedSampler', 'SeededInfiniteSampler': 'BalancedInfiniteSampler'}
 
 
 def use_ema(cfg: Config) -> None:
@@ -42,6 +43,38 @@ def check_averaging(cfg: Config, checkpoint: Any, filename: str) -> None:
             f'{filename}: holds averaged weights, this run averages none: add --ema to go on with '
             f'both; to start anew from the average: --cfg-options load_from={filename}'
         )
+
+
+def left_out(cfg: Config, stored: Mapping[str, Any]) -> list[str]:
+    """Name the switches of a training that one which goes on from it has not.
+
+    Those of averaged weights are `check_averaging`'s.
+
+    Args:
+        cfg: Of the run that goes on.
+        stored: The config that the checkpoint carries.
+    """
+    before, now = _switches_in(stored), _switches_in(cfg._cfg_dict)
+    return [switch for switch in before if before[switch] and not now[switch]]
+
+
+def _switches_in(cfg: Mapping[str, Any]) -> dict[str, bool]:
+    """Tell by switch whether a config trains with it."""
+
+    def kind(*path: str) -> str:
+        node: Any = cfg
+        for name in (*path, 'type'):
+            node = node.get(name) if isinstance(node, Mapping) else None
+        return str(node).rpartition('.')[2]
+
+    hooks = cfg.get('custom_hooks')
+    kinds = {str(hook.get('type')) for hook in hooks or () if isinstance(hook, Mapping)}
+    return {
+        '--accumulate': 'AccumulationHook' in kinds,
+        '--amp': kind('optim_wrapper') == 'AmpOptimWrapper',
+        '--balance': kind('train_dataloader', 'sampler') in BALANCED.values(),
+        '--early-stop': 'EarlyStopHook' in kinds,
+    }
 
 
 def use_early_stop(cfg: Config, patience: int = PATIENCE) -> None:
@@ -118,10 +151,10 @@ def use_accumulation(cfg: Config) -> None:
     if cfg.get('launcher', 'none') != 'none':
         processes = int(os.environ.get(LAUNCHERS[cfg.launcher][1][1], 1))
     steps = max(1, round(stated / (cfg.train_dataloader.get('batch_size', 1) * processes)))
+    _hooks(cfg).append(ConfigDict(type='AccumulationHook'))  # of one step, too: see `left_out`
     if steps == 1:
         return
     cfg.optim_wrapper.accumulative_counts = steps
-    _hooks(cfg).append(ConfigDict(type='AccumulationHook'))
     loop = cfg.train_cfg
     if 'max_iters' not in loop:
         return
@@ -150,13 +183,12 @@ def use_balance(cfg: Config) -> None:
         ConfigError: The sampler is one that this cannot stand in for.
     """
     sampler = cfg.train_dataloader.get('sampler') or {}
-    kinds = {'SeededSampler': 'BalancedSampler', 'SeededInfiniteSampler': 'BalancedInfiniteSampler'}
-    if sampler.get('type') not in kinds:
+    if sampler.get('type') not in BALANCED:
         raise ConfigError(
             f'{cfg.filename}: --balance: train_dataloader.sampler.type: expected one of '
-            f'{", ".join(kinds)}, found {sampler.get("type")!r}'
+            f'{", ".join(BALANCED)}, found {sampler.get("type")!r}'
         )
-    sampler.type = kinds[sampler.type]
+    sampler.type = BALANCED[sampler.type]
 
 
 def _has_ema(cfg: Config) -> bool:

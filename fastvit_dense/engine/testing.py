@@ -18,7 +18,7 @@ from ..checkpoints.model import load_model_state
 from ..checkpoints.reader import load_checkpoint_file
 from ..config.building import explained_building
 from ..config.loaders import datasets_of, evaluators_of
-from ..config.stored import is_exported
+from ..config.stored import is_exported, use_stored_bits
 from ..datasets.corruptions import chosen_corruptions
 from ..errors import ConfigError
 from ..evaluation.base import TaskMetric
@@ -109,6 +109,8 @@ def evaluate_checkpoint(
     if corrupted:
         prepare_corruptions(cfg)
     check_checkpoint(checkpoint)
+    if cfg.get('image_bits') is None:
+        use_stored_bits(cfg, _carried(checkpoint)[1], checkpoint)
     before = read_report(baseline) if baseline else None
     if before:
         check_baseline(before, task=task_of(cfg).name)
@@ -198,16 +200,23 @@ def _use_tta(cfg: Config, exported: bool) -> None:
 
 def _classes_of(checkpoint: str) -> tuple[str, ...] | None:
     """Class names that a checkpoint, or an exported file, carries; None where it has none."""
+    names = _carried(checkpoint)[0]
+    return tuple(map(str, names)) if isinstance(names, list | tuple) and names else None
+
+
+def _carried(checkpoint: str) -> tuple[Any, Any]:
+    """Class names, and the text of the config, that a checkpoint or an exported file carries."""
     if is_exported(checkpoint):
         from ..deploy.runtime import ExportedNetwork
 
-        return tuple(ExportedNetwork(checkpoint).description.classes) or None
+        description = ExportedNetwork(checkpoint).description
+        return description.classes, description.prediction
     check_checkpoint(checkpoint)
-    content = load_checkpoint_file(resolve(checkpoint))
+    content = load_checkpoint_file(resolve(checkpoint), lazy=True)
     meta = content.get('meta') if isinstance(content, dict) else None
     known = meta.get('dataset_meta') if isinstance(meta, dict) else None
     names = known.get('classes') if isinstance(known, dict) else None
-    return tuple(map(str, names)) if isinstance(names, list | tuple) and names else None
+    return names, meta.get('cfg') if isinstance(meta, dict) else None
 
 
 def _test(runner: Runner, cfg: Config) -> tuple[dict[str, Any], EvaluationResult | None]:

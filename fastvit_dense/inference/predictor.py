@@ -20,7 +20,7 @@ from ..config.channels import check_channels
 from ..config.checks import check_test_cfg
 from ..config.loaders import dataset_classes, datasets_of
 from ..config.reading import remove_pretrained
-from ..config.stored import is_exported
+from ..config.stored import is_exported, use_stored_bits
 from ..datasets.formats.categories import category_ids
 from ..errors import ExportError, ImageError
 from ..results.base import Result
@@ -65,13 +65,15 @@ def load_model(
             wrong.
     """
     if isinstance(model, Config):
-        cfg = model
+        cfg = copy.copy(model)
     else:
         cfg = load_config(model, pretrained=False)
         if checkpoint is None:
             checkpoint = model if stands_alone(model) else published_weights(model)
     if checkpoint is not None and is_exported(checkpoint):
-        return Predictor(MODELS.build(exported_model_cfg(cfg, checkpoint)).eval(), cfg)
+        exported = MODELS.build(exported_model_cfg(cfg, checkpoint)).eval()
+        use_stored_bits(cfg, exported.network.description.prediction, checkpoint)
+        return Predictor(exported, cfg)
     if device is None:
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
     with explained_building(cfg):
@@ -82,6 +84,7 @@ def load_model(
             warnings.warn(f'{name}: no checkpoint, random weights', stacklevel=2)
         else:
             meta = load_model_state(network, os.fspath(checkpoint))
+            use_stored_bits(cfg, meta.get('cfg'), checkpoint)
         predictor = Predictor(network.to(device).eval(), cfg, meta.get('category_ids'))
     name = published_name(str(checkpoint))
     if name in PUBLISHED:

@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 from fastvit_dense import FastViT, engine
 from fastvit_dense.engine.build import _check_start, check_checkpoint
-from fastvit_dense.engine.switches import use_ema
+from fastvit_dense.engine.switches import use_balance, use_ema
 from fastvit_dense.errors import CheckpointError, CheckpointMismatch, ConfigError
 from fastvit_dense.tasks.config import load_config
 from tests.facts import raises_naming
@@ -92,3 +92,23 @@ def test_averages_are_not_lost_by_a_switch_that_is_forgotten(
     cfg.resume, cfg.load_from = True, str(path)
     use_ema(cfg)
     _check_start(cfg)
+
+
+def test_a_switch_that_a_resumed_run_lacks_is_told(
+    tiny_semantic, trained_semantic, tmp_path, monkeypatch
+):
+    """Training would go on with other pictures, and nothing would tell."""
+    told = []
+    monkeypatch.setattr('fastvit_dense.engine.build.print_log', lambda text, *_: told.append(text))
+    meta = torch.load(trained_semantic, weights_only=False)['meta']
+    balanced = meta['cfg'].replace('SeededInfiniteSampler', 'BalancedInfiniteSampler')
+    assert balanced != meta['cfg']
+    path = changed_copy(trained_semantic, tmp_path, meta={**meta, 'cfg': balanced})
+    for switch, lines in ((use_balance, 0), (None, 1)):
+        cfg = load_config(tiny_semantic, work_dir=tmp_path)
+        cfg.resume, cfg.load_from = True, str(path)
+        if switch:
+            switch(cfg)
+        _check_start(cfg)
+        assert len(told) == lines
+    assert f'{path}: was trained with --balance, this run goes on without' in told[0]

@@ -24,6 +24,16 @@ class Rates(Hook):
         self.seen[runner.iter] = runner.optim_wrapper.get_lr()['lr'][0]
 
 
+class Validated(Hook):
+    """The steps after which there was a validation."""
+
+    def __init__(self):
+        self.after = []
+
+    def before_val(self, runner):
+        self.after.append(runner.iter)
+
+
 def run(folder, epochs, **settings):
     """Train, or go on; the rates by step, and what the log warned of."""
     runner = small_runner(small_config(folder), epochs, **settings)
@@ -80,17 +90,24 @@ def test_the_same_config_is_no_change(tmp_path, schedule):
     assert run(tmp_path, 4, param_scheduler=schedule)[1] == []
 
 
-def test_epochs_of_another_length(tmp_path):
-    """Steps are counted anew: a smaller batch makes more of them, done ones as well."""
+@pytest.mark.parametrize('first', [1, 2])
+def test_epochs_of_another_length(tmp_path, first):
+    """Steps are counted anew: a smaller batch makes more of them, done ones as well.
+
+    After one epoch of three steps, the third could be one within the second epoch of two.
+    """
     loader = small_runner(small_config(tmp_path), 4)._train_dataloader
     whole, _ = run(
         tmp_path / 'whole', 4, param_scheduler=DECAY, train_dataloader={**loader, 'batch_size': 3}
     )
     six = [{**DECAY[0], 'end': 12}]
-    run(tmp_path / 'part', 2, param_scheduler=six, train_dataloader={**loader, 'batch_size': 2})
-    rates, warnings = run(tmp_path / 'part', 4, param_scheduler=DECAY)
-    assert rates == pytest.approx({step: whole[step] for step in (4, 5, 6, 7)})
+    loader = {**loader, 'batch_size': 2}
+    run(tmp_path / 'part', first, param_scheduler=six, train_dataloader=loader)
+    validated = Validated()
+    rates, warnings = run(tmp_path / 'part', 4, param_scheduler=DECAY, custom_hooks=[validated])
+    assert rates == pytest.approx({step: whole[step] for step in range(2 * first, 8)})
     assert len(warnings) == 1
+    assert validated.after == list(range(2 * first + 2, 9, 2)), 'what was validated stays so'
 
 
 def test_a_best_checkpoint_goes_on_in_the_schedule_and_tells_what_it_lacks(tmp_path):

@@ -7,11 +7,13 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 
+from fastvit_dense.checkpoints.config_text import parse_config_text
 from fastvit_dense.checkpoints.reader import load_checkpoint_file
 from fastvit_dense.engine.accumulation import ENTRY
 from fastvit_dense.engine.balancing import BalancedInfiniteSampler, BalancedSampler, repeated
 from fastvit_dense.engine.switches import (
     EMA,
+    left_out,
     use_accumulation,
     use_balance,
     use_early_stop,
@@ -260,6 +262,24 @@ def test_balance_is_one_switch():
     assert cfg.train_dataloader.sampler.type == 'BalancedInfiniteSampler'
     with pytest.raises(ConfigError, match='--balance'):
         use_balance(config(train_dataloader=dict(sampler=dict(type='DefaultSampler'))))
+
+
+def test_switches_that_a_resumed_run_lacks_are_named():
+    """Those that a config of its own sets, and new ones, are no loss."""
+    trained = config()
+    use_accumulation(trained)
+    use_balance(trained)
+    use_early_stop(trained)
+    trained.optim_wrapper.type = 'AmpOptimWrapper'
+    stored = parse_config_text(trained.pretty_text)
+    every = ['--accumulate', '--amp', '--balance', '--early-stop']
+    assert left_out(config(), stored) == every
+    assert left_out(trained, stored) == []
+    assert left_out(trained, parse_config_text(config().pretty_text)) == []
+    assert left_out(trained, {}) == []
+    more = config(train_dataloader=dict(batch_size=8, sampler=dict(type='SeededSampler')))
+    use_accumulation(more)  # on as many processes, or of as large a batch, as are stated
+    assert left_out(more, stored) == every[1:]
 
 
 # --- TensorBoard ---

@@ -5,10 +5,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from fastvit_dense import engine
+from fastvit_dense import engine, load_model
 from fastvit_dense.errors import ConfigError, DataError
 from fastvit_dense.tasks.config import load_config
 from tests.facts import raises_naming
@@ -184,3 +186,37 @@ def test_label_maps_without_ground_truth(tiny_semantic, random_semantic, tmp_pat
     written = sorted(path.stem for path in (tmp_path / 'labels').iterdir())
     assert written == [Path(name).stem for name in names]
     assert f'predictions only, in {tmp_path}/labels' in capsys.readouterr().out
+
+
+def test_deep_pictures_are_read_as_in_training(tiny_semantic, trained_semantic, tmp_path):
+    """Under a config that does not know their scale: the test's own would brighten them."""
+    checkpoint = torch.load(trained_semantic, weights_only=False)
+    checkpoint['meta']['cfg'] += '\nimage_bits = 12\n'
+    path = tmp_path / 'deep.pth'
+    torch.save(checkpoint, path)
+    names = checkpoint['meta']['dataset_meta']['classes']
+    masks = np.random.default_rng(0).integers(0, len(names), (2, 48, 64), np.uint8)
+    for number, labels in enumerate(masks):
+        pictures = {'images': labels.astype(np.uint16) * 40, 'masks': labels}
+        for folder, values in pictures.items():
+            place = tmp_path / 'data' / folder / 'test' / f'{number}.png'
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values).save(place)
+    (tmp_path / 'data/classes.txt').write_text('\n'.join(names))
+    states = 'image_bits=10'
+    tests = [(tiny_semantic,), (path,), (tiny_semantic, states), (path, states)]
+    scores = []
+    for number, (config, *options) in enumerate(tests):
+        work_dir = tmp_path / str(number)
+        engine.evaluate_checkpoint(
+            config, str(path), data=tmp_path / 'data', work_dir=work_dir, cfg_options=options
+        )
+        scores.append(read_report(work_dir)['metrics'])
+    assert scores[0] == scores[1]
+    assert scores[2] == scores[3], 'a checkpoint that stands alone brings a pipeline with its bits'
+    assert scores[0] != scores[2], 'brighter pictures have other scores here'
+    cfg = load_config(tiny_semantic)
+    assert load_model(cfg, path).reader.bits == 12
+    assert 'image_bits' not in cfg, 'it stays as it was, for other checkpoints'
+    cfg.image_bits = 14
+    assert load_model(cfg, path).reader.bits == 14
