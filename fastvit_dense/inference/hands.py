@@ -203,12 +203,12 @@ def _hand_box(item: Mapping[str, Any]) -> HandBox:
 
 
 def _key(path: Any) -> str:
-    """What a picture is known by: its whole path, however it is spelled."""
+    """The whole path of a picture, however it is spelled; an address as it is."""
     return path if is_address(path) else os.path.abspath(path)
 
 
 def _like_corners(box: Sequence[float], rows: int, columns: int) -> bool:
-    """Whether most of a box lies outside of its picture, but nothing if it were corners."""
+    """Tell whether most of a box lies outside of its picture, but nothing if it were corners."""
     x, y, width, height = box
     if not (0 <= x < width <= columns and 0 <= y < height <= rows):
         return False
