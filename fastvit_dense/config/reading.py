@@ -99,9 +99,14 @@ def check_shapes(cfg: Config) -> None:
 
 def _reason(error: Exception) -> str:
     """The kind of an error, its text, and the line at the level of a module that it comes from."""
+    while isinstance(error, ImportError) and isinstance(error.__context__, ImportError):
+        error = error.__context__  # mmengine's own lists the folders of sys.path instead
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f' ({f.filename}, line {f.lineno})' for f in frames if f.name == '<module>']
-    return f'{type(error).__name__}: {error}{lines[-1] if lines else ""}'
+    hint = ''
+    if isinstance(error, ModuleNotFoundError):
+        hint = '; install it, or put its folder on PYTHONPATH'
+    return f'{type(error).__name__}: {error}{lines[-1] if lines else ""}{hint}'
 
 
 def _base_hint(error: Exception) -> str:

@@ -99,7 +99,7 @@ def export(
     job = replace(
         job, precision=chosen, calibration_images=calibration_images, more_sizes=more_sizes
     )
-    return _tell(entry.export(job, out), job, out)
+    return _tell(entry.export(job, out) or (), job, out)
 
 
 def export_traced(format: str, job: Job, out: Path) -> Iterator[Line]:
@@ -184,14 +184,19 @@ def _check_file(job: Job, model: nn.Module, path: Path, images: list) -> Iterato
 
 
 def _tell(lines: Iterable[Line], job: Job, out: Path) -> int:
-    failed = 0
+    compared = failed = 0
     for line in lines:
         print(line)
+        compared += 1
         failed += not line.passed
+    if not out.exists():
+        raise ExportError(f'--out {out}: the function of this format wrote no such file')
     if job.description.mano != 'none' and not job.predictor.model.mano.is_standin:
         print(f'licence: {MANO_LICENCE}')
     if failed:
         print(f'{out}: written, but {failed} comparisons with PyTorch FAILED')
+    elif not compared:
+        print(f'{out}: written, but its format compares nothing with PyTorch')
     else:
         print(f'{out}: written, and compared with PyTorch as above')
     return int(failed > 0)

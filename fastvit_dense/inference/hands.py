@@ -2,22 +2,27 @@
 
 import copy
 import json
+import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmengine.logging import print_log
 
 from ..datasets.hand_transforms import mirror_hand
 from ..errors import ConfigError, DataError, ImageError
 from ..results.hands import HandsResult
+from .addresses import is_address
 from .predictor import Predictor
 from .reading import ImageInput
 
 # side of the crop by the longer side of the box: in FreiHAND's pictures there is some room
 ROOM = 1.4
 MIN_SCORE = 0.3
+MANY = 0.1  # share of the boxes from which on they are told
 
 
 @dataclass(frozen=True)
@@ -101,29 +106,49 @@ class BoxesOfFile:
         self.path = path
         self.found: dict[str, list[HandBox]] = {}
         try:
-            with path.open(encoding='utf-8') as file:
+            with path.open(encoding='utf-8-sig') as file:
                 for number, line in enumerate(file, start=1):
-                    self._add(line, number)
+                    if line.strip():
+                        self._add(line, number)
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f'{path}: cannot be read: {error}') from error
+        if not self.found:
+            raise DataError(f'{path}: expected a line for each picture, found none')
 
     def _add(self, line: str, number: int) -> None:
+        where = f'{self.path}, line {number}'
         try:
             record = json.loads(line)
-            boxes = [_hand_box(item) for item in record['instances']]
-            picture = str(Path(record['image']))
+            items = [(item, item['bbox']) for item in record['instances']]
+            picture = _key(record['image'])
         except (ValueError, TypeError, KeyError, RecursionError):
             raise DataError(
-                f'{self.path}, line {number}: expected "image" and "instances" with "bbox", as '
+                f'{where}: expected "image" and "instances" with "bbox", as '
                 '`predict --no-pictures` writes them of a detector'
             ) from None
-        for x, y, width, height in (hand.box for hand in boxes):
+        if picture in self.found:
+            raise DataError(
+                f'{where}: expected one line for each picture, with all of its hands, found a '
+                f'second one for {record["image"]}'
+            )
+        hands = []
+        for item, bbox in items:
+            try:
+                hand = _hand_box(item)
+            except (ValueError, TypeError) as error:
+                raise DataError(
+                    f'{where}: expected "bbox" of x, y, width, height and "score", numbers, '
+                    f'found bbox {bbox!r:.80}, score {item.get("score", 1.0)!r:.20}'
+                ) from error
+            x, y, width, height = hand.box
             if max(x + width, y + height) <= 1:
                 raise DataError(
-                    f'{self.path}, line {number}: bbox: expected x, y, width, height in pixels, '
+                    f'{where}: bbox: expected x, y, width, height in pixels, '
                     f'found {[x, y, width, height]}: shares of the picture?'
                 )
-        self.found[picture] = [hand for hand in boxes if hand.score >= MIN_SCORE]
+            if hand.score >= MIN_SCORE and min(width, height) > 0:
+                hands.append(hand)
+        self.found[picture] = hands
 
     def __call__(self, path: Any) -> list[HandBox]:
         """The hands of a picture.
@@ -131,9 +156,13 @@ class BoxesOfFile:
         Raises:
             ImageError: The file does not tell of it.
         """
-        if str(Path(path)) not in self.found:
-            raise ImageError(f'{path}: {self.path} tells nothing of this picture')
-        return self.found[str(Path(path))]
+        if _key(path) not in self.found:
+            raise ImageError(
+                f'{path}: {self.path} tells nothing of this picture, but of '
+                f'{os.path.relpath(next(iter(self.found)))}; give the folder or file that the '
+                'detector was given'
+            )
+        return self.found[_key(path)]
 
 
 class BoxesOfDetector:
@@ -166,10 +195,25 @@ class BoxesOfDetector:
 
 def _hand_box(item: Mapping[str, Any]) -> HandBox:
     x, y, width, height = (float(number) for number in item['bbox'])
-    if not (width > 0 and height > 0 and np.isfinite((x, y, width, height)).all()):
+    score = float(item.get('score', 1.0))
+    if not (width >= 0 and height >= 0 and np.isfinite((x, y, width, height, score)).all()):
         raise ValueError('a box without size or place')
     is_right = 'left' not in str(item.get('class', '')).lower()
-    return HandBox((x, y, width, height), is_right, float(item.get('score', 1.0)))
+    return HandBox((x, y, width, height), is_right, score)
+
+
+def _key(path: Any) -> str:
+    """The whole path of a picture, however it is spelled; an address as it is."""
+    return path if is_address(path) else os.path.abspath(path)
+
+
+def _like_corners(box: Sequence[float], rows: int, columns: int) -> bool:
+    """Tell whether most of a box lies outside of its picture, but nothing if it were corners."""
+    x, y, width, height = box
+    if not (0 <= x < width <= columns and 0 <= y < height <= rows):
+        return False
+    inside = (min(x + width, columns) - max(x, 0)) * (min(y + height, rows) - max(y, 0))
+    return inside < width * height / 2
 
 
 class HandsPredictor:
@@ -185,8 +229,22 @@ class HandsPredictor:
 
     def pairs(self, images: Any, batch_size: int = 8) -> Any:
         """Do what `Predictor.pairs` does; the hands of a picture are its batch."""
+        outside = total = 0
         for image in images:
             try:
-                yield image, predict_hands(self.model, image, self.boxes(image), batch_size)
+                boxes = self.boxes(image)
+                result = predict_hands(self.model, image, boxes, batch_size)
             except (ImageError, DataError) as error:
                 yield image, ImageError(str(error))
+                continue
+            size = result.picture.shape[:2]
+            outside += sum(_like_corners(hand.box, *size) for hand in boxes)
+            total += len(boxes)
+            yield image, result
+        if outside and outside >= MANY * total:
+            print_log(
+                f'--boxes: {outside} of {total} boxes lie outside of their picture by more than '
+                'half: a bbox is x, y, width, height; are these x, y, right, bottom?',
+                'current',
+                logging.WARNING,
+            )

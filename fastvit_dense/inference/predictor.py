@@ -22,7 +22,7 @@ from ..config.loaders import dataset_classes, datasets_of
 from ..config.reading import remove_pretrained
 from ..config.stored import is_exported, use_stored_bits
 from ..datasets.formats.categories import category_ids
-from ..errors import ExportError, ImageError
+from ..errors import ConfigError, ExportError, ImageError, reason_of
 from ..results.base import Result
 from ..tasks import task_of
 from ..tasks.config import load_config, published_weights, stands_alone
@@ -61,8 +61,8 @@ def load_model(
         (H, W, 3) uint8 array, RGB.
 
     Raises:
-        ConfigError, CheckpointError, CheckpointMismatch, ExportError: With the file and what is
-            wrong.
+        ConfigError, CheckpointError, CheckpointMismatch, ExportError: With the file, or the device,
+            and what is wrong.
     """
     if isinstance(model, Config):
         cfg = copy.copy(model)
@@ -70,12 +70,13 @@ def load_model(
         cfg = load_config(model, pretrained=False)
         if checkpoint is None:
             checkpoint = model if stands_alone(model) else published_weights(model)
+    place = _device(device, checkpoint is not None and is_exported(checkpoint))
     if checkpoint is not None and is_exported(checkpoint):
+        if place.type != 'cpu':
+            warnings.warn(f'{checkpoint}: runs on the CPU, not on {place}', stacklevel=2)
         exported = MODELS.build(exported_model_cfg(cfg, checkpoint)).eval()
         use_stored_bits(cfg, exported.network.description.prediction, checkpoint)
         return Predictor(exported, cfg)
-    if device is None:
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
     with explained_building(cfg):
         network = build_model(cfg)
         meta: dict = {}
@@ -85,13 +86,31 @@ def load_model(
         else:
             meta = load_model_state(network, os.fspath(checkpoint))
             use_stored_bits(cfg, meta.get('cfg'), checkpoint)
-        predictor = Predictor(network.to(device).eval(), cfg, meta.get('category_ids'))
+        predictor = Predictor(network.to(place).eval(), cfg, meta.get('category_ids'))
     name = published_name(str(checkpoint))
     if name in PUBLISHED:
         licence = PUBLISHED[name].licence
         told = LICENCES[licence] if licence else 'not known here'
         predictor.weights = {'file': name, 'licence': told}
     return predictor
+
+
+def _device(device: str | torch.device | None, exported: bool) -> torch.device:
+    """The device of a name; None: the CPU for an exported file, else the first GPU if there is one.
+
+    Raises:
+        ConfigError: There is no such device here.
+    """
+    if device is None:
+        return torch.device('cuda' if torch.cuda.is_available() and not exported else 'cpu')
+    try:
+        place = torch.device(device)
+        if not exported:
+            torch.empty(0, device=place)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = reason_of(error).splitlines()[0]
+        raise ConfigError(f'device {str(device)!r}: not to be had here: {reason:.200}') from error
+    return place
 
 
 def build_model(cfg: Config) -> torch.nn.Module:

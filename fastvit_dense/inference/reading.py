@@ -73,6 +73,8 @@ class PictureReader:
         return _results(np.ascontiguousarray(self._rgb(image)[..., ::-1]), '')
 
     def _read_file(self, path: Path) -> dict:
+        if os.path.isdir(path):
+            raise ImageError(f'{path}: expected a picture, found a folder; `stream` takes folders')
         if not os.path.isfile(path):  # False, too, for what no file can be named
             raise ImageError(f'{path}: no such file')
         try:
@@ -102,7 +104,18 @@ class PictureReader:
             except DataError as error:
                 message = str(error).removeprefix(f'{name}: ')
                 raise ImageError(f'{name}: {message}') from None
-        array = np.asarray(image)
+        try:
+            array = np.asarray(image)
+        except Exception as error:  # such as a tensor on a GPU, or rows of several lengths
+            raise ImageError(
+                f'expected an (H, W, 3) uint8 array, found {type(image).__name__}: '
+                f'{reason_of(error)}'
+            ) from error
+        if array.dtype == object or not array.ndim:
+            raise ImageError(
+                'expected a path, an address, bytes, a PIL image or an (H, W, 3) uint8 array, '
+                f'found {type(image).__name__}; `stream` takes what yields pictures'
+            )
         found = f'shape {array.shape} of {array.dtype}'
         if array.ndim != 3 or array.shape[2] != 3 or not array.size:
             raise ImageError(f'expected an (H, W, 3) uint8 array, found {found}')

@@ -140,8 +140,9 @@ def check_upload(path: Path) -> None:
         ImageError: Another kind of file, or too large.
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
+        found = path.suffix or 'none of these suffixes'
         raise ImageError(
-            f'{path.name}: expected a picture ({" ".join(IMAGE_SUFFIXES)}), found {path.suffix}'
+            f'{path.name}: expected a picture ({" ".join(IMAGE_SUFFIXES)}), found {found}'
         )
     size = path.stat().st_size if path.is_file() else 0
     if size > MAX_BYTES:
@@ -158,5 +159,5 @@ def check_upload(path: Path) -> None:
     if pixels > MAX_PIXELS:
         raise ImageError(
             f'{path.name}: expected at most {MAX_PIXELS // 10**6} megapixels, '
-            f'found {pixels / 1e6:.0f}'
+            f'found {pixels / 1e6:.1f}'
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -54,7 +55,7 @@ def draw_semantic(
 
 def inner_point(mask: np.ndarray) -> tuple[int, int]:
     """The pixel (y, x) of a mask (H, W) that lies farthest from its border."""
-    from scipy.ndimage import distance_transform_edt
-
-    distance = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    return np.unravel_index(distance.argmax(), mask.shape)
+    framed = np.pad(mask, 1).astype(np.uint8)
+    distance = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    y, x = divmod(int(distance.argmax()), mask.shape[1])
+    return y, x

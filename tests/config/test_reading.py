@@ -119,6 +119,19 @@ def test_broken_config_files(root_dir, tmp_path):
         read_config(path)
 
 
+def test_a_module_that_is_not_there(root_dir, tmp_path, monkeypatch):
+    """It is named alone, not the folders that were searched; so is one that a module wants."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'wants_another.py').write_text('import module_not_there\n')
+    for name in ('module_not_there', 'wants_another'):
+        file = tmp_path / 'config.py'
+        file.write_text(f"custom_imports = dict(imports=['fastvit_dense', '{name}'])\n")
+        with raises_naming(ConfigError, file, "'module_not_there'", 'PYTHONPATH') as raised:
+            load_config(file)
+        assert ('wants_another.py, line 1' in str(raised.value)) == (name == 'wants_another')
+        assert '\n' not in str(raised.value)
+
+
 def test_a_checkpoint_that_follows_drops_the_pretrained_file():
     name = 'maskrcnn_fastvit_t8'
     assert load_config(name).model.backbone.init_cfg.checkpoint == 'apple/fastvit_t8'

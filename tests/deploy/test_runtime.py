@@ -170,6 +170,8 @@ def test_a_file_stands_alone(request, files, task):
     assert 'data_root' not in model.model.network.description.prediction
     with raises_naming(ExportError, path, 'CPU'):
         model.to('cuda')
+    with pytest.warns(UserWarning, match='runs on the CPU, not on cuda'):
+        load_model(path, device='cuda')
 
 
 def test_openvino_stands_alone(files):

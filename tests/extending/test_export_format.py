@@ -3,8 +3,11 @@
 import pytest
 import torch
 
+from fastvit_dense.deploy import ExportFormat
 from fastvit_dense.deploy.export import export
+from fastvit_dense.deploy.formats import FORMATS
 from fastvit_dense.errors import ExportError
+from tests.facts import raises_naming
 
 
 def test_torchscript(variant, tiny_semantic, random_semantic, tmp_path, capsys):
@@ -26,3 +29,18 @@ def test_suffix_is_the_formats(variant, tiny_semantic, random_semantic, tmp_path
     with pytest.raises(ExportError) as error:
         export(config, random_semantic, 'torchscript', tmp_path / 'x.onnx')
     assert '.pt' in str(error.value)
+
+
+def test_functions_that_write_or_compare_nothing(
+    tiny_semantic, random_semantic, tmp_path, monkeypatch, capsys
+):
+    def add(name, function):
+        monkeypatch.setitem(FORMATS, name, ExportFormat(name, '.mine', (), function))
+
+    out = tmp_path / 'x.mine'
+    add('nothing', lambda job, out: iter(()))
+    with raises_naming(ExportError, f'--out {out}', 'wrote no such file'):
+        export(tiny_semantic, random_semantic, 'nothing', out)
+    add('no_check', lambda job, out: out.touch())
+    assert export(tiny_semantic, random_semantic, 'no_check', out) == 0
+    assert f'{out}: written, but its format compares nothing' in capsys.readouterr().out

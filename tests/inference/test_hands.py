@@ -11,7 +11,14 @@ from fastvit_dense import engine, load_model
 from fastvit_dense.datasets.sample.scene_files import SAMPLE_CLASSES
 from fastvit_dense.errors import ConfigError, DataError, ImageError
 from fastvit_dense.hand.camera import project
-from fastvit_dense.inference.hands import ROOM, BoxesOfDetector, BoxesOfFile, HandBox, predict_hands
+from fastvit_dense.inference.hands import (
+    ROOM,
+    BoxesOfDetector,
+    BoxesOfFile,
+    HandBox,
+    HandsPredictor,
+    predict_hands,
+)
 from tests.facts import raises_naming
 
 pytestmark = pytest.mark.integration
@@ -128,18 +135,25 @@ def rename_classes(meta, names):
 
 def test_what_does_not_work(model, tiny_semantic, trained_semantic, photo, tmp_path):
     boxes = tmp_path / 'boxes.jsonl'
-    boxes.write_text('{"image": "a.png", "instances": [{"bbox": [0, 0, 0, 5]}]}\n')
-    with raises_naming(DataError, boxes, 'line 1', '"bbox"'):
+    for bbox in ('[0, 0, -5, 5]', '[NaN, 1, 9, 9]', '[1, 2, 3]', '"abcd"'):
+        boxes.write_text(f'{{"image": "a.png", "instances": [{{"bbox": {bbox}}}]}}\n')
+        with raises_naming(DataError, boxes, 'line 1', '"bbox"', 'x, y, width, height', 'found'):
+            BoxesOfFile(boxes)
+    boxes.write_text('{"image": "a.png", "instances": [{"bbox": [1, 2, 3, 4], "score": "high"}]}')
+    with raises_naming(DataError, boxes, 'line 1', '"score"', "'high'"):
+        BoxesOfFile(boxes)
+    boxes.write_text('\n{"image": "a.png", "instances": []}\n{"image": "./a.png", "instances": []}')
+    with raises_naming(DataError, boxes, 'line 3', 'one line for each picture', './a.png'):
+        BoxesOfFile(boxes)
+    boxes.write_text('\n')
+    with raises_naming(DataError, boxes, 'found none'):
         BoxesOfFile(boxes)
     with raises_naming(DataError, tmp_path / 'none.jsonl'):
         BoxesOfFile(tmp_path / 'none.jsonl')
     boxes.write_text('{"image": "a.png", "instances": []}\n')
-    with raises_naming(ImageError, 'b.png', boxes):
+    with raises_naming(ImageError, 'b.png', boxes, 'but of a.png'):
         BoxesOfFile(boxes)('b.png')
     assert BoxesOfFile(boxes)('./a.png') == []
-    boxes.write_text('{"image": "a.png", "instances": [{"bbox": [NaN, 1, 9, 9]}]}\n')
-    with raises_naming(DataError, boxes, 'line 1', '"bbox"'):
-        BoxesOfFile(boxes)
     boxes.write_text('{"image": "a.png", "instances": [{"bbox": [0.2, 0.1, 0.5, 0.9]}]}\n')
     with raises_naming(DataError, boxes, 'line 1', 'in pixels', 0.2, 'shares'):
         BoxesOfFile(boxes)
@@ -159,6 +173,31 @@ def test_boxes_of_another_picture(model, crop):
         with raises_naming(DataError, 'inside', '224 x 224', 'found', list(box)):
             predict_hands(model, crop, [HandBox((20, 20, 50, 50)), HandBox(box)])
     assert len(predict_hands(model, crop, [HandBox((200, 200, 50, 50))])) == 1
+
+
+def test_lines_that_are_read(tmp_path, monkeypatch):
+    """A byte order mark, empty lines, boxes without size, and another spelling of the path."""
+    monkeypatch.chdir(tmp_path)
+    boxes = tmp_path / 'boxes.jsonl'
+    instances = '[{"bbox": [0, 0, 0, 5]}, {"bbox": [5, 5, 8, 9]}]'
+    text = f'\n{{"image": "photos/a.png", "instances": {instances}}}\n\n'
+    boxes.write_text(text, encoding='utf-8-sig')
+    read = BoxesOfFile(boxes)
+    for path in ('photos/a.png', tmp_path / 'photos/a.png', './photos/../photos/a.png'):
+        assert [hand.box for hand in read(path)] == [(5, 5, 8, 9)]
+
+
+def test_boxes_that_look_like_corners_are_told(model, crop, logged):
+    def run(*boxes):
+        logged.clear()
+        predictor = HandsPredictor(model, lambda _: [HandBox(box) for box in boxes])
+        ((_, found),) = predictor.pairs([crop])
+        assert len(found) == len(boxes)
+        return ''.join(logged)
+
+    assert '1 of 2 boxes' in (told := run((20, 30, 100, 120), (130, 140, 200, 210)))
+    assert 'x, y, right, bottom?' in told
+    assert not run((-40, -40, 100, 100), (150, 150, 100, 100))  # at the border, as hands are
 
 
 def test_a_detectors_boxes_without_size_are_left_out():

@@ -1,5 +1,6 @@
 """From a checkpoint to pictures: `load_model`, what it takes, what it gives."""
 
+import io
 import json
 import threading
 from functools import partial
@@ -7,11 +8,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from fastvit_dense import CheckpointMismatch, engine, load_model, reparameterize
-from fastvit_dense.errors import CheckpointError, ImageError, PredictionError
+from fastvit_dense.errors import CheckpointError, ConfigError, ImageError, PredictionError
 from tests.facts import raises_naming
 
 pytestmark = pytest.mark.integration
@@ -164,14 +166,30 @@ def test_picture_of_no_instance(detector, photo, tmp_path):
         np.zeros((8, 8, 4), np.uint8),
         np.zeros((8, 8, 3), np.float32),
         np.zeros((0, 8, 3), np.uint8),
-        7,
     ],
-    ids=['grey', 'rgba', 'float', 'empty', 'number'],
+    ids=['grey', 'rgba', 'float', 'empty'],
 )
 def test_arrays_that_are_no_pictures(detector, bad):
     facts = ('(H, W, 3)', 'uint8', np.shape(bad), np.asarray(bad).dtype)
     with raises_naming(ImageError, *facts):
         detector(bad)
+
+
+@pytest.mark.parametrize('bad', [7, None, iter([]), {'a.jpg'}, io.BytesIO()], ids=str)
+def test_what_is_no_picture_is_named_by_its_kind(detector, bad):
+    with raises_naming(ImageError, 'a path', f'found {type(bad).__name__};', '`stream`'):
+        detector(bad)
+
+
+def test_what_does_not_become_an_array(detector):
+    with raises_naming(ImageError, '(H, W, 3)', 'found Tensor', 'detach'):
+        detector(torch.ones(8, 8, 3, requires_grad=True))
+
+
+@pytest.mark.parametrize('device', ['gpu', 'xpu:0'])
+def test_a_device_that_is_not_there(tiny_semantic, device):
+    with raises_naming(ConfigError, f"device '{device}'"):
+        load_model(tiny_semantic, device=device)
 
 
 @pytest.mark.parametrize('content', [b'', b'GIF89a nonsense', 'half'], ids=str)
@@ -186,6 +204,8 @@ def test_files_that_are_no_pictures(detector, photo, tmp_path, content):
         detector(path)
     with raises_naming(ImageError, tmp_path / 'none.jpg', 'no such file'):
         detector(tmp_path / 'none.jpg')
+    with raises_naming(ImageError, tmp_path, 'a folder', '`stream`'):
+        detector(tmp_path)
 
 
 def test_random_weights_without_a_checkpoint(root_dir, monkeypatch):

@@ -76,8 +76,11 @@ def test_files_that_are_no_pictures(showroom, trained, picture, tmp_path):
         assert str(tmp_path) not in str(raised.value)
 
     refused('a.svg', b'<svg/>', 'expected a picture')
+    refused('b', picture.read_bytes(), 'found none of these suffixes')
     refused('a.jpg', b'no picture', 'cannot be read')
     refused('b.png', picture.read_bytes()[:2000], 'truncated')
     refused('c.png', bytes(showing.MAX_BYTES + 1), '20 MB')
     Image.new('1', (10_000, 6_000)).save(tmp_path / 'large.png')
-    refused('d.png', (tmp_path / 'large.png').read_bytes(), 'megapixels', '60')
+    refused('d.png', (tmp_path / 'large.png').read_bytes(), 'megapixels', '60.0')
+    Image.new('1', (7100, 7100)).save(tmp_path / 'large.png')
+    refused('e.png', (tmp_path / 'large.png').read_bytes(), 'at most 50 megapixels', 'found 50.4')

@@ -54,7 +54,7 @@ def test_one_pixel():
     assert drawn.size == (1, 1)
 
 
-def testinner_point_is_farthest_from_the_border():
+def test_inner_point_is_farthest_from_the_border():
     """Of a ring it lies on the ring; of a rectangle in its middle; brute force agrees."""
     mask = np.zeros((21, 31), bool)
     mask[3:18, 4:26] = True
