@@ -1,9 +1,13 @@
 """The metrics of a config: which of them are this package's, and what all of them found."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from torch import Tensor
 
 from ..config.loaders import evaluators_of
 from ..config.types import find_type
@@ -56,10 +60,28 @@ def outcome(
         none: predictions were only written.
     """
     own = next((metric for metric in metrics if isinstance(metric, TaskMetric)), None)
-    numbers = {name: float(value) for name, value in found.items() if is_number(value)}
     if own is None or own.result is None:
+        numbers = _numbers(found)
         return EvaluationResult(task_of(cfg).name, '', '', samples, numbers) if numbers else None
     prefix = f'{own.prefix}/' if own.prefix else ''
     known = {f'{prefix}{name}' for name in own.result.metrics}
-    own.result.metrics |= {name: v for name, v in numbers.items() if name not in known}
+    own.result.metrics |= _numbers({name: v for name, v in found.items() if name not in known})
     return own.result
+
+
+def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among what metrics returned; tells of all others but texts, as mmdet's give."""
+    numbers = {}
+    for name, value in found.items():
+        if isinstance(value, Tensor | np.ndarray) and value.shape == ():
+            value = value.item()
+        if is_number(value):
+            numbers[name] = float(value)
+        elif not isinstance(value, str):
+            print_log(
+                f'metric {name}: expected a finite number, found {value!r:.80}: the report leaves '
+                'it out',
+                'current',
+                logging.WARNING,
+            )
+    return numbers

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from fastvit_dense.datasets.check.datasets import check_config
@@ -100,6 +101,18 @@ def test_without_a_metric_of_ours(tiny_instance):
     assert (result.task, result.samples, result.metrics) == ('instance', 7, {'share': 0.25})
     assert outcome(cfg, [object()], {}, 7) is None
     assert outcome(cfg, [Scored()], {}, 7) is None
+
+
+def test_what_is_no_number_is_told(tiny_instance, logged):
+    """A tensor of one value is a number; texts beside numbers are mmdet's way."""
+    found = {'a': torch.tensor(0.5), 'b': float('nan'), 'c': [0.1, 0.2], 'd': None, 'text': 'x'}
+    result = outcome(load_config(tiny_instance), [object()], found, 7)
+    assert result.metrics == {'a': 0.5}
+    assert [line.partition(': the report')[0] for line in logged if 'metric' in line] == [
+        'metric b: expected a finite number, found nan',
+        'metric c: expected a finite number, found [0.1, 0.2]',
+        'metric d: expected a finite number, found None',
+    ]
 
 
 @pytest.fixture
