@@ -69,6 +69,12 @@ def check_settings(cfg: Config, loaders: Collection[str] = LOADERS) -> None:
             if key not in known:
                 raise ConfigError(f'{cfg.filename}: {unexpected_argument(DataLoader, key, loader)}')
         _check_whole_numbers(cfg, loader, LOADER_NUMBERS)
+        for path, node in dicts_of(settings, loader):
+            if node.get('indices') in (0, [], ()):
+                raise ConfigError(
+                    f'{cfg.filename}: {path}.indices: expected a number of samples from 1 on, or '
+                    f'their places, found {node["indices"]!r}'
+                )
         if settings.get('num_workers') == 0 and settings.get('persistent_workers'):
             raise ConfigError(
                 f'{cfg.filename}: {loader}.persistent_workers: expected False where num_workers '

@@ -100,6 +100,15 @@ def test_numbers_that_are_none(option, least):
     assert re.search(rf"at least {least}, found '?{re.escape(value)}'?$", message)
 
 
+@pytest.mark.parametrize('indices', ['0', '[]'])
+def test_no_samples_at_all(indices):
+    cfg = read(INSTANCE, f'val_dataloader.dataset.indices={indices}')
+    message = one_line(check_settings, cfg)
+    assert 'val_dataloader.dataset.indices: expected a number of samples from 1 on' in message
+    assert message.endswith(f'found {indices}')
+    check_settings(read(INSTANCE, 'val_dataloader.dataset.indices=[0]'))
+
+
 @pytest.mark.parametrize(
     'field', ['param_scheduler.0.start_factor', 'default_hooks.checkpoint.interval']
 )
