@@ -175,7 +175,9 @@ def test_arrays_that_are_no_pictures(detector, bad):
         detector(bad)
 
 
-@pytest.mark.parametrize('bad', [7, None, iter([]), {'a.jpg'}, io.BytesIO()], ids=lambda bad: type(bad).__name__)
+@pytest.mark.parametrize(
+    'bad', [7, None, iter([]), {'a.jpg'}, io.BytesIO()], ids=lambda bad: type(bad).__name__
+)
 def test_what_is_no_picture_is_named_by_its_kind(detector, bad):
     with raises_naming(ImageError, 'a path', f'found {type(bad).__name__};', '`stream`'):
         detector(bad)
