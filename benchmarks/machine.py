@@ -11,13 +11,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fastvit_dense.errors import FastViTDenseError
+from benchmarks.errors import BenchmarkError
 from fastvit_dense.evaluation.report.environment import collect_environment
-
-
-class BenchmarkError(FastViTDenseError, ValueError):
-    """Something that cannot be measured; the message says what and why."""
-
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 

@@ -1,5 +1,6 @@
 """Settings and fixtures of all tests."""
 
+import fcntl
 import gc
 import logging
 import os
@@ -130,32 +131,54 @@ def tiny_semantic(sample_data, quick_logs, tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def trained(tiny_instance, tmp_path_factory):
+def made_once(tmp_path_factory):
+    """`made_once(name, make)`: a folder that `make(folder)` fills in one process, for all.
+
+    Nothing that is in it may be changed. The other processes of a run wait until it is full.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if 'PYTEST_XDIST_WORKER' in os.environ:
+        root = root.parent
+
+    def get(name, make):
+        folder = root / 'made' / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder.with_name(f'{name}.lock'), 'a+') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.seek(0)
+            if not lock.read():
+                make(folder)
+                lock.write('full')
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope='session')
+def trained(tiny_instance, made_once):
     """The checkpoint of `tiny_instance` after its three iterations."""
     from fastvit_dense.engine.training import train
 
-    work_dir = tmp_path_factory.mktemp('trained')
-    train(tiny_instance, work_dir=str(work_dir))
-    return work_dir / 'epoch_1.pth'
+    folder = made_once('trained', lambda folder: train(tiny_instance, work_dir=str(folder)))
+    return folder / 'epoch_1.pth'
 
 
 @pytest.fixture(scope='session')
-def trained_semantic(tiny_semantic, tmp_path_factory):
+def trained_semantic(tiny_semantic, made_once):
     """The checkpoint of `tiny_semantic` after its four iterations."""
     from fastvit_dense.engine.training import train
 
-    work_dir = tmp_path_factory.mktemp('trained_semantic')
-    train(tiny_semantic, work_dir=str(work_dir))
-    return work_dir / 'iter_4.pth'
+    make = lambda folder: train(tiny_semantic, work_dir=str(folder))
+    return made_once('trained_semantic', make) / 'iter_4.pth'
 
 
 @pytest.fixture(scope='session')
-def hand_tree(tmp_path_factory):
+def hand_tree(made_once):
     """Folder of a FreiHAND tree: 12 training annotations (48 images), 4 for evaluation."""
     from fastvit_dense.datasets.sample.hands import make_sample_hands
 
-    root = tmp_path_factory.mktemp('sample')
-    return make_sample_hands(root, train=12, evaluation=4, workers=0) / 'freihand'
+    make = lambda folder: make_sample_hands(folder, train=12, evaluation=4, workers=0)
+    return made_once('sample', make) / 'freihand'
 
 
 @pytest.fixture(scope='session')

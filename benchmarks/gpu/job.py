@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import BenchmarkError, describe_machine
+from benchmarks.errors import BenchmarkError
 
 GRACE = 5.0  # seconds after its limit until a part is stopped
 
@@ -155,6 +155,8 @@ def _describe(device: str) -> dict[str, Any]:
         raise BenchmarkError(
             "device is 'cuda', but PyTorch sees no GPU (--device cpu --quick tries)"
         )
+    from benchmarks.machine import describe_machine
+
     return describe_machine(device)
 
 

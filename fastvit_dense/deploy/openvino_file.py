@@ -1,6 +1,9 @@
-"""OpenVINO files: the .xml of a graph and the .bin of its weights beside it."""
+"""OpenVINO files: the .xml of a graph and the .bin of its weights beside it.
 
-import io
+`openvino.convert_model` would write the same, seconds later: it reports its use to a server, and
+waits for that. So its two steps stand here.
+"""
+
 import math
 from dataclasses import fields
 from pathlib import Path
@@ -25,8 +28,11 @@ def write_openvino(model: 'ModelProto', description: Description, path: Path) ->
     in; else they are stored in full precision.
     """
     import openvino
+    from openvino import _offline_transformations as transformations
 
-    converted = openvino.convert_model(io.BytesIO(model.SerializeToString()))
+    converted = openvino.Core().read_model(model.SerializeToString())
+    transformations.apply_moc_transformations(converted, cf=False, smart_reshape=True)
+    transformations.compress_quantize_weights_transformation(converted)
     for name, text in description.to_strings().items():
         converted.set_rt_info(text, [ENTRY, name])
     openvino.save_model(converted, path, compress_to_fp16=description.precision == 'fp16')

@@ -77,7 +77,7 @@ class Result:
             if suffix == '.json':
                 part.write_text(json.dumps(self.to_dict()))
             else:
-                self.draw().save(part)
+                self.draw().save(part, compress_level=4)  # in half the time of 6, 2 % larger
         return path
 
     def save_arrays(self, base: str | Path) -> Path | None:

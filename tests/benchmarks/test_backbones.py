@@ -27,12 +27,13 @@ def known_peaks(monkeypatch):
     monkeypatch.setattr(comparison, 'measure_matrix_peak', lambda device, precision: 1e10)
 
 
-def test_sizes_of_ours():
-    for name, (train_parameters, folded_parameters, gmacs) in SIZES.items():
-        train, folded = networks_of(name)
-        assert (train.form, folded.form) == ('train', 'folded')
-        assert _sizes(train, 512)[0] == train_parameters
-        assert _sizes(folded, 512) == (folded_parameters, gmacs)
+@pytest.mark.parametrize('name', ['t8', pytest.param('sa12', marks=pytest.mark.slow)])
+def test_sizes_of_ours(name):
+    train_parameters, folded_parameters, gmacs = SIZES[name]
+    train, folded = networks_of(name)
+    assert (train.form, folded.form) == ('train', 'folded')
+    assert _sizes(train, 512)[0] == train_parameters
+    assert _sizes(folded, 512) == (folded_parameters, gmacs)
 
 
 def test_sizes_of_a_peer():

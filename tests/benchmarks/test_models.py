@@ -162,12 +162,17 @@ def test_an_exported_file_that_is_none_is_a_row_with_the_reason(tiny_semantic, t
     assert rows[1]['seconds'] is None
 
 
-@pytest.mark.parametrize('kind', ['onnx', 'openvino'])
-def test_an_exported_file_is_timed_by_its_parts(tiny_semantic, tmp_path, picture, kind):
-    pytest.importorskip({'onnx': 'onnxruntime'}.get(kind, kind))
+@pytest.fixture(scope='module')
+def traced(tiny_semantic):
     job = prepare(load_config(tiny_semantic, pretrained=False), None)
+    return trace(job), job.description
+
+
+@pytest.mark.parametrize('kind', ['onnx', 'openvino'])
+def test_an_exported_file_is_timed_by_its_parts(tiny_semantic, traced, tmp_path, picture, kind):
+    pytest.importorskip({'onnx': 'onnxruntime'}.get(kind, kind))
     file = tmp_path / {'onnx': 'model.onnx', 'openvino': 'model.xml'}[kind]
-    write(trace(job), job.description, kind, file)
+    write(*traced, kind, file)
     train, row = benchmark_models(
         [tiny_semantic],
         image=picture,

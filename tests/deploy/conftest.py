@@ -1,11 +1,18 @@
 """Tests of deployment need the extra [deploy]; files that several of them read."""
 
+import functools
 import importlib.util
 
 import pytest
 
 NEEDED = ('onnx', 'onnxruntime')
 collect_ignore_glob = [] if all(map(importlib.util.find_spec, NEEDED)) else ['test_*.py']
+OPTIONS = {
+    'fp32': {},
+    'fp16': {'precision': 'fp16'},
+    'int8': {'int8': True, 'calibration_images': 2},
+    'int8 symmetric': {'int8': 'symmetric', 'calibration_images': 2},
+}
 
 
 @pytest.fixture(scope='session')
@@ -16,21 +23,21 @@ def checkpoint(request):
 
 
 @pytest.fixture(scope='session')
-def files(tmp_path_factory, checkpoint, request):
-    """`files(task, format)`: the exported file, made on first use; its check passed."""
+def files(made_once, checkpoint, request):
+    """`files(task, format, precision)`: the exported file; its check passed."""
     from fastvit_dense.deploy.export import export
     from fastvit_dense.deploy.formats import find_format
 
-    made = {}
+    @functools.cache
+    def get(task, kind, precision='fp32'):
+        if kind == 'openvino':
+            pytest.importorskip('openvino')
+        name = f'model{find_format(kind).suffix}'
 
-    def get(task, kind):
-        if (task, kind) not in made:
-            if kind == 'openvino':
-                pytest.importorskip('openvino')
-            config = request.getfixturevalue(f'tiny_{task}')
-            path = tmp_path_factory.mktemp(task) / f'model{find_format(kind).suffix}'
-            assert export(config, checkpoint(task), kind, path) == 0
-            made[task, kind] = path
-        return made[task, kind]
+        def make(folder):
+            given = request.getfixturevalue(f'tiny_{task}'), checkpoint(task), kind, folder / name
+            assert export(*given, **OPTIONS[precision]) == 0
+
+        return made_once(f'{task} {kind} {precision}', make) / name
 
     return get

@@ -61,7 +61,7 @@ def test_backbone_of_every_variant(root_dir, arch, tmp_path, capsys):
     assert not description.dynamic_size
 
 
-@pytest.mark.parametrize('task', ['semantic', 'hand'])
+@pytest.mark.parametrize('task', [pytest.param('semantic', marks=pytest.mark.slow), 'hand'])
 def test_whole_models(request, task, tmp_path, capsys):
     config = request.getfixturevalue(f'tiny_{task}')
     checkpoint = request.getfixturevalue(f'random_{task}')
@@ -100,6 +100,9 @@ def test_several_sizes(tiny_semantic, random_semantic, part, tmp_path, capsys):
     assert all(f'{h}x{w}' in out for h, w in sizes)
     program = load(path)
     assert input_sizes(program) == sizes
+    outputs = [o.name for o in program.get_spec().description.output]
+    assert outputs == (['logits'] if part == 'model' else [f'stage{i}' for i in range(4)])
+    assert operations(program)['batch_norm'] == 0
     assert Description.from_strings(program.user_defined_metadata, path).dynamic_size
 
 

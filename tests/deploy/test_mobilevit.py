@@ -62,7 +62,7 @@ def test_one_file_takes_all_sizes(graph):
             assert relative_error(found, graph(image)) < 1e-4, (height, width)
 
 
-@pytest.mark.parametrize('size', [(16, 16), (7, 11)])
+@pytest.mark.parametrize('size', [pytest.param((16, 16), marks=pytest.mark.slow), (7, 11)])
 def test_core_ml_takes_the_blocks(graph, size):
     """Operators of iOS 16, nothing left unfolded, and no tensor of more than five dimensions."""
     pytest.importorskip('coremltools', reason='extra [deploy] is not installed')

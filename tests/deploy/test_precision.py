@@ -6,38 +6,14 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from fastvit_dense import load_model
-from fastvit_dense.deploy.export import export
 from fastvit_dense.deploy.half import LIMITS, for_half
 from fastvit_dense.deploy.onnx_file import keep_used_domains
 from fastvit_dense.deploy.runtime import ExportedNetwork
 from fastvit_dense.graphs.agreement import MAX_ERROR, MIN_DETECTIONS, Line
 
+from .conftest import OPTIONS
+
 pytestmark = pytest.mark.integration
-OPTIONS = {
-    'fp32': {},
-    'fp16': {'precision': 'fp16'},
-    'int8': {'int8': True, 'calibration_images': 2},
-    'int8 symmetric': {'int8': 'symmetric', 'calibration_images': 2},
-}
-
-
-@pytest.fixture(scope='module')
-def made(tmp_path_factory, checkpoint, files, request):
-    """`made(task, kind, precision)`: the file; the check that ended its export passed."""
-    done = {}
-
-    def get(task, kind, precision):
-        key = (task, kind, precision)
-        if not OPTIONS[precision]:
-            return files(task, kind)
-        if key not in done:
-            config = request.getfixturevalue(f'tiny_{task}')
-            suffix = {'onnx': '.onnx', 'openvino': '.xml'}[kind]
-            done[key] = tmp_path_factory.mktemp('precision') / f'model{suffix}'
-            assert export(config, checkpoint(task), kind, done[key], **OPTIONS[precision]) == 0
-        return done[key]
-
-    return get
 
 
 def bytes_by_type(model):
@@ -50,9 +26,9 @@ def bytes_by_type(model):
 
 
 @pytest.mark.parametrize('precision', OPTIONS)
-def test_files_say_what_they_are(made, precision):
+def test_files_say_what_they_are(files, precision):
     """No domain without a node of it, in a file that onnx's own checker takes."""
-    path = made('semantic', 'onnx', precision)
+    path = files('semantic', 'onnx', precision)
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     assert {entry.domain for entry in model.opset_import} == {
@@ -79,8 +55,9 @@ def test_domains_that_no_node_needs_go():
 @pytest.mark.parametrize(
     'task', ['semantic', 'hand', pytest.param('instance', marks=pytest.mark.slow)]
 )
-def test_networks_are_in_half(made, task, photo):
-    path = made(task, 'onnx', 'fp16')
+def test_networks_are_in_half(request, files, checkpoint, task, photo):
+    """And give what PyTorch gives, about."""
+    path = files(task, 'onnx', 'fp16')
     model = onnx.load(path)
     sizes = bytes_by_type(model)
     if task == 'semantic':  # the others hold hands and heads in float32
@@ -88,7 +65,8 @@ def test_networks_are_in_half(made, task, photo):
     assert sizes[TensorProto.FLOAT16] > sizes.get(TensorProto.FLOAT, 0)
     kept = {node.op_type for node in model.graph.node if node.name.startswith('/normalize/')}
     assert kept <= {'Sub', 'Constant'}
-    one, other = load_model(made(task, 'onnx', 'fp32'))(photo), load_model(path)(photo)
+    config = request.getfixturevalue(f'tiny_{task}')
+    one, other = load_model(config, checkpoint(task))(photo), load_model(path)(photo)
     if task == 'semantic':
         assert (one.labels == other.labels).mean() > 0.98
     elif task == 'hand':
@@ -98,17 +76,16 @@ def test_networks_are_in_half(made, task, photo):
 
 
 @pytest.mark.parametrize('task', ['semantic', pytest.param('hand', marks=pytest.mark.slow)])
-def test_openvino_stores_half(made, task):
+def test_openvino_stores_half(files, task):
     pytest.importorskip('openvino')
-    half, full = (made(task, 'openvino', precision) for precision in ('fp16', 'fp32'))
-    sizes = [path.with_suffix('.bin').stat().st_size for path in (half, full)]
-    assert sizes[0] < 0.55 * sizes[1]
+    half, full = files(task, 'openvino', 'fp16'), files(task, 'onnx', 'fp32')
+    assert half.with_suffix('.bin').stat().st_size < 0.55 * full.stat().st_size
     assert ExportedNetwork(half).description.precision == 'fp16'
 
 
-def test_every_zero_point_is_zero(made):
+def test_every_zero_point_is_zero(files):
     """And weights have a scale for each channel, as with zero points."""
-    model = onnx.load(made('semantic', 'onnx', 'int8 symmetric'))
+    model = onnx.load(files('semantic', 'onnx', 'int8 symmetric'))
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     makers = {name: node for node in model.graph.node for name in node.output}
     counts = {'QuantizeLinear': 0, 'DequantizeLinear': 0}
@@ -131,10 +108,10 @@ def test_every_zero_point_is_zero(made):
 
 
 @pytest.mark.slow
-def test_symmetric_for_openvino_and_hands(made):
+def test_symmetric_for_openvino_and_hands(files):
     pytest.importorskip('openvino')
     for task in ('semantic', 'hand'):
-        assert ExportedNetwork(made(task, 'openvino', 'int8 symmetric')).count is None
+        assert ExportedNetwork(files(task, 'openvino', 'int8 symmetric')).count is None
 
 
 def test_limits_of_half():

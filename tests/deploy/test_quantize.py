@@ -23,12 +23,9 @@ from tests.facts import raises_naming
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope='module')
-def file(tiny_semantic, trained_semantic, tmp_path_factory):
-    path = tmp_path_factory.mktemp('int8') / 'int8.onnx'
-    status = export(tiny_semantic, trained_semantic, 'onnx', path, int8=True, calibration_images=4)
-    assert status == 0
-    return path
+@pytest.fixture
+def file(files):
+    return files('semantic', 'onnx', 'int8')
 
 
 def test_every_convolution_is_quantised(file):

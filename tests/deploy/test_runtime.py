@@ -60,8 +60,15 @@ def test_scores_are_those_of_pytorch(request, files, torch_report, task, kind):
     assert len(reports['file']['reference']) == len(reports['torch']['reference'])
 
 
-@pytest.mark.parametrize('kind', ['onnx', 'openvino'])
-@pytest.mark.parametrize('task', ['semantic', 'hand'])
+@pytest.mark.parametrize(
+    ('task', 'kind'),
+    [
+        ('semantic', 'onnx'),
+        ('semantic', 'openvino'),
+        ('hand', 'onnx'),
+        pytest.param('hand', 'openvino', marks=pytest.mark.slow),  # as in test_batches.py
+    ],
+)
 def test_predictor_gives_the_same_result(request, files, checkpoint, task, kind):
     config = request.getfixturevalue(f'tiny_{task}')
     one = load_model(config, checkpoint(task))
@@ -159,10 +166,18 @@ def test_files_that_run_elsewhere(tmp_path):
         ExportedNetwork(tmp_path / 'none.onnx', bf16=True)
 
 
-@pytest.mark.parametrize('task', ['instance', 'semantic', 'hand'])
-def test_a_file_stands_alone(request, files, task):
+@pytest.mark.parametrize(
+    ('task', 'kind'),
+    [
+        ('instance', 'openvino'),
+        ('semantic', 'onnx'),
+        ('hand', 'onnx'),
+        pytest.param('instance', 'onnx', marks=pytest.mark.slow),
+    ],
+)
+def test_a_file_stands_alone(request, files, task, kind):
     """As with its config; nothing in it names a place of data, and it stays on the CPU."""
-    path = files(task, 'onnx')
+    path = files(task, kind)
     model = load_model(path)
     other = load_model(request.getfixturevalue(f'tiny_{task}'), path)
     photo = np.random.default_rng(0).integers(0, 256, (150, 203, 3), dtype=np.uint8)

@@ -61,6 +61,12 @@ def test_is_exported_with_its_check(trained, tmp_path, capsys):
     out = tmp_path / 'resnet18.onnx'
     assert export(config, work_dir / 'epoch_1.pth', 'onnx', out) == 0
     assert 'compared with PyTorch as above' in capsys.readouterr().out
+
+
+@pytest.mark.slow  # that backbones go alone: tests/deploy/test_export.py
+def test_is_exported_alone(trained, tmp_path, capsys):
+    pytest.importorskip('onnxruntime')
+    config, work_dir = trained
     backbone = tmp_path / 'backbone.onnx'
     assert export(config, work_dir / 'epoch_1.pth', 'onnx', backbone, part='backbone') == 0
     assert 'stage3' in capsys.readouterr().out

@@ -10,6 +10,7 @@ from fastvit_dense import load_model
 from fastvit_dense.engine import evaluate_checkpoint, predict, train
 
 SIZE = 64
+EPOCHS = 20  # the page trains for 40
 
 
 @pytest.fixture(scope='module')
@@ -29,7 +30,10 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope='module')
 def trained(extensions, pictures, tmp_path_factory):
     work_dir = tmp_path_factory.mktemp('run')
-    options = [
+    checkpoints = 'default_hooks.checkpoint'
+    settings = ('train_cfg.max_epochs', 'train_cfg.val_interval', f'{checkpoints}.interval')
+    options = [f'{checkpoints}.type=CheckpointHook', *(f'{name}={EPOCHS}' for name in settings)]
+    options += [
         f'{loader}_dataloader.dataset.data_root={pictures}' for loader in ('train', 'val', 'test')
     ]
     config = extensions / 'depth_t8.py'
@@ -40,7 +44,7 @@ def trained(extensions, pictures, tmp_path_factory):
 def test_training_learns_depth_and_the_report_shows_it(trained, pictures):
     config, options, work_dir = trained
     status = evaluate_checkpoint(
-        config, str(work_dir / 'epoch_40.pth'), cfg_options=options, work_dir=str(work_dir)
+        config, str(work_dir / f'epoch_{EPOCHS}.pth'), cfg_options=options, work_dir=str(work_dir)
     )
     assert status == 0
     report = json.loads((work_dir / 'report.json').read_text())
@@ -69,7 +73,7 @@ def test_training_learns_depth_and_the_report_shows_it(trained, pictures):
 
 def test_prediction_is_saved_as_picture_and_data(trained, pictures, tmp_path):
     config, options, work_dir = trained
-    checkpoint = str(work_dir / 'epoch_40.pth')
+    checkpoint = str(work_dir / f'epoch_{EPOCHS}.pth')
     written = predict(
         config, checkpoint, str(pictures / '3.png'), str(tmp_path), cfg_options=options
     )

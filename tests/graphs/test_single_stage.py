@@ -2,11 +2,16 @@
 
 import pytest
 import torch
+from mmengine.structures import InstanceData
 
 from fastvit_dense import load_model
+from fastvit_dense.deploy.check import check_images
 from fastvit_dense.deploy.export import export
+from fastvit_dense.deploy.job import prepare
 from fastvit_dense.errors import ExportError
+from fastvit_dense.graphs.agreement import compare_instances
 from fastvit_dense.graphs.common import Normalize
+from fastvit_dense.graphs.inputs import predict_picture
 from fastvit_dense.graphs.single_stage import SingleStageGraph
 from fastvit_dense.tasks.config import load_config
 from tests.backbones.randomise import randomise
@@ -38,10 +43,32 @@ def test_export_agrees_with_mmdet(checkpoint, format, tmp_path, capsys):
     assert 'matched detections' in printed
 
 
-def test_one_suppression_of_all_classes(checkpoint, tmp_path, capsys):
-    option = 'model.test_cfg.nms.class_agnostic=True'
+AGNOSTIC = 'model.test_cfg.nms.class_agnostic=True'
+
+
+def test_one_suppression_of_all_classes(checkpoint):
+    """mmdet's `class_agnostic`: the graph follows it, and has fewer objects for it."""
+    counts, (_, picture) = [], next(check_images((96, 128)))
+    for options in ([], [AGNOSTIC]):
+        cfg = load_config('ssdlite_mobilevit_xxs', pretrained=False, cfg_options=options)
+        job = prepare(cfg, checkpoint)
+        kind = job.predictor.task.data_sample()
+        expected = predict_picture(job.predictor.model, picture, kind)
+        with torch.no_grad():
+            image = torch.from_numpy(picture.transpose(2, 0, 1)[None]).float()
+            outputs = dict(zip(job.graph.output_names, job.graph(image), strict=True))
+        outputs['bboxes'] = outputs.pop('boxes')
+        found = kind(pred_instances=InstanceData(**outputs))
+        lines = list(compare_instances([('random', expected, found)]))
+        assert all(line.passed for line in lines), lines
+        counts.append(len(outputs['scores']))
+    assert 0 < counts[1] < counts[0]
+
+
+@pytest.mark.slow  # in a file: tests/graphs/test_detector.py
+def test_one_suppression_of_all_classes_in_a_file(checkpoint, tmp_path, capsys):
     args = ('ssdlite_mobilevit_xxs', checkpoint, 'onnx', tmp_path / 'ssd.onnx')
-    assert export(*args, cfg_options=[option]) == 0, capsys.readouterr().out
+    assert export(*args, cfg_options=[AGNOSTIC]) == 0, capsys.readouterr().out
 
 
 def test_what_cannot_be_exported_is_named():

@@ -227,4 +227,4 @@ def save_gallery(entries: list[GalleryEntry], folder: Path) -> None:
         if not isinstance(picture, Image.Image):
             picture = Image.open(picture)
         with replacing(folder / name) as part:
-            picture.save(part)
+            picture.save(part, compress_level=4)  # in half the time of 6, 2 % larger
