@@ -1,8 +1,4 @@
-"""OpenVINO files: the .xml of a graph and the .bin of its weights beside it.
-
-`openvino.convert_model` would write the same, seconds later: it reports its use to a server, and
-waits for that. So its two steps stand here.
-"""
+"""OpenVINO files: the .xml of a graph and the .bin of its weights beside it."""
 
 import math
 from dataclasses import fields
@@ -28,14 +24,25 @@ def write_openvino(model: 'ModelProto', description: Description, path: Path) ->
     in; else they are stored in full precision.
     """
     import openvino
-    from openvino import _offline_transformations as transformations
 
-    converted = openvino.Core().read_model(model.SerializeToString())
-    transformations.apply_moc_transformations(converted, cf=False, smart_reshape=True)
-    transformations.compress_quantize_weights_transformation(converted)
+    converted = _convert(model.SerializeToString())
     for name, text in description.to_strings().items():
         converted.set_rt_info(text, [ENTRY, name])
     openvino.save_model(converted, path, compress_to_fp16=description.precision == 'fp16')
+
+
+def _convert(content: bytes) -> 'Model':
+    """Do what `openvino.convert_model` does, which reports its use to a server and waits for it.
+
+    Source: the steps of openvino/tools/ovc/moc_frontend/moc_emit_ir.py.
+    """
+    import openvino
+    from openvino import _offline_transformations as steps
+
+    model = openvino.Core().read_model(content)
+    steps.apply_moc_transformations(model, cf=False, smart_reshape=True)
+    steps.compress_quantize_weights_transformation(model)
+    return model
 
 
 def read_openvino(path: str | Path) -> tuple['Model', Description]:
