@@ -14,16 +14,17 @@ openvino = pytest.importorskip('openvino')
 
 @pytest.fixture(scope='module')
 def content():
-    """A graph with quantised weights, a convolution and steps that fold into others."""
+    """A graph with weights that are quantised, a convolution and steps that fold into others."""
     random = np.random.default_rng(0)
     arrays = {
-        'kernel': random.integers(-9, 9, (4, 3, 3, 3), dtype=np.int8),
-        'scales': random.random(4, dtype=np.float32),
+        'kernel': random.normal(size=(4, 3, 3, 3)).astype(np.float32),
+        'scales': np.float32([0.01, 0.02, 0.03, 0.04]),
         'zeros': np.zeros(4, np.int8),
         'factor': np.float32([2]),
     }
     nodes = [
-        helper.make_node('DequantizeLinear', ['kernel', 'scales', 'zeros'], ['weight'], axis=0),
+        helper.make_node('QuantizeLinear', ['kernel', 'scales', 'zeros'], ['whole'], axis=0),
+        helper.make_node('DequantizeLinear', ['whole', 'scales', 'zeros'], ['weight'], axis=0),
         helper.make_node('Conv', ['image', 'weight'], ['features'], pads=[1, 1, 1, 1]),
         helper.make_node('Mul', ['features', 'factor'], ['scaled']),
         helper.make_node('Relu', ['scaled'], ['output']),
