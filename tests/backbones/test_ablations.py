@@ -12,7 +12,7 @@ from fastvit_dense.backbones.variants import VARIANTS
 
 from .randomise import randomise, relative_error
 
-ARCHS = ('t8', 'sa12', 'sa24', 'sa36', 'ma36', 'mci0')
+QUICK, DEEP = ('t8', 'sa12', 'mci0'), ('sa24', 'sa36', 'ma36')
 SWITCHES = (
     dict(overparameterized=False),
     dict(large_kernels=False),
@@ -49,7 +49,7 @@ def larger_taps(variant):
     return [40 * blocks * dim for blocks, dim in pairs], [0, *(40 * dim for _, dim in pairs[1:])]
 
 
-@pytest.mark.parametrize('arch', ARCHS)
+@pytest.mark.parametrize('arch', [*QUICK, *DEEP])
 def test_parameters(arch):
     variant, whole = VARIANTS[arch], parameters(built(arch))
     single = branches(variant)
@@ -61,7 +61,9 @@ def test_parameters(arch):
     assert whole - parameters(both) == single + taps
 
 
-@pytest.mark.parametrize('arch', ARCHS)
+@pytest.mark.parametrize(
+    'arch', [*QUICK, *(pytest.param(arch, marks=pytest.mark.slow) for arch in DEEP)]
+)
 def test_folded_sizes(arch):
     """Branches cost nothing once they are folded; large kernels do, at each stage's size."""
     folded = built(arch, reparameterized=True)

@@ -43,7 +43,13 @@ def test_a_whole_model_through_a_callable():
 
 
 @pytest.mark.parametrize(
-    ('arch', 'gmacs'), [('sa12', 29.3), ('sa24', 36.7), ('sa36', 44.1), ('ma36', 53.1)]
+    ('arch', 'gmacs'),
+    [
+        ('sa12', 29.3),
+        pytest.param('sa24', 36.7, marks=pytest.mark.slow),
+        pytest.param('sa36', 44.1, marks=pytest.mark.slow),
+        ('ma36', 53.1),
+    ],
 )
 def test_semantic_fpn(arch, gmacs):
     """Whole models at 512x512; the paper prints 29, 37, 44, 53 (Table 9)."""

@@ -118,7 +118,7 @@ def test_again_changes_nothing(sa12):
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-@pytest.mark.parametrize(('arch', 'with_bn'), [('t8', True), ('mci0', False), ('ma36', True)])
+@pytest.mark.parametrize(('arch', 'with_bn'), [('t8', True), ('mci0', False), ('sa12', True)])
 def test_built_folded_has_the_same_state_dict(arch, with_bn):
     out_norm = 'BN' if with_bn else None
     with torch.device('meta'):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from fastvit_dense import load_model
 from fastvit_dense.backbones.variants import VARIANTS
 from fastvit_dense.deploy.coreml import (
     ResizesByFactors,
@@ -14,7 +15,6 @@ from fastvit_dense.deploy.coreml import (
 )
 from fastvit_dense.deploy.description import Description
 from fastvit_dense.deploy.export import export
-from fastvit_dense.deploy.job import prepare
 from fastvit_dense.errors import ExportError
 from fastvit_dense.tasks.config import load_config
 from tests.facts import raises_naming
@@ -35,8 +35,7 @@ def test_backbone_of_every_variant(root_dir, arch, tmp_path, capsys):
     config, options = root_dir / 'configs/semfpn_fastvit_t8.py', of_variant(arch)
     cfg = load_config(config, cfg_options=options, pretrained=False)
     checkpoint = tmp_path / 'random.pth'
-    job = prepare(cfg, None, part='backbone', size=(64, 96))
-    torch.save({'state_dict': job.predictor.model.state_dict()}, checkpoint)
+    torch.save({'state_dict': load_model(cfg, device='cpu').model.state_dict()}, checkpoint)
     path = tmp_path / 'backbone.mlpackage'
     status = export(
         config, checkpoint, 'coreml', path, part='backbone', size=(64, 96), cfg_options=options

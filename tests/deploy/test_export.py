@@ -45,9 +45,9 @@ def test_backbone_of_every_variant(root_dir, arch, tmp_path):
     config = root_dir / 'configs/semfpn_fastvit_t8.py'
     cfg = load_config(config, cfg_options=of_variant(arch), pretrained=False)
     torch.manual_seed(0)
-    job = prepare(cfg, None, part='backbone', size=(64, 64))
-    reference = randomise(job.predictor.model.backbone.eval())
-    torch.save({'state_dict': job.predictor.model.state_dict()}, tmp_path / 'random.pth')
+    model = load_model(cfg, device='cpu').model
+    reference = randomise(model.backbone.eval())
+    torch.save({'state_dict': model.state_dict()}, tmp_path / 'random.pth')
     job = prepare(cfg, tmp_path / 'random.pth', part='backbone', size=(64, 64))
     run = session(trace(job))
     for height, width in ((64, 64), (97, 131), (33, 1)):
@@ -68,7 +68,7 @@ def test_backbone_of_every_variant_for_openvino(root_dir, arch, tmp_path, capsys
     config = root_dir / 'configs/semfpn_fastvit_t8.py'
     options = of_variant(arch)
     cfg = load_config(config, cfg_options=options, pretrained=False)
-    model = prepare(cfg, None, part='backbone', size=(64, 64)).predictor.model
+    model = load_model(cfg, device='cpu').model
     torch.save({'state_dict': randomise(model).state_dict()}, tmp_path / 'random.pth')
     out = tmp_path / 'backbone.xml'
     arguments = (config, tmp_path / 'random.pth', 'openvino', out)

@@ -56,7 +56,7 @@ def write_images(folder, names, size=(160, 120)):
 
 def run(config, folder):
     options = ['test_dataloader.dataset.pipeline.1.scale=(160,120)']
-    options += ['model.test_cfg.rpn.max_per_img=30', 'model.test_cfg.rcnn.max_per_img=40']
+    options += ['model.test_cfg.rpn.max_per_img=30', 'model.test_cfg.rcnn.max_per_img=8']
     weights = random_weights(config, folder)
     evaluate_checkpoint(str(config), weights, cfg_options=options, work_dir=folder / 'run')
     return json.loads((folder / 'run/report.json').read_text())
