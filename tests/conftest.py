@@ -224,6 +224,17 @@ def photo(sample_data):
 
 
 @pytest.fixture
+def shallow(monkeypatch):
+    """Name of a variant like T8 with one block in each stage: soon traced and converted."""
+    from dataclasses import replace
+
+    from fastvit_dense.backbones.variants import VARIANTS
+
+    monkeypatch.setitem(VARIANTS, 'shallow', replace(VARIANTS['t8'], layers=(1, 1, 1, 1)))
+    return 'shallow'
+
+
+@pytest.fixture
 def logged():
     """Messages that go to mmengine's log, which pytest's `caplog` does not see."""
     from mmengine.logging import MMLogger

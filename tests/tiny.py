@@ -178,7 +178,7 @@ def of_variant(arch: str) -> list[str]:
     return [f'model.backbone.arch={arch}', f'model.neck.in_channels=[{channels}]']
 
 
-def save_random(config: Path, path: Path) -> Path:
+def save_random(config: object, path: Path) -> Path:
     """A checkpoint of random weights in which every BatchNorm and layer scale does something."""
     import torch
 

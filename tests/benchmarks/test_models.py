@@ -43,6 +43,7 @@ def test_forms_of_a_detector(tiny_instance, picture, tmp_path):
         image=picture,
         forms=('upstream', 'folded', 'folded/channels_last'),
         schedule=SCHEDULE,
+        cfg_options=['model.test_cfg.rpn.max_per_img=50'],
         progress=shown.append,
     )
     rows = results['rows']

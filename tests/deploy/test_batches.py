@@ -71,9 +71,10 @@ def test_predict_with_batches(files, hand_tree, tmp_path):
         np.testing.assert_allclose(one['joints'], other['joints'], atol=1e-5)
 
 
-def test_detectors_take_one_image(files, photo):
+@pytest.mark.parametrize('kind', ['openvino', pytest.param('onnx', marks=pytest.mark.slow)])
+def test_detectors_take_one_image(files, kind, photo):
     """How many objects an image has is not known before, so lists are run one by one."""
-    path = files('instance', 'onnx')
+    path = files('instance', kind)
     network = ExportedNetwork(path)
     assert network.count == 1
     assert not network.description.takes_batches

@@ -18,7 +18,7 @@ from fastvit_dense.deploy.export import export
 from fastvit_dense.errors import ExportError
 from fastvit_dense.tasks.config import load_config
 from tests.facts import raises_naming
-from tests.tiny import of_variant
+from tests.tiny import of_variant, save_random
 
 ct = pytest.importorskip('coremltools', reason='extra [deploy] is not installed')
 pytestmark = pytest.mark.integration
@@ -61,16 +61,18 @@ def test_backbone_of_every_variant(root_dir, arch, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('task', [pytest.param('semantic', marks=pytest.mark.slow), 'hand'])
-def test_whole_models(request, task, tmp_path, capsys):
+def test_whole_models(request, task, shallow, tmp_path, capsys):
     config = request.getfixturevalue(f'tiny_{task}')
-    checkpoint = request.getfixturevalue(f'random_{task}')
+    options = [f'model.backbone.arch={shallow}']
+    checkpoint = save_random(load_config(config, cfg_options=options), tmp_path / 'random.pth')
     path = tmp_path / 'model.mlpackage'
     path.mkdir()
     for name in ('Manifest.json', 'of an earlier export'):
         (path / name).write_text('')
-    assert export(config, checkpoint, 'coreml', path) == 0, capsys.readouterr().out
+    status = export(config, checkpoint, 'coreml', path, cfg_options=options)
+    assert status == 0, capsys.readouterr().out
     assert {p.name for p in path.iterdir()} == {'Manifest.json', 'Data'}
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, checkpoint.name}
     program = load(path)
     names = [o.name for o in program.get_spec().description.output]
     expected = {
@@ -82,17 +84,20 @@ def test_whole_models(request, task, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('part', [pytest.param('backbone', marks=pytest.mark.slow), 'model'])
-def test_several_sizes(tiny_semantic, random_semantic, part, tmp_path, capsys):
+def test_several_sizes(tiny_semantic, shallow, part, tmp_path, capsys):
     """A segmentor whose maps are resized by factors: right in each size, and in the program."""
     path, sizes = tmp_path / 'model.mlpackage', [(64, 96), (96, 64), (128, 128)]
+    options = [f'model.backbone.arch={shallow}']
+    cfg = load_config(tiny_semantic, cfg_options=options)
     status = export(
         tiny_semantic,
-        random_semantic,
+        save_random(cfg, tmp_path / 'random.pth'),
         'coreml',
         path,
         part=part,
         size=sizes[0],
         more_sizes=sizes[1:],
+        cfg_options=options,
     )
     out = capsys.readouterr().out
     assert status == 0, out

@@ -19,6 +19,7 @@ from fastvit_dense.errors import ExportError
 from fastvit_dense.tasks.config import load_config
 from tests.backbones.randomise import randomise
 from tests.facts import raises_naming
+from tests.tiny import save_random
 
 pytestmark = pytest.mark.integration
 
@@ -167,13 +168,15 @@ def test_training_image_that_cannot_be_read(tiny_semantic, tmp_path, content):
 
 
 @pytest.mark.parametrize('task', [pytest.param('instance', marks=pytest.mark.slow), 'hand'])
-def test_other_tasks(request, task, tmp_path):
+def test_other_tasks(request, task, shallow, tmp_path):
     config = request.getfixturevalue(f'tiny_{task}')
-    checkpoint = request.getfixturevalue({'instance': 'trained', 'hand': 'random_hand'}[task])
-    path = tmp_path / 'int8.onnx'
-    assert export(config, checkpoint, 'onnx', path, int8=True, calibration_images=2) == 0
+    options = [f'model.backbone.arch={shallow}']
+    cfg = load_config(config, cfg_options=options)
+    checkpoint, path = save_random(cfg, tmp_path / 'random.pth'), tmp_path / 'int8.onnx'
+    settings = dict(int8=True, calibration_images=2, cfg_options=options)
+    assert export(config, checkpoint, 'onnx', path, **settings) == 0
     photo = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
-    one, other = load_model(config, checkpoint)(photo), load_model(config, path)(photo)
+    one, other = load_model(cfg, checkpoint)(photo), load_model(cfg, path)(photo)
     assert type(one) is type(other)
     if task == 'hand':
         distance = np.linalg.norm(one.hand_pose - other.hand_pose, axis=(1, 2))

@@ -31,12 +31,13 @@ PADDED = 'model = dict(data_preprocessor=dict(test_cfg=dict({}), pad_val={}))'
 
 
 @pytest.fixture
-def changed(tiny_semantic, tmp_path):
+def changed(tiny_semantic, shallow, tmp_path):
     """`changed(text)`: a config that inherits `tiny_semantic`, and a checkpoint of it."""
 
     def make(text):
         config = tmp_path / 'changed.py'
-        config.write_text(f"_base_ = '{tiny_semantic}'\n{text}\n")
+        backbone = f"model['backbone'] = dict(arch='{shallow}')"
+        config.write_text(f"_base_ = '{tiny_semantic}'\n{text}\n{backbone}\n")
         return config, save_random(config, tmp_path / 'changed.pth')
 
     return make
