@@ -131,13 +131,13 @@ def tiny_semantic(sample_data, quick_logs, tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def made_once(tmp_path_factory):
+def made_once(request, tmp_path_factory):
     """`made_once(name, make)`: a folder that `make(folder)` fills in one process, for all.
 
     Nothing that is in it may be changed. The other processes of a run wait until it is full.
     """
     root = tmp_path_factory.getbasetemp()
-    if 'PYTEST_XDIST_WORKER' in os.environ:
+    if hasattr(request.config, 'workerinput'):  # one of several processes
         root = root.parent
 
     def get(name, make):
