@@ -33,8 +33,7 @@ def install() -> None:
     - `mmcv._ext` is offered from torchvision where mmcv came without compiled operators; without
       that module mmdet cannot be imported.
     - mmengine reads the environment with distutils, which Python 3.12 no longer has.
-    - It formats the same config four times before the first step, and again at each checkpoint,
-      0.4 s each for Mask R-CNN.
+    - It formats the same config four times before the first step, and again at each checkpoint.
     """
     after_import('mmengine.config.utils', _name_by_import)
     after_import('mmengine.config.config', _find_library_configs_by_path)

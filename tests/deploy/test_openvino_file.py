@@ -1,4 +1,4 @@
-"""OpenVINO files: what is written is what OpenVINO's own converter makes of a graph."""
+"""OpenVINO files: written as its own converter does, read with their weights, damage is named."""
 
 import io
 
@@ -8,8 +8,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fastvit_dense.deploy.openvino_file import _convert
+from fastvit_dense.deploy.runtime import ExportedNetwork
+from fastvit_dense.errors import ExportError
+from tests.facts import raises_naming
 
-openvino = pytest.importorskip('openvino')
+openvino = pytest.importorskip('openvino', reason='extra [deploy] is not installed')
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope='module')
@@ -52,3 +56,24 @@ def test_the_file_is_that_of_the_converter(content, tmp_path):
     found = written(_convert(content), tmp_path)
     assert 'Convolution' in found[0]
     assert written(openvino.convert_model(io.BytesIO(content)), tmp_path) == found
+
+
+def test_bad_files(files, tmp_path):
+    source = files('hand', 'openvino')
+    with raises_naming(ExportError, tmp_path / 'none.xml', 'no such file'):
+        ExportedNetwork(tmp_path / 'none.xml')
+    path = tmp_path / 'bad.xml'
+    path.write_bytes(source.read_bytes())
+    with raises_naming(ExportError, path, 'bad.bin', 'not beside it'):
+        ExportedNetwork(path)
+    weights = source.with_suffix('.bin').read_bytes()
+    path.with_suffix('.bin').write_bytes(weights[: len(weights) // 2])
+    with raises_naming(ExportError, path, 'damaged'):
+        ExportedNetwork(path)
+    path.with_suffix('.bin').write_bytes(weights)
+    path.write_text(source.read_text()[:5000])
+    with raises_naming(ExportError, path, 'damaged'):
+        ExportedNetwork(path)
+    path.write_text(source.read_text().replace('fastvit_dense_export', 'other'))
+    with raises_naming(ExportError, path, 'metadata task', 'fastvit-dense export'):
+        ExportedNetwork(path)
